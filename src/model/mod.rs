@@ -1,0 +1,32 @@
+//! Nouns. Pure types that every other room speaks: time, cameras, segments, gaps, volumes, faults.
+//!
+//! Nothing here reads a clock, a file or a socket, and nothing here imports from another room.
+
+mod address;
+mod camera;
+pub mod coverage;
+mod event;
+mod fault;
+mod gap;
+mod health;
+mod news;
+mod seal;
+mod segment;
+mod time;
+mod unit;
+mod volume;
+
+pub use address::{Address, AddressError, Secret, scrub};
+pub use camera::{
+    Camera, CameraId, CameraIdError, FieldError, RecordMode, RecordStream, TimeSource, Transport, Vendor,
+};
+pub use event::{Event, EventKind};
+pub use fault::Fault;
+pub use gap::{Gap, GapCause, GapFate, GapId};
+pub use health::{CameraHealth, CameraState, Loss};
+pub use news::News;
+pub use seal::Seal;
+pub use segment::{ClockSource, Codec, Container, Origin, RunId, Segment, SegmentId, SegmentState, VideoFormat};
+pub use time::{Span, TimeError, Timestamp};
+pub use unit::{Track, TrackCaps, Unit};
+pub use volume::{Copy, CopyState, VolumeId, VolumeRole};

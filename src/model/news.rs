@@ -1,0 +1,54 @@
+//! News: what engines send down the one channel to the timeline. Every segment enters by this door.
+
+use super::camera::CameraId;
+use super::event::Event;
+use super::gap::GapCause;
+use super::segment::{Segment, SegmentId};
+use super::time::{Span, Timestamp};
+
+/// One change of what is known. The order of sending is the order of writing.
+#[derive(Debug, Clone, PartialEq)]
+pub enum News {
+    /// A segment's first frame was received.
+    Opened(Segment),
+    /// An open segment grew. Its start may move a little too, while a run's clock map settles.
+    Grew {
+        /// Which segment.
+        id: SegmentId,
+        /// From its first frame to the end of its last.
+        span: Span,
+        /// Video frames so far.
+        frames: u64,
+        /// Bytes received for it so far.
+        size_bytes: u64,
+    },
+    /// A segment's file is closed, synced and hashed. Also how a refilled or mended segment enters.
+    Closed(Segment),
+    /// An open segment came to nothing: no frame of it reached a file.
+    Vanished(SegmentId),
+    /// From this moment on the camera's footage is missing.
+    Lost {
+        /// Which camera.
+        camera: CameraId,
+        /// The end of its last frame.
+        at: Timestamp,
+        /// Why.
+        cause: GapCause,
+    },
+    /// Footage is there again from this moment on.
+    Regained {
+        /// Which camera.
+        camera: CameraId,
+        /// Its first frame.
+        at: Timestamp,
+    },
+    /// No footage is wanted any more from this moment on: a gap that is open ends here.
+    Unwanted {
+        /// Which camera.
+        camera: CameraId,
+        /// When it was switched off, or its schedule ended.
+        at: Timestamp,
+    },
+    /// Something a person or a program may want to be told.
+    Happened(Event),
+}

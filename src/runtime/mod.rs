@@ -1,0 +1,13 @@
+//! What every long-running thing needs: a clock, an end, patience, a name, and a voice.
+
+mod backoff;
+mod clock;
+mod shutdown;
+mod task;
+mod telemetry;
+
+pub use backoff::Backoff;
+pub use clock::{Clock, Instant, ManualClock, SystemClock, pause};
+pub use shutdown::{Shutdown, Signals};
+pub use task::{Tasks, spawn_thread};
+pub use telemetry::init_logging;
