@@ -1,0 +1,179 @@
+//! Every key of the configuration: its name, its place in [`Config`] and what it may hold.
+//!
+//! File, environment, the merged view and the test of the example file all read the one table [`KEYS`], so that a key which
+//! one of them knows is known to all.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::source::{KeySources, Source};
+use super::value::{Given, Level, Slot};
+
+/// The configuration of a box, complete: what nobody set has its default.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Config {
+    /// The door for people and programs.
+    pub http: Http,
+    /// Where things lie.
+    pub storage: Storage,
+    /// How cameras are received.
+    pub record: Record,
+    /// Where pipeline files come from.
+    pub pipelines: Pipelines,
+    /// What the daemon says about itself.
+    pub log: Log,
+    pub(super) sources: KeySources,
+}
+
+/// `[http]`: the door for people and programs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Http {
+    /// `listen`: address and port of the HTTP server.
+    pub listen: SocketAddr,
+}
+
+/// `[storage]`: where things lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Storage {
+    /// `data`: directory of the index, the keys and, under `recordings`, the video.
+    pub data: PathBuf,
+    /// `tail_journal`: whether each camera's newest pictures also go to a small journal, which a crash does not take.
+    pub tail_journal: bool,
+    /// `tail_seconds`: how much of each camera's video is held in memory.
+    pub tail: Duration,
+}
+
+/// `[record]`: how cameras are received.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// `stall_seconds`: a camera that delivers no picture for so long is taken for lost.
+    pub stall: Duration,
+    /// `latency_ms`: how long packets wait for those that are late or out of order.
+    pub latency: Duration,
+    /// `connect_seconds`: how long a camera may take to answer.
+    pub connect: Duration,
+}
+
+/// `[pipelines]`: where pipeline files come from.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Pipelines {
+    /// `directory`: its `.gst` files are used in place of the built-in ones of the same name.
+    pub directory: Option<PathBuf>,
+}
+
+/// `[log]`: what the daemon says about itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Log {
+    /// `level`: the least severe kind of line that is written.
+    pub level: Level,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        // Loopback only: whoever opens the box to a network does so knowingly.
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+        }
+    }
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self {
+            data: PathBuf::from("./camkeep-data"),
+            tail_journal: true,
+            tail: Duration::from_secs(15),
+        }
+    }
+}
+
+impl Default for Record {
+    fn default() -> Self {
+        Self {
+            stall: Duration::from_secs(5),
+            latency: Duration::from_millis(200),
+            connect: Duration::from_secs(10),
+        }
+    }
+}
+
+/// One key of the configuration.
+pub(super) struct Key {
+    pub(super) section: &'static str,
+    pub(super) name: &'static str,
+    /// The place of its value.
+    pub(super) slot: fn(&mut Config) -> Slot<'_>,
+}
+
+/// Every key, in the order of the example file.
+pub(super) const KEYS: &[Key] = &[
+    Key {
+        section: "http",
+        name: "listen",
+        slot: |c| Slot::Address(&mut c.http.listen),
+    },
+    Key {
+        section: "storage",
+        name: "data",
+        slot: |c| Slot::Path(&mut c.storage.data),
+    },
+    Key {
+        section: "storage",
+        name: "tail_journal",
+        slot: |c| Slot::Truth(&mut c.storage.tail_journal),
+    },
+    Key {
+        section: "storage",
+        name: "tail_seconds",
+        slot: |c| Slot::seconds(&mut c.storage.tail, 1, 600),
+    },
+    Key {
+        section: "record",
+        name: "stall_seconds",
+        slot: |c| Slot::seconds(&mut c.record.stall, 2, 60),
+    },
+    Key {
+        section: "record",
+        name: "latency_ms",
+        slot: |c| Slot::millis(&mut c.record.latency, 0, 10_000),
+    },
+    Key {
+        section: "record",
+        name: "connect_seconds",
+        slot: |c| Slot::seconds(&mut c.record.connect, 1, 120),
+    },
+    Key {
+        section: "pipelines",
+        name: "directory",
+        slot: |c| Slot::OptionalPath(&mut c.pipelines.directory),
+    },
+    Key {
+        section: "log",
+        name: "level",
+        slot: |c| Slot::Level(&mut c.log.level),
+    },
+];
+
+impl Key {
+    /// `section.name`, as it is spoken of.
+    pub(super) fn path(&self) -> String {
+        format!("{}.{}", self.section, self.name)
+    }
+
+    /// The environment variable that sets it.
+    pub(super) fn variable(&self) -> String {
+        format!("CAMKEEP_{}_{}", self.section, self.name).to_uppercase()
+    }
+
+    /// Puts a value in its place, or says what is wrong with it.
+    pub(super) fn set(&self, config: &mut Config, given: &Given<'_>, source: Source) -> Result<(), String> {
+        let slot = (self.slot)(config);
+        let allowed = slot.allowed();
+        if !slot.set(given) {
+            return Err(format!("`{}` is {}; give {allowed}", self.path(), given.describe()));
+        }
+        config.sources.put(self.path(), source);
+        Ok(())
+    }
+}
