@@ -12,6 +12,7 @@
 //! | 2 | tools `pipeline`, `index`, `storage`, `runtime`, `config` |
 //! | 1 | [`model`]: pure types |
 
+pub mod config;
 pub mod model;
 pub mod record;
 pub mod runtime;

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::model::Fault;
+
 /// Why a configuration is refused. Each variant says where the mistake stands and what would be allowed there.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -39,4 +41,12 @@ pub enum ConfigError {
         /// What is wrong with it and what is allowed.
         problem: String,
     },
+}
+
+impl ConfigError {
+    /// Which kind of trouble this is: always somebody's input, never the machine's.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        Fault::Invalid
+    }
 }
