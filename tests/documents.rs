@@ -189,7 +189,7 @@ fn a_planted_lie_is_found() {
 
 #[test]
 fn the_scripts_can_be_started() {
-    for script in ["tests/run", ".ci/run"] {
+    for script in ["assets/try", "tests/run", ".ci/run"] {
         let mode = std::fs::metadata(root().join(script))
             .unwrap_or_else(|e| panic!("{script}: {e}"))
             .permissions()
