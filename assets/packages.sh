@@ -38,8 +38,11 @@ ensure_packages() {
     fi
     say "Installing $reason: ${missing[*]}"
     root+=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0)
-    if ! "${root[@]}" update >&2 || ! "${root[@]}" install --yes --no-install-recommends "${missing[@]}" >&2; then
-        say "apt-get could not install them: see its message above."
+    local output
+    # What apt says is long and matters only when it fails.
+    if ! output=$({ "${root[@]}" update && "${root[@]}" install --yes --no-install-recommends "${missing[@]}"; } 2>&1); then
+        say "$output"
+        say "apt-get could not install: ${missing[*]}"
         return 1
     fi
 }
