@@ -14,5 +14,6 @@
 
 pub mod config;
 pub mod model;
+pub mod pipeline;
 pub mod record;
 pub mod runtime;

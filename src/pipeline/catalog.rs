@@ -1,0 +1,85 @@
+//! All pipelines by name: built into the binary, and overridden file by file from a directory.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::error::PipelineError;
+use super::template::{Filling, Template, TemplateError};
+
+/// The pipelines as they are built in, by name.
+const BUILT_IN: &[(&str, &str)] = &[
+    ("record", include_str!("../../pipelines/record.gst")),
+    ("segments", include_str!("../../pipelines/segments.gst")),
+];
+
+/// All pipelines.
+#[derive(Debug, Clone)]
+pub struct Catalog {
+    templates: BTreeMap<String, Template>,
+}
+
+impl Catalog {
+    /// The pipelines as they are built in.
+    pub fn built_in() -> Result<Self, PipelineError> {
+        let mut templates = BTreeMap::new();
+        for (name, text) in BUILT_IN {
+            templates.insert((*name).to_owned(), Template::parse(name, text)?);
+        }
+        Ok(Self { templates })
+    }
+
+    /// The built-in pipelines, each replaced by the file of its name in `directory` where there is one.
+    ///
+    /// A file of another name is refused: most likely it is a misspelt one, and whoever made it would wait in vain.
+    pub fn with_overrides(directory: &Path) -> Result<Self, PipelineError> {
+        let mut catalog = Self::built_in()?;
+        let fail = |path: &Path, reason: String| PipelineError::Override { path: path.to_owned(), reason };
+        let listing = std::fs::read_dir(directory).map_err(|error| fail(directory, error.to_string()))?;
+        for entry in listing {
+            let path = entry.map_err(|error| fail(directory, error.to_string()))?.path();
+            if path.extension().is_none_or(|extension| extension != "gst") {
+                continue;
+            }
+            let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
+            if !catalog.templates.contains_key(&name) {
+                let reason = format!("there is no pipeline of that name; there are {}", catalog.known());
+                return Err(fail(&path, reason));
+            }
+            let text = std::fs::read_to_string(&path).map_err(|error| fail(&path, error.to_string()))?;
+            let template = Template::parse(&name, &text).map_err(|error| fail(&path, error.to_string()))?;
+            catalog.templates.insert(name, template);
+        }
+        Ok(catalog)
+    }
+
+    /// Every pipeline, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Template> {
+        self.templates.values()
+    }
+
+    /// One pipeline.
+    pub fn get(&self, name: &str) -> Result<&Template, PipelineError> {
+        self.templates
+            .get(name)
+            .ok_or_else(|| PipelineError::Unknown { name: name.to_owned(), known: self.known() })
+    }
+
+    fn known(&self) -> String {
+        self.templates.keys().cloned().collect::<Vec<_>>().join(", ")
+    }
+
+    /// The filled text of a pipeline, its parts included.
+    pub fn fill(&self, name: &str, filling: &Filling) -> Result<String, PipelineError> {
+        let part = |part: &str| {
+            let missing = || TemplateError::Hole { name: name.to_owned(), reason: format!("there is no part `{part}`") };
+            let template = self.templates.get(part).ok_or_else(missing)?;
+            // Parts have no parts of their own: one level is what a reader can hold in mind.
+            let none = |inner: &str| {
+                Err(TemplateError::Hole { name: part.to_owned(), reason: format!("a part cannot have the part `{inner}`") })
+            };
+            let own = template.holes().map(|(hole, _)| hole).filter_map(|hole| filling.get_key_value(hole));
+            template.fill(&own.map(|(name, value)| (name.clone(), value.clone())).collect(), &none)
+        };
+        Ok(self.get(name)?.fill(filling, &part)?)
+    }
+}

@@ -1,0 +1,20 @@
+//! Everything that speaks GStreamer. What leaves this room are our own types.
+
+mod catalog;
+#[cfg(feature = "demo-camera")]
+pub mod demo;
+mod error;
+mod event;
+mod launch;
+mod record;
+mod rtsp;
+mod runner;
+mod template;
+
+pub use catalog::Catalog;
+pub use error::PipelineError;
+pub use event::PipelineEvent;
+pub use launch::{init, package_of, require};
+pub use record::{Cut, Feed, RecordSpec, Recording, record_filling};
+pub use runner::abandoned;
+pub use template::{Element, Filling, Hole, Template, TemplateError};

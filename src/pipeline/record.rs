@@ -1,0 +1,295 @@
+//! Binds `pipelines/record.gst`: one camera's stream, counted and cut at the tap, written by splitmuxsink.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use gst::prelude::*;
+use gstreamer as gst;
+use gstreamer_rtsp::RTSPMethod;
+use gstreamer_rtsp::rtsp_message::RTSPMessage;
+
+use crate::model::{Address, Codec, Track, TrackCaps, Transport, Unit, VideoFormat};
+
+use super::catalog::Catalog;
+use super::error::PipelineError;
+use super::event::PipelineEvent;
+use super::launch::launch;
+use super::rtsp;
+use super::runner::Runner;
+use super::template::Filling;
+
+/// How long a pipeline may take to begin; the conversation with the camera is not part of it.
+const BEGIN: Duration = Duration::from_secs(5);
+
+/// What is to be recorded, and how.
+#[derive(Debug, Clone)]
+pub struct RecordSpec {
+    /// Where the stream is.
+    pub address: Address,
+    /// How media travels.
+    pub transport: Transport,
+    /// How long packets may be waited for.
+    pub latency: Duration,
+    /// How long the camera may take to answer.
+    pub connect: Duration,
+    /// The codec the camera is believed to send. When it sends another, the feed is told and the run is over.
+    pub codec: Codec,
+}
+
+/// Who hears what a recording pipeline receives. Called on GStreamer's threads: nobody may wait in here, but for
+/// [`Feed::place`], which is called on the thread that writes files.
+pub trait Feed: Send + Sync + 'static {
+    /// The pictures are of this kind from the next unit on.
+    fn format(&self, format: VideoFormat, caps: TrackCaps);
+    /// An access unit has come. The first is a keyframe with a time.
+    fn unit(&self, unit: Unit) -> Cut;
+    /// A file is about to be made whose first frame has this time. Nothing is written when there is no place for it.
+    fn place(&self, first_pts: i64) -> Option<PathBuf>;
+    /// The camera sends another codec than was believed.
+    fn other_codec(&self, codec: Option<Codec>);
+    /// The camera pointed somewhere else, which was not followed.
+    fn redirect_refused(&self, to: String);
+    /// The pipeline said something.
+    fn event(&self, event: PipelineEvent);
+}
+
+/// Whether a new segment begins with a unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// It goes on.
+    Continue,
+    /// This unit, a keyframe, is the first of the next one.
+    Here,
+}
+
+/// A recording that runs.
+#[derive(Debug)]
+pub struct Recording {
+    runner: Runner,
+}
+
+/// How `record.gst` is filled for a camera.
+pub fn record_filling(spec: &RecordSpec) -> Filling {
+    let protocols = match spec.transport {
+        Transport::Tcp => "tcp",
+        Transport::Udp => "udp",
+        Transport::Auto => "tcp+udp",
+    };
+    let format = match spec.codec {
+        Codec::H264 => "avc",
+        Codec::H265 => "hvc1",
+    };
+    [
+        ("transport", protocols.to_owned()),
+        ("latency", spec.latency.as_millis().to_string()),
+        ("connect", spec.connect.as_micros().to_string()),
+        ("codec", spec.codec.as_str().to_owned()),
+        ("format", format.to_owned()),
+        ("segments", "segments".to_owned()),
+    ]
+    .into_iter()
+    .map(|(hole, value)| (hole.to_owned(), value))
+    .collect()
+}
+
+impl Recording {
+    /// Builds the pipeline and begins to play it. Everything after this is told to the feed.
+    pub fn begin(catalog: &Catalog, spec: &RecordSpec, feed: Arc<dyn Feed>) -> Result<Self, PipelineError> {
+        let pipeline = launch(catalog, "record", &record_filling(spec))?;
+        let part = |name: &str| {
+            pipeline.by_name(name).ok_or_else(|| PipelineError::Contract {
+                name: "record".to_owned(),
+                element: name.to_owned(),
+                factory: "element".to_owned(),
+            })
+        };
+        bind_source(&part("source")?, spec, &feed);
+        let segments = part("segments")?;
+        bind_tap(&part("tap")?, &segments, &feed);
+        bind_segments(&segments, &feed);
+        let runner = Runner::new(pipeline, move |event| feed.event(event));
+        match runner.reach(gst::State::Playing, BEGIN) {
+            Ok(()) => Ok(Self { runner }),
+            Err(error) => {
+                runner.take_down(Duration::from_secs(3));
+                Err(error)
+            }
+        }
+    }
+
+    /// Ends the stream behind the tap, so that the open file is closed in order. Its close is told to the feed.
+    pub fn end(&self) {
+        if let Some(pad) = self.runner.pipeline().by_name("tap").and_then(|tap| tap.static_pad("sink")) {
+            // From here on nothing more enters, and end-of-stream makes splitmuxsink finish what it holds.
+            pad.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM, |_, info| {
+                match info.event() {
+                    Some(event) if event.type_() == gst::EventType::Eos => gst::PadProbeReturn::Ok,
+                    _ => gst::PadProbeReturn::Drop,
+                }
+            });
+            pad.send_event(gst::event::Eos::new());
+        }
+    }
+
+    /// Takes the pipeline down; `false` when it did not come down in time and was left behind.
+    pub fn take_down(self, deadline: Duration) -> bool {
+        self.runner.take_down(deadline)
+    }
+
+    /// The pipeline as Graphviz text, scrubbed of credentials.
+    pub fn dot(&self) -> String {
+        let details = gst::DebugGraphDetails::CAPS_DETAILS | gst::DebugGraphDetails::STATES;
+        crate::model::scrub(&self.runner.pipeline().debug_to_dot_data(details))
+    }
+}
+
+fn bind_source(source: &gst::Element, spec: &RecordSpec, feed: &Arc<dyn Feed>) {
+    source.set_property("location", spec.address.location());
+    if let Some(username) = spec.address.username() {
+        source.set_property("user-id", username);
+        source.set_property("user-pw", spec.address.password().map_or("", |password| password.reveal()));
+    }
+    let (expected, hear) = (spec.codec, feed.clone());
+    source.connect("select-stream", false, move |values| {
+        let caps = values.get(2).and_then(|value| value.get::<gst::Caps>().ok());
+        let wanted = caps.and_then(|caps| select(&caps, expected, hear.as_ref())).unwrap_or(false);
+        Some(wanted.to_value())
+    });
+    let place = (spec.address.host().to_owned(), spec.address.port());
+    let hear = feed.clone();
+    source.connect("before-send", false, move |values| {
+        let message = values.get(1).and_then(|value| value.get::<RTSPMessage>().ok());
+        let request = message.as_ref().and_then(rtsp::request);
+        let send = match &request {
+            // Going down sends PAUSE first, which some cameras answer by dropping the session; TEARDOWN says it all.
+            Some((RTSPMethod::PAUSE, _)) => false,
+            Some((_, url)) if leads_elsewhere(url, &place) => {
+                hear.redirect_refused(crate::model::scrub(url));
+                false
+            }
+            _ => true,
+        };
+        Some(send.to_value())
+    });
+}
+
+/// Whether a request goes to another host or port than the camera's. A camera that redirects is not followed: it could
+/// point at anything on the box's own network.
+fn leads_elsewhere(url: &str, (host, port): &(String, u16)) -> bool {
+    match Address::parse(url) {
+        Ok(address) => address.host() != host || address.port() != *port,
+        // `*` and relative URLs stay with the connection.
+        Err(_) => url.contains("://"),
+    }
+}
+
+fn select(caps: &gst::CapsRef, expected: Codec, feed: &dyn Feed) -> Option<bool> {
+    let structure = caps.structure(0)?;
+    if structure.get::<&str>("media").ok()? != "video" {
+        return Some(false);
+    }
+    let codec = match structure.get::<&str>("encoding-name").ok()? {
+        "H264" => Some(Codec::H264),
+        "H265" => Some(Codec::H265),
+        _ => None,
+    };
+    if codec != Some(expected) {
+        feed.other_codec(codec);
+    }
+    Some(codec == Some(expected))
+}
+
+/// Counts and cuts at the tap's entry, before any reader sees a unit.
+fn bind_tap(tap: &gst::Element, segments: &gst::Element, feed: &Arc<dyn Feed>) {
+    let Some(pad) = tap.static_pad("sink") else { return };
+    let (feed, segments) = (feed.clone(), segments.clone());
+    let started = AtomicBool::new(false);
+    pad.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM, move |pad, info| {
+        match &info.data {
+            Some(gst::PadProbeData::Event(event)) => {
+                if let gst::EventView::Caps(caps) = event.view()
+                    && let Some(format) = video_format(caps.caps())
+                {
+                    feed.format(format, TrackCaps { video: caps.caps().to_string(), audio: None });
+                }
+                gst::PadProbeReturn::Ok
+            }
+            Some(gst::PadProbeData::Buffer(buffer)) => {
+                let keyframe = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
+                if !started.load(Ordering::Relaxed) && (!keyframe || buffer.pts().is_none()) {
+                    // A stream that is joined in the middle of a group of pictures cannot be shown before the next.
+                    return gst::PadProbeReturn::Drop;
+                }
+                let Some(unit) = unit(pad, buffer, keyframe) else { return gst::PadProbeReturn::Drop };
+                started.store(true, Ordering::Relaxed);
+                let dts = unit.dts;
+                if feed.unit(unit) == Cut::Here {
+                    // splitmuxsink cuts at the first group that begins after the time it is told.
+                    let just_before = u64::try_from(dts).unwrap_or(0).saturating_sub(1);
+                    segments.emit_by_name::<()>("split-at-running-time", &[&just_before]);
+                }
+                gst::PadProbeReturn::Ok
+            }
+            _ => gst::PadProbeReturn::Ok,
+        }
+    });
+}
+
+fn unit(pad: &gst::Pad, buffer: &gst::Buffer, keyframe: bool) -> Option<Unit> {
+    let segment = pad.sticky_event::<gst::event::Segment>(0)?;
+    let segment = segment.segment().downcast_ref::<gst::ClockTime>()?;
+    let running = |time: Option<gst::ClockTime>| {
+        use gst::Signed;
+        match segment.to_running_time_full(time?)? {
+            Signed::Positive(time) => i64::try_from(time.nseconds()).ok(),
+            Signed::Negative(time) => i64::try_from(time.nseconds()).ok().map(std::ops::Neg::neg),
+        }
+    };
+    let pts = running(buffer.pts())?;
+    let map = buffer.clone().into_mapped_buffer_readable().ok()?;
+    Some(Unit {
+        track: Track::Video,
+        pts,
+        dts: running(buffer.dts()).unwrap_or(pts),
+        duration: buffer.duration().map(gst::ClockTime::nseconds),
+        keyframe,
+        payload: bytes::Bytes::from_owner(map),
+    })
+}
+
+fn video_format(caps: &gst::CapsRef) -> Option<VideoFormat> {
+    let structure = caps.structure(0)?;
+    let codec = match structure.name().as_str() {
+        "video/x-h264" => Codec::H264,
+        "video/x-h265" => Codec::H265,
+        _ => return None,
+    };
+    let number = |name: &str| structure.get::<i32>(name).ok().and_then(|value| u32::try_from(value).ok());
+    let fps = structure.get::<gst::Fraction>("framerate").ok();
+    Some(VideoFormat {
+        codec,
+        width: number("width")?,
+        height: number("height")?,
+        fps: fps.filter(|fps| fps.numer() > 0).map(|fps| f64::from(fps.numer()) / f64::from(fps.denom())),
+    })
+}
+
+fn bind_segments(segments: &gst::Element, feed: &Arc<dyn Feed>) {
+    let feed = feed.clone();
+    segments.connect("format-location-full", false, move |values| {
+        let sample = values.get(2).and_then(|value| value.get::<gst::Sample>().ok());
+        let first_pts = sample.as_ref().and_then(first_running_time);
+        let path = first_pts.and_then(|pts| feed.place(pts));
+        // Without a place the file cannot be made; this one never can be, so that the failure is plain and at once.
+        let path = path.map_or_else(|| "/dev/null/no-place".to_owned(), |path| path.to_string_lossy().into_owned());
+        Some(path.to_value())
+    });
+}
+
+fn first_running_time(sample: &gst::Sample) -> Option<i64> {
+    let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?;
+    let time = segment.to_running_time(sample.buffer()?.pts()?)?;
+    i64::try_from(time.nseconds()).ok()
+}

@@ -1,0 +1,92 @@
+//! Playing a pipeline, and getting rid of it: every state change has a deadline.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use gst::prelude::*;
+use gstreamer as gst;
+
+use crate::runtime::spawn_thread;
+
+use super::error::PipelineError;
+use super::event::{PipelineEvent, read, state_name};
+
+/// Pipelines that did not come down in time and were left behind, since the process started.
+static ABANDONED: AtomicU64 = AtomicU64::new(0);
+
+/// How many pipelines were left behind because they did not come down in time.
+pub fn abandoned() -> u64 {
+    ABANDONED.load(Ordering::Relaxed)
+}
+
+/// A pipeline that plays, or will.
+#[derive(Debug)]
+pub(super) struct Runner {
+    pipeline: gst::Pipeline,
+}
+
+impl Runner {
+    /// Takes a pipeline over. `listen` hears its events on GStreamer's threads and must not wait.
+    pub(super) fn new(pipeline: gst::Pipeline, listen: impl Fn(PipelineEvent) + Send + Sync + 'static) -> Self {
+        if let Some(bus) = pipeline.bus() {
+            // Heard where they are posted: no thread and no main loop a camera, and nothing queues up unheard.
+            bus.set_sync_handler(move |_, message| {
+                if let Some(event) = read(message) {
+                    listen(event);
+                }
+                gst::BusSyncReply::Drop
+            });
+        }
+        Self { pipeline }
+    }
+
+    pub(super) fn pipeline(&self) -> &gst::Pipeline {
+        &self.pipeline
+    }
+
+    /// Brings the pipeline to a state, or says within the deadline why not. A state that comes by itself later, as
+    /// that of a live source, is success.
+    pub(super) fn reach(&self, state: gst::State, deadline: Duration) -> Result<(), PipelineError> {
+        let pipeline = self.pipeline.clone();
+        let name = pipeline.name().to_string();
+        let done = on_a_thread(move || pipeline.set_state(state).map(|_| ()));
+        let state = state_name(state).to_owned();
+        match done.and_then(|done| done.recv_timeout(deadline).ok()) {
+            Some(Ok(())) => Ok(()),
+            Some(Err(error)) => Err(PipelineError::State { name, state, reason: error.to_string() }),
+            None => Err(PipelineError::Deadline { name, after: deadline }),
+        }
+    }
+
+    /// Takes the pipeline down on a thread of its own and waits for at most the deadline. `false` says that it was left
+    /// behind: a hostile peer can hold rtspsrc for minutes, and nobody shall wait for that.
+    pub(super) fn take_down(self, deadline: Duration) -> bool {
+        let pipeline = self.pipeline;
+        let name = pipeline.name().to_string();
+        let done = on_a_thread(move || {
+            let result = pipeline.set_state(gst::State::Null);
+            if let Some(bus) = pipeline.bus() {
+                bus.unset_sync_handler();
+            }
+            result.is_ok()
+        });
+        let down = done.is_some_and(|done| done.recv_timeout(deadline).is_ok());
+        if !down {
+            ABANDONED.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(pipeline = name, seconds = deadline.as_secs(), "did not come down in time and was left behind");
+        }
+        down
+    }
+}
+
+/// Runs something that may hang on a thread of its own. The thread ends when the work does; nobody joins it, because
+/// whoever waits for it has a deadline.
+fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<mpsc::Receiver<T>> {
+    let (send, receive) = mpsc::channel();
+    let started = spawn_thread("pipeline-state", move || {
+        // Nobody listens any more when the deadline has passed.
+        let _ = send.send(work());
+    });
+    started.ok().map(|_| receive)
+}
