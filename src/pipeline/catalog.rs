@@ -33,14 +33,21 @@ impl Catalog {
     /// A file of another name is refused: most likely it is a misspelt one, and whoever made it would wait in vain.
     pub fn with_overrides(directory: &Path) -> Result<Self, PipelineError> {
         let mut catalog = Self::built_in()?;
-        let fail = |path: &Path, reason: String| PipelineError::Override { path: path.to_owned(), reason };
+        let fail = |path: &Path, reason: String| PipelineError::Override {
+            path: path.to_owned(),
+            reason,
+        };
         let listing = std::fs::read_dir(directory).map_err(|error| fail(directory, error.to_string()))?;
         for entry in listing {
             let path = entry.map_err(|error| fail(directory, error.to_string()))?.path();
             if path.extension().is_none_or(|extension| extension != "gst") {
                 continue;
             }
-            let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
+            let name = path
+                .file_stem()
+                .and_then(|stem| stem.to_str())
+                .unwrap_or_default()
+                .to_owned();
             if !catalog.templates.contains_key(&name) {
                 let reason = format!("there is no pipeline of that name; there are {}", catalog.known());
                 return Err(fail(&path, reason));
@@ -59,9 +66,10 @@ impl Catalog {
 
     /// One pipeline.
     pub fn get(&self, name: &str) -> Result<&Template, PipelineError> {
-        self.templates
-            .get(name)
-            .ok_or_else(|| PipelineError::Unknown { name: name.to_owned(), known: self.known() })
+        self.templates.get(name).ok_or_else(|| PipelineError::Unknown {
+            name: name.to_owned(),
+            known: self.known(),
+        })
     }
 
     fn known(&self) -> String {
@@ -71,13 +79,22 @@ impl Catalog {
     /// The filled text of a pipeline, its parts included.
     pub fn fill(&self, name: &str, filling: &Filling) -> Result<String, PipelineError> {
         let part = |part: &str| {
-            let missing = || TemplateError::Hole { name: name.to_owned(), reason: format!("there is no part `{part}`") };
+            let missing = || TemplateError::Hole {
+                name: name.to_owned(),
+                reason: format!("there is no part `{part}`"),
+            };
             let template = self.templates.get(part).ok_or_else(missing)?;
             // Parts have no parts of their own: one level is what a reader can hold in mind.
             let none = |inner: &str| {
-                Err(TemplateError::Hole { name: part.to_owned(), reason: format!("a part cannot have the part `{inner}`") })
+                Err(TemplateError::Hole {
+                    name: part.to_owned(),
+                    reason: format!("a part cannot have the part `{inner}`"),
+                })
             };
-            let own = template.holes().map(|(hole, _)| hole).filter_map(|hole| filling.get_key_value(hole));
+            let own = template
+                .holes()
+                .map(|(hole, _)| hole)
+                .filter_map(|hole| filling.get_key_value(hole));
             template.fill(&own.map(|(name, value)| (name.clone(), value.clone())).collect(), &none)
         };
         Ok(self.get(name)?.fill(filling, &part)?)

@@ -51,18 +51,30 @@ pub enum PipelineEvent {
 /// Reads a bus message; nothing for those that nobody needs.
 pub(super) fn read(message: &gst::Message) -> Option<PipelineEvent> {
     use gst::MessageView;
-    let element = || message.src().map(|source| source.name().to_string()).unwrap_or_default();
+    let element = || {
+        message
+            .src()
+            .map(|source| source.name().to_string())
+            .unwrap_or_default()
+    };
     match message.view() {
         MessageView::Element(view) => fragment(view.structure()?),
         MessageView::Error(view) => {
             let (error, debug) = (view.error(), view.debug().unwrap_or_default());
             let message = scrub(&format!("{} ({})", error.message(), last_line(&debug)));
-            Some(PipelineEvent::Error { loss: loss_of(&error, &debug), element: element(), message })
+            Some(PipelineEvent::Error {
+                loss: loss_of(&error, &debug),
+                element: element(),
+                message,
+            })
         }
         MessageView::Warning(view) => {
             let debug = view.debug().unwrap_or_default();
             let message = scrub(&format!("{} ({})", view.error().message(), last_line(&debug)));
-            Some(PipelineEvent::Warning { element: element(), message })
+            Some(PipelineEvent::Warning {
+                element: element(),
+                message,
+            })
         }
         MessageView::Eos(_) => Some(PipelineEvent::Ended),
         MessageView::StateChanged(view) if message.src().is_some_and(|source| source.is::<gst::Pipeline>()) => {
@@ -95,12 +107,14 @@ fn fragment(structure: &gst::StructureRef) -> Option<PipelineEvent> {
     let path = || structure.get::<String>("location").ok().map(PathBuf::from);
     let running_time = || structure.get::<u64>("running-time").unwrap_or_default();
     match structure.name().as_str() {
-        "splitmuxsink-fragment-opened" => {
-            Some(PipelineEvent::FragmentOpened { path: path()?, running_time: running_time() })
-        }
-        "splitmuxsink-fragment-closed" => {
-            Some(PipelineEvent::FragmentClosed { path: path()?, running_time: running_time() })
-        }
+        "splitmuxsink-fragment-opened" => Some(PipelineEvent::FragmentOpened {
+            path: path()?,
+            running_time: running_time(),
+        }),
+        "splitmuxsink-fragment-closed" => Some(PipelineEvent::FragmentClosed {
+            path: path()?,
+            running_time: running_time(),
+        }),
         _ => None,
     }
 }
@@ -126,7 +140,16 @@ fn connection_loss(text: &str) -> Loss {
         Loss::Unauthorised
     } else if says(&["connection refused"]) {
         Loss::Refused
-    } else if says(&["timeout", "timed out", "no route", "unreachable", "could not resolve", "resolve host", "error resolving", "name or service"]) {
+    } else if says(&[
+        "timeout",
+        "timed out",
+        "no route",
+        "unreachable",
+        "could not resolve",
+        "resolve host",
+        "error resolving",
+        "name or service",
+    ]) {
         Loss::Unreachable
     } else if says(&["parse error", "invalid", "garbage"]) {
         Loss::Broken

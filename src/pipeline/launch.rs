@@ -13,23 +13,71 @@ use super::template::Filling;
 const PACKAGES: &[(&str, &[&str])] = &[
     (
         "gstreamer1.0-plugins-good",
-        &["rtspsrc", "rtph264depay", "rtph265depay", "rtpmp4gdepay", "rtppcmudepay", "rtppcmadepay", "rtpopusdepay",
-          "splitmuxsink", "splitmuxsrc", "mp4mux", "qtdemux", "aacparse", "mulawdec", "alawdec"],
+        &[
+            "rtspsrc",
+            "rtph264depay",
+            "rtph265depay",
+            "rtpmp4gdepay",
+            "rtppcmudepay",
+            "rtppcmadepay",
+            "rtpopusdepay",
+            "splitmuxsink",
+            "splitmuxsrc",
+            "mp4mux",
+            "qtdemux",
+            "aacparse",
+            "mulawdec",
+            "alawdec",
+        ],
     ),
     (
         "gstreamer1.0-plugins-bad",
-        &["h264parse", "h265parse", "h264timestamper", "h265timestamper", "errorignore", "voaacenc", "fdkaacenc", "opusparse"],
+        &[
+            "h264parse",
+            "h265parse",
+            "h264timestamper",
+            "h265timestamper",
+            "errorignore",
+            "voaacenc",
+            "fdkaacenc",
+            "opusparse",
+        ],
     ),
-    ("gstreamer1.0-plugins-base", &["appsink", "appsrc", "audioconvert", "audioresample", "videotestsrc", "opusdec", "opusenc"]),
+    (
+        "gstreamer1.0-plugins-base",
+        &[
+            "appsink",
+            "appsrc",
+            "audioconvert",
+            "audioresample",
+            "videotestsrc",
+            "opusdec",
+            "opusenc",
+        ],
+    ),
     ("gstreamer1.0-plugins-ugly", &["x264enc"]),
     ("gstreamer1.0-libav", &["avenc_aac"]),
-    ("libgstreamer1.0-0", &["queue", "tee", "filesink", "filesrc", "fakesink", "capsfilter", "identity"]),
+    (
+        "libgstreamer1.0-0",
+        &[
+            "queue",
+            "tee",
+            "filesink",
+            "filesrc",
+            "fakesink",
+            "capsfilter",
+            "identity",
+        ],
+    ),
 ];
 
 /// The Debian package that has an element.
 pub fn package_of(element: &str) -> &'static str {
     let found = PACKAGES.iter().find(|(_, elements)| elements.contains(&element));
-    found.map_or("gstreamer1.0-plugins-good, gstreamer1.0-plugins-bad or gstreamer1.0-plugins-ugly", |(package, _)| package)
+    found.map_or(
+        "gstreamer1.0-plugins-good, gstreamer1.0-plugins-bad or gstreamer1.0-plugins-ugly",
+        |(package, _)| package,
+    )
 }
 
 /// Starts GStreamer, once a process.
@@ -44,14 +92,20 @@ pub fn init() -> Result<(), PipelineError> {
 /// Whether every element is installed; the first that is not is named with its package.
 pub fn require(elements: &[&str]) -> Result<(), PipelineError> {
     init()?;
-    match elements.iter().find(|element| gst::ElementFactory::find(element).is_none()) {
+    match elements
+        .iter()
+        .find(|element| gst::ElementFactory::find(element).is_none())
+    {
         None => Ok(()),
         Some(element) => Err(missing(element)),
     }
 }
 
 fn missing(element: &str) -> PipelineError {
-    PipelineError::MissingElement { element: element.to_owned(), package: package_of(element).to_owned() }
+    PipelineError::MissingElement {
+        element: element.to_owned(),
+        package: package_of(element).to_owned(),
+    }
 }
 
 /// Builds a pipeline from the catalogue and holds its header's promises against it.
@@ -76,13 +130,18 @@ pub(super) fn launch_part(catalog: &Catalog, name: &str, filling: &Filling) -> R
         #[allow(clippy::disallowed_methods, reason = "the one place that may")]
         gst::parse::bin_from_description_full(&text, true, Some(context), flags)
     })?;
-    let bin = bin.downcast::<gst::Bin>().map_err(|_| failed(name, "a part is a bin"))?;
+    let bin = bin
+        .downcast::<gst::Bin>()
+        .map_err(|_| failed(name, "a part is a bin"))?;
     hold_promises(catalog, name, filling, &bin)?;
     Ok(bin)
 }
 
 fn failed(name: &str, reason: &str) -> PipelineError {
-    PipelineError::Failed { name: name.to_owned(), reason: reason.to_owned() }
+    PipelineError::Failed {
+        name: name.to_owned(),
+        reason: reason.to_owned(),
+    }
 }
 
 fn parse<T>(
@@ -93,21 +152,31 @@ fn parse<T>(
     let mut context = gst::ParseContext::new();
     with(&mut context, gst::ParseFlags::FATAL_ERRORS).map_err(|error| match context.missing_elements().first() {
         Some(element) => missing(element),
-        None => PipelineError::Parse { name: name.to_owned(), reason: error.message().to_owned() },
+        None => PipelineError::Parse {
+            name: name.to_owned(),
+            reason: error.message().to_owned(),
+        },
     })
 }
 
 fn hold_promises(catalog: &Catalog, name: &str, filling: &Filling, bin: &gst::Bin) -> Result<(), PipelineError> {
     let template = catalog.get(name)?;
     let parts = template.parts(filling).filter_map(|part| catalog.get(part).ok());
-    for element in std::iter::once(template).chain(parts).flat_map(|template| &template.elements) {
+    for element in std::iter::once(template)
+        .chain(parts)
+        .flat_map(|template| &template.elements)
+    {
         let mut factory = element.factory.clone();
         for (hole, value) in filling {
             factory = factory.replace(&format!("{{{hole}}}"), value);
         }
         let found = bin.by_name(&element.name).and_then(|found| found.factory());
         if found.is_none_or(|found| found.name() != factory) {
-            return Err(PipelineError::Contract { name: name.to_owned(), element: element.name.clone(), factory });
+            return Err(PipelineError::Contract {
+                name: name.to_owned(),
+                element: element.name.clone(),
+                factory,
+            });
         }
     }
     Ok(())

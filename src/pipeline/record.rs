@@ -121,14 +121,20 @@ impl Recording {
 
     /// Ends the stream behind the tap, so that the open file is closed in order. Its close is told to the feed.
     pub fn end(&self) {
-        if let Some(pad) = self.runner.pipeline().by_name("tap").and_then(|tap| tap.static_pad("sink")) {
+        if let Some(pad) = self
+            .runner
+            .pipeline()
+            .by_name("tap")
+            .and_then(|tap| tap.static_pad("sink"))
+        {
             // From here on nothing more enters, and end-of-stream makes splitmuxsink finish what it holds.
-            pad.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM, |_, info| {
-                match info.event() {
+            pad.add_probe(
+                gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM,
+                |_, info| match info.event() {
                     Some(event) if event.type_() == gst::EventType::Eos => gst::PadProbeReturn::Ok,
                     _ => gst::PadProbeReturn::Drop,
-                }
-            });
+                },
+            );
             pad.send_event(gst::event::Eos::new());
         }
     }
@@ -149,12 +155,17 @@ fn bind_source(source: &gst::Element, spec: &RecordSpec, feed: &Arc<dyn Feed>) {
     source.set_property("location", spec.address.location());
     if let Some(username) = spec.address.username() {
         source.set_property("user-id", username);
-        source.set_property("user-pw", spec.address.password().map_or("", |password| password.reveal()));
+        source.set_property(
+            "user-pw",
+            spec.address.password().map_or("", |password| password.reveal()),
+        );
     }
     let (expected, hear) = (spec.codec, feed.clone());
     source.connect("select-stream", false, move |values| {
         let caps = values.get(2).and_then(|value| value.get::<gst::Caps>().ok());
-        let wanted = caps.and_then(|caps| select(&caps, expected, hear.as_ref())).unwrap_or(false);
+        let wanted = caps
+            .and_then(|caps| select(&caps, expected, hear.as_ref()))
+            .unwrap_or(false);
         Some(wanted.to_value())
     });
     let place = (spec.address.host().to_owned(), spec.address.port());
@@ -206,35 +217,46 @@ fn bind_tap(tap: &gst::Element, segments: &gst::Element, feed: &Arc<dyn Feed>) {
     let Some(pad) = tap.static_pad("sink") else { return };
     let (feed, segments) = (feed.clone(), segments.clone());
     let started = AtomicBool::new(false);
-    pad.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM, move |pad, info| {
-        match &info.data {
-            Some(gst::PadProbeData::Event(event)) => {
-                if let gst::EventView::Caps(caps) = event.view()
-                    && let Some(format) = video_format(caps.caps())
-                {
-                    feed.format(format, TrackCaps { video: caps.caps().to_string(), audio: None });
+    pad.add_probe(
+        gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM,
+        move |pad, info| {
+            match &info.data {
+                Some(gst::PadProbeData::Event(event)) => {
+                    if let gst::EventView::Caps(caps) = event.view()
+                        && let Some(format) = video_format(caps.caps())
+                    {
+                        feed.format(
+                            format,
+                            TrackCaps {
+                                video: caps.caps().to_string(),
+                                audio: None,
+                            },
+                        );
+                    }
+                    gst::PadProbeReturn::Ok
                 }
-                gst::PadProbeReturn::Ok
+                Some(gst::PadProbeData::Buffer(buffer)) => {
+                    let keyframe = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
+                    if !started.load(Ordering::Relaxed) && (!keyframe || buffer.pts().is_none()) {
+                        // A stream that is joined in the middle of a group of pictures cannot be shown before the next.
+                        return gst::PadProbeReturn::Drop;
+                    }
+                    let Some(unit) = unit(pad, buffer, keyframe) else {
+                        return gst::PadProbeReturn::Drop;
+                    };
+                    started.store(true, Ordering::Relaxed);
+                    let dts = unit.dts;
+                    if feed.unit(unit) == Cut::Here {
+                        // splitmuxsink cuts at the first group that begins after the time it is told.
+                        let just_before = u64::try_from(dts).unwrap_or(0).saturating_sub(1);
+                        segments.emit_by_name::<()>("split-at-running-time", &[&just_before]);
+                    }
+                    gst::PadProbeReturn::Ok
+                }
+                _ => gst::PadProbeReturn::Ok,
             }
-            Some(gst::PadProbeData::Buffer(buffer)) => {
-                let keyframe = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
-                if !started.load(Ordering::Relaxed) && (!keyframe || buffer.pts().is_none()) {
-                    // A stream that is joined in the middle of a group of pictures cannot be shown before the next.
-                    return gst::PadProbeReturn::Drop;
-                }
-                let Some(unit) = unit(pad, buffer, keyframe) else { return gst::PadProbeReturn::Drop };
-                started.store(true, Ordering::Relaxed);
-                let dts = unit.dts;
-                if feed.unit(unit) == Cut::Here {
-                    // splitmuxsink cuts at the first group that begins after the time it is told.
-                    let just_before = u64::try_from(dts).unwrap_or(0).saturating_sub(1);
-                    segments.emit_by_name::<()>("split-at-running-time", &[&just_before]);
-                }
-                gst::PadProbeReturn::Ok
-            }
-            _ => gst::PadProbeReturn::Ok,
-        }
-    });
+        },
+    );
 }
 
 fn unit(pad: &gst::Pad, buffer: &gst::Buffer, keyframe: bool) -> Option<Unit> {
@@ -266,13 +288,20 @@ fn video_format(caps: &gst::CapsRef) -> Option<VideoFormat> {
         "video/x-h265" => Codec::H265,
         _ => return None,
     };
-    let number = |name: &str| structure.get::<i32>(name).ok().and_then(|value| u32::try_from(value).ok());
+    let number = |name: &str| {
+        structure
+            .get::<i32>(name)
+            .ok()
+            .and_then(|value| u32::try_from(value).ok())
+    };
     let fps = structure.get::<gst::Fraction>("framerate").ok();
     Some(VideoFormat {
         codec,
         width: number("width")?,
         height: number("height")?,
-        fps: fps.filter(|fps| fps.numer() > 0).map(|fps| f64::from(fps.numer()) / f64::from(fps.denom())),
+        fps: fps
+            .filter(|fps| fps.numer() > 0)
+            .map(|fps| f64::from(fps.numer()) / f64::from(fps.denom())),
     })
 }
 
@@ -283,7 +312,10 @@ fn bind_segments(segments: &gst::Element, feed: &Arc<dyn Feed>) {
         let first_pts = sample.as_ref().and_then(first_running_time);
         let path = first_pts.and_then(|pts| feed.place(pts));
         // Without a place the file cannot be made; this one never can be, so that the failure is plain and at once.
-        let path = path.map_or_else(|| "/dev/null/no-place".to_owned(), |path| path.to_string_lossy().into_owned());
+        let path = path.map_or_else(
+            || "/dev/null/no-place".to_owned(),
+            |path| path.to_string_lossy().into_owned(),
+        );
         Some(path.to_value())
     });
 }

@@ -18,11 +18,13 @@ pub(super) fn request(message: &RTSPMessage) -> Option<(RTSPMethod, String)> {
     // SAFETY: the message is valid for as long as `message` is borrowed; the function writes at most the three places
     // given and fails on anything that is not a request. The URI stays owned by the message and is copied at once.
     unsafe {
-        let result =
-            ffi::gst_rtsp_message_parse_request(message.cast_mut(), &mut method, &mut uri, ptr::null_mut());
+        let result = ffi::gst_rtsp_message_parse_request(message.cast_mut(), &mut method, &mut uri, ptr::null_mut());
         if result != ffi::GST_RTSP_OK || uri.is_null() {
             return None;
         }
-        Some((RTSPMethod::from_glib(method), CStr::from_ptr(uri).to_string_lossy().into_owned()))
+        Some((
+            RTSPMethod::from_glib(method),
+            CStr::from_ptr(uri).to_string_lossy().into_owned(),
+        ))
     }
 }

@@ -54,7 +54,11 @@ impl Runner {
         let state = state_name(state).to_owned();
         match done.and_then(|done| done.recv_timeout(deadline).ok()) {
             Some(Ok(())) => Ok(()),
-            Some(Err(error)) => Err(PipelineError::State { name, state, reason: error.to_string() }),
+            Some(Err(error)) => Err(PipelineError::State {
+                name,
+                state,
+                reason: error.to_string(),
+            }),
             None => Err(PipelineError::Deadline { name, after: deadline }),
         }
     }
@@ -74,7 +78,11 @@ impl Runner {
         let down = done.is_some_and(|done| done.recv_timeout(deadline).is_ok());
         if !down {
             ABANDONED.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!(pipeline = name, seconds = deadline.as_secs(), "did not come down in time and was left behind");
+            tracing::warn!(
+                pipeline = name,
+                seconds = deadline.as_secs(),
+                "did not come down in time and was left behind"
+            );
         }
         down
     }

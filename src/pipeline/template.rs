@@ -91,7 +91,11 @@ impl Template {
             body: String::new(),
         };
         for (index, line) in text.lines().enumerate() {
-            let fail = |reason: String| TemplateError::Header { name: name.to_owned(), line: index + 1, reason };
+            let fail = |reason: String| TemplateError::Header {
+                name: name.to_owned(),
+                line: index + 1,
+                reason,
+            };
             if let Some(promise) = line.strip_prefix("#:") {
                 template.read_promise(promise).map_err(fail)?;
             } else if !line.trim_start().starts_with('#') {
@@ -104,7 +108,10 @@ impl Template {
                 }
             }
         }
-        let fail = |reason: &str| TemplateError::Hole { name: name.to_owned(), reason: reason.to_owned() };
+        let fail = |reason: &str| TemplateError::Hole {
+            name: name.to_owned(),
+            reason: reason.to_owned(),
+        };
         if template.purpose.is_empty() {
             return Err(fail("the header lacks `#: purpose`"));
         }
@@ -118,7 +125,9 @@ impl Template {
         }
         for hole in template.holes.keys() {
             if !holes_in(&template.body).any(|used| used == hole) {
-                return Err(fail(&format!("the header declares the hole {{{hole}}}, which the text does not have")));
+                return Err(fail(&format!(
+                    "the header declares the hole {{{hole}}}, which the text does not have"
+                )));
             }
         }
         Ok(template)
@@ -126,7 +135,10 @@ impl Template {
 
     fn read_promise(&mut self, promise: &str) -> Result<(), String> {
         let mut words = promise.trim().splitn(2, char::is_whitespace);
-        let (kind, rest) = (words.next().unwrap_or_default(), words.next().unwrap_or_default().trim());
+        let (kind, rest) = (
+            words.next().unwrap_or_default(),
+            words.next().unwrap_or_default().trim(),
+        );
         let (name, rest_of) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
         let rest_of = rest_of.trim();
         match kind {
@@ -147,7 +159,11 @@ impl Template {
                 let hole = Hole::read(kind == "part", rest_of)?;
                 self.holes.insert(name.to_owned(), hole);
             }
-            other => return Err(format!("`{other}` is no header word; use purpose, engine, element, hole or part")),
+            other => {
+                return Err(format!(
+                    "`{other}` is no header word; use purpose, engine, element, hole or part"
+                ));
+            }
         }
         Ok(())
     }
@@ -160,12 +176,18 @@ impl Template {
     /// The parts that a filling puts into the text.
     pub fn parts<'a>(&'a self, filling: &'a Filling) -> impl Iterator<Item = &'a str> {
         let parts = self.holes.iter().filter(|(_, hole)| matches!(hole, Hole::Part(_)));
-        parts.filter_map(|(name, _)| filling.get(name)).map(String::as_str).filter(|part| *part != "none")
+        parts
+            .filter_map(|(name, _)| filling.get(name))
+            .map(String::as_str)
+            .filter(|part| *part != "none")
     }
 
     /// The first allowed value of each hole: enough to read and draw the pipeline without a camera.
     pub fn sample(&self) -> Filling {
-        self.holes.iter().map(|(name, hole)| (name.clone(), hole.first())).collect()
+        self.holes
+            .iter()
+            .map(|(name, hole)| (name.clone(), hole.first()))
+            .collect()
     }
 
     /// The text with its holes filled. `part` gives the filled text of a part by name.
@@ -174,11 +196,17 @@ impl Template {
         filling: &Filling,
         part: &dyn Fn(&str) -> Result<String, TemplateError>,
     ) -> Result<String, TemplateError> {
-        let fail = |reason: String| TemplateError::Hole { name: self.name.clone(), reason };
+        let fail = |reason: String| TemplateError::Hole {
+            name: self.name.clone(),
+            reason,
+        };
         let mut text = self.body.clone();
         for (name, hole) in &self.holes {
-            let value = filling.get(name).ok_or_else(|| fail(format!("the hole {{{name}}} has no value")))?;
-            hole.check(value).map_err(|reason| fail(format!("{{{name}}} {reason}")))?;
+            let value = filling
+                .get(name)
+                .ok_or_else(|| fail(format!("the hole {{{name}}} has no value")))?;
+            hole.check(value)
+                .map_err(|reason| fail(format!("{{{name}}} {reason}")))?;
             let value = match hole {
                 Hole::Part(_) if value == "none" => String::new(),
                 Hole::Part(_) => part(value)?,
@@ -202,7 +230,9 @@ impl Hole {
         let words: Vec<String> = text.split('|').map(|word| word.trim().to_owned()).collect();
         let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '+');
         match words.iter().find(|word| word.is_empty() || !word.chars().all(safe)) {
-            Some(word) => Err(format!("`{word}` cannot stand in a hole; words have letters, digits, `-`, `_` and `+`")),
+            Some(word) => Err(format!(
+                "`{word}` cannot stand in a hole; words have letters, digits, `-`, `_` and `+`"
+            )),
             None if is_part => Ok(Self::Part(words)),
             None => Ok(Self::Words(words)),
         }
@@ -218,19 +248,26 @@ impl Hole {
     fn check(&self, value: &str) -> Result<(), String> {
         match self {
             Self::Words(words) | Self::Part(words) if words.iter().any(|word| word == value) => Ok(()),
-            Self::Words(words) | Self::Part(words) => {
-                Err(format!("cannot be `{}`; it may be {}", value.escape_debug(), words.join(", ")))
-            }
+            Self::Words(words) | Self::Part(words) => Err(format!(
+                "cannot be `{}`; it may be {}",
+                value.escape_debug(),
+                words.join(", ")
+            )),
             Self::Number(least, most) => match value.parse::<u64>() {
                 Ok(number) if (*least..=*most).contains(&number) && number.to_string() == value => Ok(()),
-                _ => Err(format!("cannot be `{}`; it may be {least} to {most}", value.escape_debug())),
+                _ => Err(format!(
+                    "cannot be `{}`; it may be {least} to {most}",
+                    value.escape_debug()
+                )),
             },
         }
     }
 }
 
 fn holes_in(body: &str) -> impl Iterator<Item = &str> {
-    body.split('{').skip(1).filter_map(|rest| rest.split_once('}').map(|(hole, _)| hole))
+    body.split('{')
+        .skip(1)
+        .filter_map(|rest| rest.split_once('}').map(|(hole, _)| hole))
 }
 
 #[cfg(test)]
@@ -244,7 +281,10 @@ mod tests {
 
     fn filled(codec: &str, ms: &str, sound: &str) -> Result<String, TemplateError> {
         let filling = [("codec", codec), ("ms", ms), ("sound", sound)];
-        let filling = filling.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let filling = filling
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
         Template::parse("try", TEXT)?.fill(&filling, &|name| Ok(format!("<{name}>")))
     }
 
@@ -254,12 +294,20 @@ mod tests {
             filled("h265", "200", "sound-aac").unwrap(),
             "videotestsrc ! rtph265depay latency=200 ! fakesink name=sink <sound-aac>"
         );
-        assert_eq!(filled("h264", "0", "none").unwrap(), "videotestsrc ! rtph264depay latency=0 ! fakesink name=sink");
+        assert_eq!(
+            filled("h264", "0", "none").unwrap(),
+            "videotestsrc ! rtph264depay latency=0 ! fakesink name=sink"
+        );
     }
 
     #[test]
     fn a_hole_takes_only_what_its_header_allows() {
-        assert!(filled("h264 ! filesink location=x", "0", "none").unwrap_err().to_string().contains("h264, h265"));
+        assert!(
+            filled("h264 ! filesink location=x", "0", "none")
+                .unwrap_err()
+                .to_string()
+                .contains("h264, h265")
+        );
         for ms in ["501", "-1", "1e2", "", "0x1", "+1", "01"] {
             assert!(filled("h264", ms, "none").is_err(), "{ms}");
         }
@@ -274,7 +322,10 @@ mod tests {
             ("fakesrc", "purpose"),
             ("#: purpose x\nfakesrc a={b}", "{b} is not declared"),
             ("#: purpose x\n#: hole b 1..2\nfakesrc", "the text does not have"),
-            ("#: purpose x\n#: hole b a!b | c\nfakesrc x={b}", "cannot stand in a hole"),
+            (
+                "#: purpose x\n#: hole b a!b | c\nfakesrc x={b}",
+                "cannot stand in a hole",
+            ),
         ] {
             let error = Template::parse("try", text).unwrap_err().to_string();
             assert!(error.contains(reason), "{error}");
