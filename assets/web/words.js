@@ -1,0 +1,150 @@
+// The box's state in plain words. Pure.
+
+import { agoWords } from './time.js';
+
+export const STATE_WORDS = {
+  recording: 'Recording', connecting: 'Connecting', offline: 'Offline', error: 'Error', idle: 'Armed', disabled: 'Disabled',
+};
+
+/** How a state is coloured: good, wait, bad or quiet. */
+export const STATE_TONE = {
+  recording: 'good', connecting: 'wait', offline: 'bad', error: 'bad', idle: 'quiet', disabled: 'quiet',
+};
+
+const LOSS_WORDS = {
+  refused: 'refused',
+  unauthorised: 'wrong user name or password',
+  unreachable: 'unreachable',
+  ended: 'the camera ended the stream',
+  stalled: 'frames stopped arriving',
+  broken: 'the stream cannot be read',
+  volume_full: 'the disk is full',
+};
+
+const LOSS_SENTENCES = {
+  refused: 'The camera refuses the connection',
+  unauthorised: 'The camera does not accept the user name or password',
+  unreachable: 'The camera does not answer at its address',
+  ended: 'The camera ended the stream',
+  stalled: 'The connection stands but frames stopped arriving',
+  broken: 'The stream cannot be read',
+  volume_full: 'The disk for recordings is full',
+};
+
+const plain = (word) => String(word).replaceAll('_', ' ');
+
+/** A loss or a gap's cause, short. */
+export function causeWords(cause) {
+  if (!cause) return 'cause not known';
+  return LOSS_WORDS[cause] ?? plain(cause);
+}
+
+/** What a camera's state means, as a sentence without its stop. */
+export function reasonWords(row) {
+  if (row.loss) return LOSS_SENTENCES[row.loss] ?? plain(row.loss);
+  switch (row.state) {
+    case 'recording': return 'Frames are being written';
+    case 'connecting': return 'Waiting for the first frames';
+    case 'idle': return 'Connected, waiting for a reason to record';
+    case 'disabled': return 'Switched off in its settings';
+    case 'offline': return 'Not connected';
+    case 'error': return 'Recording has stopped';
+    default: return '';
+  }
+}
+
+const cameras = (n) => (n === 1 ? '1 camera' : `${n} cameras`);
+
+/** Causes by which nothing was expected: no loss, and not drawn as one. */
+export const isQuiet = (cause) => ['disabled', 'unscheduled', 'not_scheduled', 'idle', 'armed'].includes(cause);
+
+/** The whole box in one line: `{tone, trouble, rest, text}`, `text` being both parts together. */
+export function overall(rows, now) {
+  if (rows.length === 0) return { tone: 'quiet', trouble: '', rest: 'No cameras yet', text: 'No cameras yet' };
+  const count = (state) => rows.filter((r) => r.state === state).length;
+  const bad = rows.filter((r) => STATE_TONE[r.state] === 'bad');
+  const recording = count('recording');
+  const parts = [];
+  let trouble = '';
+  if (bad.length === 1) {
+    const [row] = bad;
+    const since = Date.parse(row.since);
+    const how = [row.name, row.loss ? causeWords(row.loss) : null, Number.isFinite(since) ? `for ${agoWords(now - since)}` : null];
+    trouble = `1 camera ${row.state === 'error' ? 'in error' : 'offline'}: ${how.filter(Boolean).join(', ')}`;
+  } else if (bad.length > 1) {
+    const names = bad.slice(0, 3).map((r) => (r.loss ? `${r.name} (${causeWords(r.loss)})` : r.name));
+    const rest = bad.length - names.length;
+    trouble = `${bad.length} cameras not recording: ${names.join(', ')}${rest ? ` and ${rest} more` : ''}`;
+  }
+  if (recording > 0 || bad.length === 0) {
+    if (recording === rows.length && recording > 1) parts.push(`All ${recording} cameras recording`);
+    else if (recording > 0) parts.push(`${cameras(recording)} recording`);
+  }
+  const connecting = count('connecting');
+  if (connecting) parts.push(`${connecting} connecting`);
+  const idle = count('idle');
+  if (idle) parts.push(`${idle} armed`);
+  const disabled = count('disabled');
+  if (disabled) parts.push(`${disabled} disabled`);
+  const tone = bad.length ? 'bad' : connecting ? 'wait' : recording ? 'good' : 'quiet';
+  const rest = parts.join(' · ');
+  return { tone, trouble, rest, text: [trouble, rest].filter(Boolean).join(' · ') };
+}
+
+/** 25 fps */
+export function fpsWords(value) {
+  if (!Number.isFinite(value)) return '–';
+  const rounded = Math.round(value * 10) / 10;
+  return `${Number.isInteger(rounded) ? rounded : rounded.toFixed(1)} fps`;
+}
+
+/** 4.1 Mbit/s, from bytes a second. */
+export function rateWords(bytesPerSecond) {
+  if (!Number.isFinite(bytesPerSecond)) return '–';
+  const mega = (bytesPerSecond * 8) / 1e6;
+  if (mega >= 10) return `${mega.toFixed(0)} Mbit/s`;
+  return mega >= 0.1 || mega === 0 ? `${mega.toFixed(1)} Mbit/s` : `${Math.round(mega * 1000)} kbit/s`;
+}
+
+/** 2.9 MB */
+export function sizeWords(bytes) {
+  if (!Number.isFinite(bytes)) return '';
+  for (const [unit, name] of [[1e9, 'GB'], [1e6, 'MB'], [1e3, 'kB']]) {
+    if (bytes >= unit) return `${(bytes / unit).toFixed(bytes >= 100 * unit ? 0 : 1)} ${name}`;
+  }
+  return `${bytes} bytes`;
+}
+
+/** A share of 1 as a percentage that says 100 only when nothing is missing. */
+export function percentWords(share) {
+  if (!Number.isFinite(share)) return '–';
+  if (share >= 1) return '100 %';
+  return `${(Math.floor(Math.max(0, share) * 1000) / 10).toFixed(1)} %`;
+}
+
+/** Whether a segment's codec is H.265 under any of its names. */
+export function isH265(codec) {
+  return /265|hevc|hvc1|hev1/i.test(codec ?? '');
+}
+
+/** A codec as people write it. */
+export function codecWords(codec) {
+  if (!codec) return '';
+  if (isH265(codec)) return 'H.265';
+  return /264|avc/i.test(codec) ? 'H.264' : String(codec);
+}
+
+/** The form field an error of the server speaks of, or null. */
+export function fieldOf(problem, names) {
+  const pointed = problem.field ?? problem.errors?.[0]?.field ?? problem.errors?.[0]?.pointer;
+  const text = `${problem.detail ?? ''} ${problem.error ?? ''}`;
+  if (pointed) {
+    const name = String(pointed).replace(/^[#/.]+/, '');
+    if (names.includes(name)) return name;
+  }
+  const quoted = [...text.matchAll(/[`'"“]([a-z_]+)[`'"”]/g)].map((m) => m[1]).find((name) => names.includes(name));
+  if (quoted) return quoted;
+  // A longer name first: `username` must not be taken for `name`.
+  const words = [...names].sort((a, b) => b.length - a.length);
+  return words.find((name) => new RegExp(`(^|[^a-z_])${name}([^a-z_]|$)`, 'i').test(text)) ?? null;
+}

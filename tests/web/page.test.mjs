@@ -1,0 +1,102 @@
+// What the web page computes before it draws, run by `node --test tests/web/`.
+import { test } from 'node:test';
+import assert from 'node:assert/strict';
+import * as time from '../../assets/web/time.js';
+import * as spans from '../../assets/web/spans.js';
+import * as words from '../../assets/web/words.js';
+
+const at = (text) => Date.parse(text);
+const { HOUR } = time.units;
+
+test('a day has 23, 24 or 25 hours where clocks change', () => {
+  const hours = (day, zone) => { const { from, to } = time.daySpan(day, zone); return (to - from) / HOUR; };
+  assert.equal(hours('2026-03-29', 'Europe/Berlin'), 23);
+  assert.equal(hours('2026-10-25', 'Europe/Berlin'), 25);
+  assert.equal(hours('2026-11-20', 'Europe/Berlin'), 24);
+  assert.equal(hours('2026-04-05', 'Australia/Lord_Howe'), 24.5);
+  // Beirut's clocks change at midnight: the day begins at 01:00.
+  assert.equal(hours('2026-03-29', 'Asia/Beirut'), 23);
+  assert.equal(time.clock(time.startOfDay('2026-03-29', 'Asia/Beirut'), 'Asia/Beirut'), '01:00:00');
+  assert.equal(hours('2026-12-31', 'Pacific/Kiritimati'), 24);
+});
+
+test('hour ticks skip the hour that is missing and name the one that comes twice', () => {
+  const labels = (day) => {
+    const { from, to } = time.daySpan(day, 'Europe/Berlin');
+    return time.ticks(from, to, 84 * 30, 'Europe/Berlin').map((t) => t.label);
+  };
+  const spring = labels('2026-03-29');
+  assert.deepEqual(spring.slice(0, 4), ['Sun 29 Mar', '01:00', '03:00', '04:00']);
+  assert.equal(spring.length, 23);
+  const autumn = labels('2026-10-25');
+  assert.deepEqual(autumn.slice(1, 5), ['01:00', '02:00 +02:00', '02:00 +01:00', '03:00']);
+  assert.equal(autumn.length, 25);
+});
+
+test('ticks stand on round local times in a zone of quarter hours', () => {
+  const found = time.ticks(at('2026-11-20T00:00:00Z'), at('2026-11-20T06:00:00Z'), 600, 'Asia/Kathmandu');
+  assert.ok(found.length >= 5);
+  for (const tick of found) assert.match(tick.label, /^\d\d:00$/);
+  assert.equal(new Date(found[0].at).toISOString(), '2026-11-20T00:15:00.000Z');
+});
+
+test('ticks never stand closer than their labels need, from ten seconds to a month', () => {
+  for (const span of [10e3, 60e3, 600e3, HOUR, 6 * HOUR, 24 * HOUR, 7 * 24 * HOUR, 31 * 24 * HOUR]) {
+    const from = at('2026-11-02T10:00:03.250Z');
+    const found = time.ticks(from, from + span, 840, 'Europe/Berlin');
+    assert.ok(found.length >= 2 && found.length <= 11, `${found.length} ticks in ${span} ms`);
+  }
+});
+
+test('lengths of time read as a person says them', () => {
+  assert.equal(time.durationWords(400), '0.4 s');
+  assert.equal(time.durationWords(59_600), '1 min');
+  assert.equal(time.durationWords(130_000), '2 min 10 s');
+  assert.equal(time.durationWords(3 * HOUR + 5 * 60e3), '3 h 5 min');
+  assert.equal(time.durationWords(24 * HOUR), '1 day');
+  assert.equal(time.agoWords(125_000), '2 min');
+  assert.equal(time.offsetWords(0, 'America/St_Johns'), '−03:30');
+});
+
+test('a pixel and its instant are a pair, and zoom holds what is under the pointer', () => {
+  const view = { from: 1_000_000, to: 4_600_000 };
+  assert.equal(spans.timeOf(spans.xOf(2_345_678, view, 977), view, 977), 2_345_678);
+  const near = spans.zoom(view, 0.5, 2_000_000);
+  assert.ok(Math.abs(spans.xOf(2_000_000, near, 977) - spans.xOf(2_000_000, view, 977)) < 1e-6);
+  assert.equal(spans.zoom(view, 1e-9, 2_000_000).to - spans.zoom(view, 1e-9, 2_000_000).from, spans.SHORTEST);
+  assert.deepEqual(spans.pan(view, 500_000, 4_700_000), { from: 1_100_000, to: 4_700_000 });
+});
+
+test('a fresh tail replaces the old one and joins what it touches', () => {
+  const known = [{ start: 0, end: 50 }, { start: 60, end: 100 }];
+  const merged = spans.unite(spans.splice(known, [{ start: 80, end: 120 }], 80, 130));
+  assert.deepEqual(merged, [{ start: 0, end: 50 }, { start: 60, end: 120 }]);
+  assert.deepEqual(spans.holes(merged, -5, 140, 4), [{ start: -5, end: 0 }, { start: 50, end: 60 }, { start: 120, end: 140 }]);
+  assert.equal(spans.covered(merged, 40, 70), 20);
+});
+
+test('the whole box is said in one line', () => {
+  const now = at('2026-11-20T12:02:00Z');
+  const row = (name, state, more = {}) => ({ name, state, loss: null, since: '2026-11-20T12:00:00Z', ...more });
+  assert.equal(words.overall([], now).text, 'No cameras yet');
+  assert.equal(words.overall([row('a', 'recording'), row('b', 'recording'), row('c', 'recording')], now).text, 'All 3 cameras recording');
+  const one = words.overall([row('front-door', 'offline', { loss: 'refused' }), row('b', 'recording')], now);
+  assert.equal(one.tone, 'bad');
+  assert.equal(one.text, '1 camera offline: front-door, refused, for 2 min · 1 camera recording');
+  assert.equal(words.overall([row('a', 'disabled')], now).text, '1 disabled');
+});
+
+test('an error of the server is put at the field it speaks of', () => {
+  const names = ['name', 'main_stream_url', 'username', 'password', 'segment_seconds'];
+  assert.equal(words.fieldOf({ detail: '`main_stream_url` must begin with rtsp://' }, names), 'main_stream_url');
+  assert.equal(words.fieldOf({ error: 'username is missing' }, names), 'username');
+  assert.equal(words.fieldOf({ detail: 'the disk is full' }, names), null);
+  assert.equal(words.fieldOf({ field: 'name', detail: 'taken' }, names), 'name');
+});
+
+test('a hundred per cent is said only when nothing is missing', () => {
+  assert.equal(words.percentWords(0.99999), '99.9 %');
+  assert.equal(words.percentWords(1), '100 %');
+  assert.equal(words.rateWords(512_500), '4.1 Mbit/s');
+  assert.ok(words.isH265('H265') && words.isH265('hvc1') && !words.isH265('h264'));
+});
