@@ -6,7 +6,7 @@ import { drawAxis, forgetColours } from './drawing.js';
 import { wireAddForm, wireRemoval } from './form.js';
 import { Lane } from './lane.js';
 import { Player } from './player.js';
-import { addDays, clock, dayOf, durationWords, fullTime, shortDay, utcTime, zoneWords } from './time.js';
+import { addDays, clock, dayOf, durationWords, fullTime, oddDayWords, shortDay, utcTime, zoneWords } from './time.js';
 import { overall } from './words.js';
 import { TimeWindow } from './window.js';
 
@@ -77,10 +77,11 @@ function describeWindow() {
   const exact = time.span < 600_000;
   const short = (at) => (exact ? clock(at, zone) : clock(at, zone).slice(0, 5));
   let words;
-  if (time.day) words = `${shortDay(from, zone)}, ${durationWords(time.span)}`;
+  if (time.day) words = [fullTime(from, zone).split(',')[0], oddDayWords(time.day, zone)].filter(Boolean).join(', ');
   else if (oneDay) words = `${shortDay(from, zone)}, ${short(from)} – ${short(to)}`;
   else words = `${shortDay(from, zone)} ${short(from)} – ${shortDay(to, zone)} ${short(to)}`;
-  if (time.follows) words = `Last ${durationWords(Math.round(time.span / 1000) * 1000)}`;
+  const hours = time.span / 3_600_000;
+  if (time.follows) words = `Last ${Number.isInteger(hours) && hours < 72 ? `${hours} h` : durationWords(Math.round(time.span / 1000) * 1000)}`;
   say(byId('shown'), words);
   byId('shown').title = `${utcTime(from)} – ${utcTime(to)}`;
   byId('now').setAttribute('aria-pressed', String(time.follows));
@@ -243,12 +244,12 @@ async function learnOpen(lane) {
 
 // ---- what the lanes may ask of the page ----
 
-const player = new Player(zone, (camera, at) => {
+const player = new Player(zone, (camera, at, leftFocus) => {
   if (camera === null) {
     head = { camera: null, at: null };
     for (const lane of lanes.values()) lane.node.removeAttribute('data-playing');
     const closed = at && lanes.get(at.id);
-    if (closed && document.activeElement === document.body) closed.canvas.focus({ preventScroll: true });
+    if (closed && leftFocus) closed.canvas.focus({ preventScroll: true });
   } else {
     head = { camera: camera.id, at };
     for (const lane of lanes.values()) lane.node.toggleAttribute('data-playing', lane.id === camera.id);
@@ -260,7 +261,11 @@ const desk = {
   zone,
   window: time,
   hover,
-  play: (lane, at) => player.open(lane.camera, at),
+  play(lane, at) {
+    player.open(lane.camera, at);
+    // The keys now belong to the player; closing it gives them back to the lane.
+    byId('play').focus({ preventScroll: true });
+  },
   remove: (lane) => openRemoval(lane.camera),
 };
 

@@ -9,6 +9,8 @@ const SEAM = 2000;
 const LAG = 8000;
 /** The last stretch is asked again each time: it is where things change. */
 const TAIL = 90_000;
+/** How long a new camera may take to its first frame without that being a gap. */
+const START = 30_000;
 /** Older footage changes seldom (refilled or retained): asked anew this often. */
 const STALE = 60_000;
 
@@ -81,10 +83,18 @@ export class Footage {
     return [...this.ranges.slice(0, -1), { ...last, end: frame }];
   }
 
+  /** When footage of this camera can first be expected, as far as is known. */
+  begins(camera) {
+    const created = Date.parse(camera.created_at ?? '');
+    const first = this.ranges[0]?.start ?? Infinity;
+    if (!Number.isFinite(created)) return first;
+    return first >= created && first - created < START ? first : created;
+  }
+
   /** Gaps to draw in the fetched stretch, up to now. */
   missing(camera, health) {
     const at = now();
-    const created = Date.parse(camera.created_at ?? '');
+    const created = this.begins(camera);
     const recording = health?.state === 'recording';
     const recorded = this.recorded(health);
     let found;
@@ -93,7 +103,7 @@ export class Footage {
     } else {
       // Without the recorder's word: what lies between footage, and after it while footage is wanted.
       const wanted = camera.enabled !== false && camera.record_enabled !== false && (camera.record_mode ?? 'continuous') === 'continuous';
-      const begin = Number.isFinite(created) ? Math.max(this.from, created) : recorded[0]?.start ?? Infinity;
+      const begin = Math.max(this.from, created);
       const end = wanted ? at : recorded[recorded.length - 1]?.end ?? -Infinity;
       found = begin < end ? holes(recorded, begin, end, SEAM) : [];
       found = found.map((hole) => ({ ...hole, cause: at - hole.end < LAG ? health?.loss ?? null : null }));
@@ -101,7 +111,7 @@ export class Footage {
     const edge = recorded[recorded.length - 1]?.end ?? -Infinity;
     return found
       .map((gap) => (!recording && at - gap.end < LAG ? { ...gap, end: at } : gap))
-      .map((gap) => clip(gap, Number.isFinite(created) ? created : -Infinity, recording && gap.end > edge && at - edge < LAG ? edge : at))
+      .map((gap) => clip(gap, created === Infinity ? -Infinity : created, recording && gap.end > edge && at - edge < LAG ? edge : at))
       .filter((gap) => gap && gap.end - gap.start > SEAM);
   }
 }

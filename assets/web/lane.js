@@ -5,7 +5,7 @@ import { make, say, show } from './dom.js';
 import { drawLane } from './drawing.js';
 import { Footage } from './footage.js';
 import { covered, holes, spanAt } from './spans.js';
-import { agoWords, clock, durationWords, fullTime, momentWords, utcTime } from './time.js';
+import { clock, durationWords, fullTime, sinceWords, utcTime } from './time.js';
 import { STATE_TONE, STATE_WORDS, causeWords, fpsWords, isQuiet, percentWords, rateWords, reasonWords } from './words.js';
 
 /** A row of the list. `desk` is what the page offers it: window, zone, play, hover, remove. */
@@ -120,14 +120,13 @@ export class Lane {
     say(this.reason, reason);
     this.reason.title = health?.message ?? '';
     if (Number.isFinite(since)) {
-      say(this.since, `since ${momentWords(since, at, zone)} (${agoWords(at - since)})`);
+      say(this.since, sinceWords(since, at, zone));
       this.since.title = `${fullTime(since, zone)}\n${utcTime(since)}`;
     } else say(this.since, '');
     const view = this.desk.window.view;
     const recorded = this.footage.recorded(health);
     let words = '';
-    const created = Date.parse(camera.created_at ?? '');
-    const begin = Math.max(view.from, Number.isFinite(created) ? created : recorded[0]?.start ?? at);
+    const begin = Math.max(view.from, Math.min(this.footage.begins(camera), at));
     const end = Math.min(view.to, at);
     if (end - begin > 5000 && this.footage.from <= begin && state !== 'disabled') {
       const lag = live && recorded.length && end - recorded[recorded.length - 1].end < 8000 ? recorded[recorded.length - 1].end : end;

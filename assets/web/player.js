@@ -11,7 +11,8 @@ const SEAM = 2000;
 /** How long before a segment's end the next file is opened. */
 const AHEAD = 6;
 
-/** The player beside the lanes. `onMove(camera | null, at)` is called as the shown moment changes. */
+/** The player beside the lanes. `onMove(camera, at)` is called as the shown moment
+ *  changes, `onMove(null, camera, hadFocus)` when it is closed. */
 export class Player {
   constructor(zone, onMove) {
     this.zone = zone;
@@ -397,11 +398,12 @@ export class Player {
   close() {
     this.turn += 1;
     const { camera } = this;
+    const hadFocus = this.panel.contains(document.activeElement);
     this.camera = null;
     this.#clear();
     this.#note('');
     show(this.panel, false);
     document.body.classList.remove('playing');
-    this.onMove(null, camera);
+    this.onMove(null, camera, hadFocus);
   }
 }

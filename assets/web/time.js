@@ -184,12 +184,27 @@ export function durationWords(millis) {
   return pair(days, days === 1 ? 'day' : 'days', hours % 24, 'h');
 }
 
+/** The length of a local day where it is not 24 hours, else nothing. */
+export function oddDayWords(day, zone) {
+  const { from, to } = daySpan(day, zone);
+  if (to - from === DAY) return '';
+  return `${(to - from) / HOUR} hours: the clocks go ${to - from < DAY ? 'forward' : 'back'}`;
+}
+
 /** How long ago, coarsely enough not to flicker: 8 s, 2 min, 3 h, 2 days. */
 export function agoWords(millis) {
   const seconds = Math.max(0, Math.round(millis / SECOND));
   if (seconds < 60) return `${seconds} s`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
   return durationWords(Math.floor(seconds / 60) * MINUTE);
+}
+
+/** How long something has lasted, and when it began, as finely as matters: since 14:03:10 (2 min). */
+export function sinceWords(at, now, zone) {
+  const lasted = now - at;
+  const begin = clock(at, zone);
+  if (dayOf(at, zone) !== dayOf(now, zone)) return `since ${shortDay(at, zone)}, ${begin.slice(0, 5)}`;
+  return `since ${lasted < HOUR ? begin : begin.slice(0, 5)} (${agoWords(lasted)})`;
 }
 
 /** A time beside now: the clock alone today, with the date on other days. */

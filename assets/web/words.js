@@ -22,13 +22,13 @@ const LOSS_WORDS = {
 };
 
 const LOSS_SENTENCES = {
-  refused: 'The camera refuses the connection',
-  unauthorised: 'The camera does not accept the user name or password',
-  unreachable: 'The camera does not answer at its address',
-  ended: 'The camera ended the stream',
+  refused: 'Camera refuses the connection',
+  unauthorised: 'Camera does not accept the user name or password',
+  unreachable: 'Camera does not answer at its address',
+  ended: 'Camera ended the stream',
   stalled: 'The connection stands but frames stopped arriving',
   broken: 'The stream cannot be read',
-  volume_full: 'The disk for recordings is full',
+  volume_full: 'Disk for recordings is full',
 };
 
 const plain = (word) => String(word).replaceAll('_', ' ');

@@ -17,6 +17,8 @@ test('a day has 23, 24 or 25 hours where clocks change', () => {
   // Beirut's clocks change at midnight: the day begins at 01:00.
   assert.equal(hours('2026-03-29', 'Asia/Beirut'), 23);
   assert.equal(time.clock(time.startOfDay('2026-03-29', 'Asia/Beirut'), 'Asia/Beirut'), '01:00:00');
+  assert.equal(time.oddDayWords('2026-10-25', 'Europe/Berlin'), '25 hours: the clocks go back');
+  assert.equal(time.oddDayWords('2026-11-20', 'Europe/Berlin'), '');
   assert.equal(hours('2026-12-31', 'Pacific/Kiritimati'), 24);
 });
 
@@ -55,6 +57,9 @@ test('lengths of time read as a person says them', () => {
   assert.equal(time.durationWords(3 * HOUR + 5 * 60e3), '3 h 5 min');
   assert.equal(time.durationWords(24 * HOUR), '1 day');
   assert.equal(time.agoWords(125_000), '2 min');
+  const noon = at('2026-11-20T12:00:00Z');
+  assert.equal(time.sinceWords(noon - 125_000, noon, 'UTC'), 'since 11:57:55 (2 min)');
+  assert.equal(time.sinceWords(noon - 30 * HOUR, noon, 'UTC'), 'since Thu 19 Nov, 06:00');
   assert.equal(time.offsetWords(0, 'America/St_Johns'), '−03:30');
 });
 
