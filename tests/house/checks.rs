@@ -1,0 +1,115 @@
+//! Rules about the tests themselves, and about what the documents must not know.
+
+use super::paths::paths;
+use super::source::{Finding, Kind};
+use super::tree::House;
+
+/// The name of a test is a sentence.
+pub(crate) fn sentences(house: &House) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for file in &house.sources {
+        for (name, line) in &file.tests {
+            if name.split('_').filter(|word| !word.is_empty()).count() < 3 {
+                found.push(file.finding("sentences", *line, format!("{name} is no sentence")));
+            }
+        }
+    }
+    found
+}
+
+/// A test that is left out says why.
+pub(crate) fn left_out(house: &House) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for file in &house.sources {
+        for attribute in &file.attributes {
+            let bare = match attribute.path.as_str() {
+                "ignore" => !attribute.inside.iter().any(|word| word == "="),
+                "cfg_attr" => {
+                    let at = attribute.inside.iter().position(|word| word == "ignore");
+                    at.is_some_and(|at| attribute.inside.get(at + 1).is_none_or(|word| word != "="))
+                }
+                _ => false,
+            };
+            if bare {
+                found.push(file.finding("left_out", attribute.line, "an ignored test says why"));
+            }
+        }
+    }
+    found
+}
+
+/// Tests wait for the event itself: only `wait_until` may sleep, and a paused clock costs no time.
+pub(crate) fn sleeps(house: &House) -> Vec<Finding> {
+    const SLEEPS: [&[&str]; 5] = [
+        &["thread", "sleep"],
+        &["time", "sleep"],
+        &["time", "sleep_until"],
+        &["thread", "park_timeout"],
+        &["runtime", "pause"],
+    ];
+    let mut found = Vec::new();
+    for file in &house.sources {
+        let allowed = |at: usize| {
+            let function = file.tokens[at].function.as_ref();
+            function.is_some_and(|function| function.0.starts_with("wait_until") || function.1)
+        };
+        for path in paths(file)
+            .iter()
+            .filter(|path| path.token(file).in_test && !path.is_import)
+        {
+            if let Some(sleep) = SLEEPS.iter().find(|sleep| path.says(sleep))
+                && !path.token(file).in_attribute
+                && !allowed(path.at)
+            {
+                found.push(file.finding(
+                    "sleeps",
+                    path.line,
+                    format!("{} outside of wait_until", sleep.join("::")),
+                ));
+            }
+        }
+        for (at, token) in file.tokens.iter().enumerate() {
+            let is_command = match &token.kind {
+                Kind::Text(text) if text == "sleep" => at > 1 && file.word(at - 2) == Some("new"),
+                Kind::Text(text) => text
+                    .split("sleep ")
+                    .skip(1)
+                    .any(|rest| rest.starts_with(|c: char| c.is_ascii_digit())),
+                _ => false,
+            };
+            if token.in_test && is_command && !allowed(at) {
+                found.push(file.finding("sleeps", token.line, "the command sleep outside of wait_until"));
+            }
+        }
+    }
+    found
+}
+
+/// No text knows the machine it was written on.
+pub(crate) fn machine_paths(house: &House) -> Vec<Finding> {
+    // Put together here, so that this file does not find itself.
+    let words: Vec<String> = ["home", "Users", "work", "root", "tmp/ck", "tmp/team"]
+        .iter()
+        .map(|word| format!("/{word}/"))
+        .collect();
+    let mut found = Vec::new();
+    for (path, text) in &house.texts {
+        for (number, line) in text.lines().enumerate() {
+            let said = words.iter().find(|word| {
+                line.match_indices(word.as_str()).any(|(at, _)| {
+                    let before = line[..at].chars().next_back();
+                    before.is_none_or(|c| !(c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '/' | '}' | ')')))
+                })
+            });
+            if let Some(said) = said {
+                found.push(Finding {
+                    rule: "machine_paths",
+                    path: path.clone(),
+                    line: number + 1,
+                    what: format!("{said} is a place on somebody's machine"),
+                });
+            }
+        }
+    }
+    found
+}
