@@ -17,3 +17,4 @@ pub mod model;
 pub mod pipeline;
 pub mod record;
 pub mod runtime;
+pub mod storage;

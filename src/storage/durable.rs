@@ -1,0 +1,185 @@
+//! On the disk for certain: sync, hash, and writes that happen wholly or not at all.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use super::error::StorageError;
+
+/// A file that is on the disk for certain, as it was then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Durable {
+    /// How long it is.
+    pub size_bytes: u64,
+    /// SHA-256 of all of it.
+    pub sha256: [u8; 32],
+}
+
+/// Brings a finished file to the disk, its name too, and hashes it.
+///
+/// A sync that fails is reported and never tried again: after the first failure the kernel may have thrown the pages
+/// away and would report success for bytes that are gone.
+pub fn make_durable(path: &Path) -> Result<Durable, StorageError> {
+    let mut file = open(path)?;
+    sync(&file, path)?;
+    sync_directory(parent(path))?;
+    hash(&mut file, path)
+}
+
+/// Size and hash of a file as it reads now, without a sync.
+pub fn measure(path: &Path) -> Result<Durable, StorageError> {
+    hash(&mut open(path)?, path)
+}
+
+fn open(path: &Path) -> Result<File, StorageError> {
+    File::open(path).map_err(|error| StorageError::io("open", path, error))
+}
+
+fn hash(file: &mut File, path: &Path) -> Result<Durable, StorageError> {
+    let mut hasher = Sha256::new();
+    let mut size_bytes = 0u64;
+    let mut buffer = vec![0u8; 256 * 1024];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => {
+                hasher.update(buffer.get(..count).unwrap_or_default());
+                size_bytes += count as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(StorageError::io("read", path, error)),
+        }
+    }
+    Ok(Durable {
+        size_bytes,
+        sha256: hasher.finalize().into(),
+    })
+}
+
+/// Brings the bytes of a file that still grows to the disk, without everything a finished one needs.
+pub fn sync_data(path: &Path) -> Result<(), StorageError> {
+    open(path)?.sync_data().map_err(|error| failed(path, error))
+}
+
+/// Brings the names in a directory to the disk.
+pub fn sync_directory(path: &Path) -> Result<(), StorageError> {
+    sync(&open(path)?, path)
+}
+
+fn sync(file: &File, path: &Path) -> Result<(), StorageError> {
+    file.sync_all().map_err(|error| failed(path, error))
+}
+
+fn failed(path: &Path, source: io::Error) -> StorageError {
+    StorageError::SyncFailed {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// The directory a file lies in.
+pub(super) fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Writes a small file wholly or not at all: whoever reads it sees the old bytes or the new, also after a power cut.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
+    write_atomic_as(path, bytes, 0o640)
+}
+
+/// The same with a mode of its own.
+pub(super) fn write_atomic_as(path: &Path, bytes: &[u8], mode: u32) -> Result<(), StorageError> {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".tmp");
+    let temporary = path.with_file_name(name);
+    // One that a power cut left behind may have another mode; it is nobody's.
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(StorageError::io("replace", &temporary, error));
+        }
+        _ => {}
+    }
+    let written = write_new(&temporary, bytes, mode).and_then(|()| {
+        fs::rename(&temporary, path).map_err(|error| StorageError::io("write", path, error))?;
+        sync_directory(parent(path))
+    });
+    if written.is_err() {
+        // It would only be in the way; the error that counts is the first one.
+        let _ = fs::remove_file(&temporary);
+    }
+    written
+}
+
+fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), StorageError> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
+        .map_err(|error| StorageError::io("create", path, error))?;
+    file.write_all(bytes)
+        .map_err(|error| StorageError::io("write", path, error))?;
+    sync(&file, path)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_durable_file_says_its_size_and_hash() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.mp4");
+        fs::write(&path, b"abc").unwrap();
+        let durable = make_durable(&path).unwrap();
+        assert_eq!(durable.size_bytes, 3);
+        // From FIPS 180-2, appendix B.1.
+        assert_eq!(durable.sha256[..4], [0xba, 0x78, 0x16, 0xbf]);
+        assert_eq!(measure(&path).unwrap(), durable);
+        sync_data(&path).unwrap();
+    }
+
+    #[test]
+    fn a_large_file_is_hashed_piece_by_piece_as_a_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("large");
+        let bytes: Vec<u8> = (0..1_000_003u32).map(|n| (n % 251) as u8).collect();
+        fs::write(&path, &bytes).unwrap();
+        let expected: [u8; 32] = Sha256::digest(&bytes).into();
+        assert_eq!(make_durable(&path).unwrap().sha256, expected);
+    }
+
+    #[test]
+    fn a_sync_that_fails_is_told_from_a_file_that_cannot_be_opened() {
+        // The kernel refuses to sync what has no storage behind it: a real failure without a broken disk.
+        let error = sync_data(Path::new("/proc/self/status")).unwrap_err();
+        assert!(matches!(error, StorageError::SyncFailed { .. }), "{error}");
+        assert!(error.to_string().contains("suspect"));
+        let error = make_durable(Path::new("/proc/self/status")).unwrap_err();
+        assert!(matches!(error, StorageError::SyncFailed { .. }), "{error}");
+        let error = make_durable(Path::new("/nowhere/at/all")).unwrap_err();
+        assert!(matches!(error, StorageError::Missing { .. }), "{error}");
+    }
+
+    #[test]
+    fn an_atomic_write_replaces_the_whole_file_and_leaves_nothing_beside_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("id");
+        fs::write(directory.path().join(".id.tmp"), b"left by a power cut").unwrap();
+        write_atomic(&path, b"a long first text").unwrap();
+        write_atomic_as(&path, b"short", 0o600).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"short");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+        assert!(write_atomic(&directory.path().join("no/such"), b"x").is_err());
+    }
+}

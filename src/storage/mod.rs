@@ -1,0 +1,21 @@
+//! Files on volumes: where they lie, whether they are there for certain, and how they say what they are.
+//!
+//! A volume is known by the id written on it, never by its path alone; a file counts only once it is durable; and every
+//! segment's file says whose it is, so that the index can be rebuilt from the files. Nothing here deletes a file of a
+//! person: what cannot be used is moved to the quarantine with a reason beside it.
+
+mod durable;
+mod error;
+mod identity;
+mod layout;
+mod lock;
+mod seal;
+mod volume;
+
+pub use durable::{Durable, make_durable, measure, sync_data, sync_directory, write_atomic};
+pub use error::StorageError;
+pub use identity::Identity;
+pub use layout::{Place, QUARANTINE, TailPlace, quarantine_path, reason_path};
+pub use lock::DataLock;
+pub use seal::SealKey;
+pub use volume::{Space, Volume};
