@@ -1,11 +1,11 @@
 // Plays one camera's footage as if it were one film: finds the segment of a moment, seeks in it, goes on into the next.
 
-import { fetchSegments, fetchTimeline, fileTrouble, now } from './api.js';
+import { fetchSegments, fileTrouble, now } from './api.js';
 import { byId, say, show } from './dom.js';
+import { segmentAfter, segmentAt, segmentBefore } from './find.js';
 import { clock, durationWords, fullTime, momentWords, offsetWords, shortDay, utcTime } from './time.js';
-import { codecWords, isH265, sizeWords } from './words.js';
+import { isH265, segmentWords, unplayableWords } from './words.js';
 
-const DAY = 86_400_000;
 /** Holes up to this long are seams that need no word. */
 const SEAM = 2000;
 /** How long before a segment's end the next file is opened. */
@@ -24,6 +24,7 @@ export class Player {
     this.following = null;
     this.turn = 0;
     this.wantsPlay = true;
+    this.retries = 0;
     for (const video of this.videos) this.#listen(video);
     byId('player-close').addEventListener('click', () => this.close());
     byId('play').addEventListener('click', () => this.toggle());
@@ -64,7 +65,7 @@ export class Player {
     this.#stageNote('Loading …');
     this.onMove(camera, at);
     try {
-      const found = await this.#locate(camera.id, at);
+      const found = await segmentAt(camera.id, at);
       if (turn !== this.turn) return;
       if (!found) {
         this.#clear();
@@ -83,28 +84,6 @@ export class Player {
         this.#stageNote(error.message);
       }
     }
-  }
-
-  /** The segment that holds this moment, else the first after it, else the last before. */
-  async #locate(id, at) {
-    const here = await fetchSegments(id, at, at + 1, 3);
-    const hit = here.find((s) => s.start <= at && at < s.end) ?? here[0];
-    if (hit) return hit;
-    const after = at < now() ? (await fetchSegments(id, at, now() + 1000, 3))[0] : null;
-    return after ?? this.#before(id, at);
-  }
-
-  /** The last segment that ends at or before this moment. */
-  async #before(id, at) {
-    for (const reach of [3_600_000, DAY, 7 * DAY, 31 * DAY]) {
-      const ranges = (await fetchTimeline(id, at - reach, at)).filter((r) => r.start < at);
-      if (ranges.length === 0) continue;
-      const end = Math.min(at, Math.max(...ranges.map((r) => r.end)));
-      const rows = await fetchSegments(id, end - 1, end, 5);
-      const row = rows.filter((s) => s.start < at).pop();
-      if (row) return row;
-    }
-    return null;
   }
 
   #load(segment, offset) {
@@ -146,10 +125,8 @@ export class Player {
     const { segment, turn } = this;
     if (segment.open) return;
     try {
-      const rows = await fetchSegments(this.camera.id, segment.end, Math.max(now(), segment.end) + 1000, 3);
-      if (segment === this.segment && turn === this.turn) {
-        this.following = rows.find((s) => s.start > segment.start && s.id !== segment.id) ?? null;
-      }
+      const next = await segmentAfter(this.camera.id, segment);
+      if (segment === this.segment && turn === this.turn) this.following = next;
     } catch {
       // The next attempt is made when the segment ends.
     }
@@ -169,7 +146,7 @@ export class Player {
     video.addEventListener('seeked', mine(() => { this.wanted = null; this.#stageNote(''); }));
     video.addEventListener('canplay', mine(() => this.#stageNote('')));
     video.addEventListener('waiting', mine(() => this.#stageNote('Loading …')));
-    video.addEventListener('playing', mine(() => { this.#stageNote(''); this.#showPlay(); }));
+    video.addEventListener('playing', mine(() => { this.retries = 0; this.#stageNote(''); this.#showPlay(); }));
     video.addEventListener('pause', mine(() => this.#showPlay()));
     video.addEventListener('timeupdate', mine(() => this.#prepare()));
     video.addEventListener('ended', mine(() => this.#goOn()));
@@ -201,14 +178,13 @@ export class Player {
         const again = (await fetchSegments(this.camera.id, segment.start, segment.start + 1, 3)).find((s) => s.id === segment.id);
         if (turn !== this.turn || segment !== this.segment) return;
         if (again && again.end > segment.end + 500) {
-          this.#load(again, this.video.currentTime * 1000);
+          this.#extend(again);
           return;
         }
         if (again && !again.open) this.segment = again;
       }
-      const rows = await fetchSegments(this.camera.id, this.segment.end, now() + 1000, 3);
+      const next = await segmentAfter(this.camera.id, this.segment);
       if (turn !== this.turn) return;
-      const next = rows.find((s) => s.start > segment.start && s.id !== segment.id);
       if (next) {
         this.#enter(next);
         return;
@@ -217,8 +193,45 @@ export class Player {
       if (!error.unreachable) { this.#stageNote(error.message); return; }
     }
     this.#note('This is the newest footage; it goes on as more is recorded.');
+    this.#waitForMore(1000);
+  }
+
+  #waitForMore(millis) {
+    const { turn, segment } = this;
     clearTimeout(this.waiting);
-    this.waiting = setTimeout(() => { if (turn === this.turn && this.isOpen && this.wantsPlay) this.#goOn(); }, 1000);
+    this.waiting = setTimeout(() => {
+      if (turn === this.turn && segment === this.segment && this.wantsPlay) this.#goOn();
+    }, millis);
+  }
+
+  /** The same segment, grown: opened behind the picture and shown once it stands at the same place. */
+  #extend(grown) {
+    const [shown, spare] = this.videos;
+    const { turn, segment } = this;
+    const at = shown.currentTime;
+    const still = () => turn === this.turn && segment === this.segment;
+    const loaded = new AbortController();
+    const { signal } = loaded;
+    spare.addEventListener('loadedmetadata', () => { spare.currentTime = at; }, { signal });
+    spare.addEventListener('error', () => { loaded.abort(); if (still()) this.#waitForMore(1000); }, { signal });
+    spare.addEventListener('seeked', () => {
+      loaded.abort();
+      if (!still()) return;
+      this.videos = [spare, shown];
+      this.segment = grown;
+      this.following = null;
+      this.wanted = null;
+      show(spare, true);
+      show(shown, false);
+      this.#forget(shown);
+      this.#describe();
+      this.#applySettings();
+      if (this.wantsPlay) this.#play();
+      this.#lookAhead();
+    }, { signal });
+    spare.dataset.segment = this.#key(grown);
+    spare.preload = 'auto';
+    spare.src = this.#address(grown);
   }
 
   #enter(next) {
@@ -244,7 +257,7 @@ export class Player {
       return;
     }
     try {
-      const before = await this.#before(this.camera.id, segment.start);
+      const before = await segmentBefore(this.camera.id, segment.start);
       if (turn !== this.turn || segment !== this.segment) return;
       if (before && before.start < segment.start) { this.#note(''); this.#load(before, 0); } else this.#note('There is nothing before this segment.');
     } catch (error) {
@@ -321,14 +334,23 @@ export class Player {
     this.video.pause();
     this.wantsPlay = false;
     this.#showPlay();
-    this.#stageNote(isH265(this.segment.codec)
-      ? 'This browser cannot play H.265. The footage is recorded and whole: download the segment and open it in VLC or mpv, use a browser with H.265, or set the camera to H.264.'
-      : `This browser cannot play this segment (${codecWords(this.segment.codec) || 'unknown codec'}). Download it and open it in VLC or mpv.`);
+    this.#stageNote(unplayableWords(this.segment.codec));
   }
 
   async #explain(video) {
     if (!video.getAttribute('src')) return;
-    const { segment } = this;
+    const { segment, turn } = this;
+    if (segment.open && this.retries < 5) {
+      // The file was closed, and so rewritten, while it was read: ask for it as it is now.
+      this.retries += 1;
+      const at = this.moment;
+      clearTimeout(this.waiting);
+      this.waiting = setTimeout(async () => {
+        const found = await segmentAt(this.camera.id, at).catch(() => null);
+        if (found && turn === this.turn && segment === this.segment) this.#load(found, Math.max(0, at - found.start));
+      }, 700);
+      return;
+    }
     const trouble = await fileTrouble(this.#address(segment));
     if (segment !== this.segment) return;
     if (trouble) this.#stageNote(trouble);
@@ -337,12 +359,8 @@ export class Player {
 
   #describe() {
     const s = this.segment;
-    const words = [
-      `Segment ${momentWords(s.start, now(), this.zone)} – ${s.open ? 'still open' : clock(s.end, this.zone)}`,
-      codecWords(s.codec), s.width && s.height ? `${s.width}×${s.height}` : '', sizeWords(s.size_bytes),
-      s.origin === 'refill' ? 'refilled from the camera' : '', s.locked || s.evidence_locked ? 'held' : '',
-    ];
-    say(byId('segment-words'), words.filter(Boolean).join(' · '));
+    const until = s.open ? 'still open' : clock(s.end, this.zone);
+    say(byId('segment-words'), [`Segment ${momentWords(s.start, now(), this.zone)} – ${until}`, ...segmentWords(s)].join(' · '));
     const link = byId('download');
     link.href = s.url;
     link.download = decodeURIComponent(String(s.url).split('/').pop());

@@ -134,6 +134,21 @@ export function codecWords(codec) {
   return /264|avc/i.test(codec) ? 'H.264' : String(codec);
 }
 
+/** What a segment's row says beside its time. */
+export function segmentWords(row) {
+  return [
+    codecWords(row.codec), row.width && row.height ? `${row.width}×${row.height}` : '', sizeWords(row.size_bytes),
+    row.origin === 'refill' ? 'refilled from the camera' : '', row.locked || row.evidence_locked ? 'held' : '',
+  ].filter(Boolean);
+}
+
+/** What to do about footage that this browser cannot show. */
+export function unplayableWords(codec) {
+  if (!isH265(codec)) return `This browser cannot play this segment (${codecWords(codec) || 'unknown codec'}). Download it and open it in VLC or mpv.`;
+  return 'This browser cannot play H.265. The footage is recorded and whole: download the segment and open it in VLC or mpv, '
+    + 'use a browser with H.265, or set the camera to H.264.';
+}
+
 /** The form field an error of the server speaks of, or null. */
 export function fieldOf(problem, names) {
   const pointed = problem.field ?? problem.errors?.[0]?.field ?? problem.errors?.[0]?.pointer;
