@@ -13,6 +13,7 @@
 //! | 1 | [`model`]: pure types |
 
 pub mod config;
+pub mod index;
 pub mod model;
 pub mod pipeline;
 pub mod record;

@@ -1,0 +1,113 @@
+//! Copies: the files that hold segments.
+
+use rusqlite::{Row, params};
+
+use super::columns::{count, segment_id, stored, volume_id, word};
+use super::error::IndexError;
+use super::reader::Reader;
+use super::writer::Writer;
+use crate::model::{Copy, CopyState, SegmentId, VolumeId};
+
+/// The primary's copy first, because that is where a segment is read from.
+const OF_SEGMENT: &str = "
+    SELECT volume_id, path, size_bytes, sha256, state FROM copies JOIN volumes ON volumes.id = volume_id
+    WHERE segment_id = ?1 ORDER BY role DESC, volume_id";
+const ON_VOLUME: &str = "
+    SELECT segment_id, volume_id, path, size_bytes, sha256, state FROM copies
+    WHERE volume_id = ?1 AND path > ?2 ORDER BY path LIMIT ?3";
+const PUT: &str = "
+    INSERT INTO copies (segment_id, volume_id, path, size_bytes, sha256, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+    ON CONFLICT (segment_id, volume_id) DO UPDATE SET path = excluded.path, size_bytes = excluded.size_bytes,
+        sha256 = excluded.sha256, state = excluded.state";
+const SET_STATE: &str = "UPDATE copies SET state = ?3 WHERE segment_id = ?1 AND volume_id = ?2";
+const GROW: &str = "UPDATE copies SET size_bytes = ?2 WHERE segment_id = ?1 AND state = 'open'";
+const DISTRUST_OPEN: &str = "UPDATE copies SET state = 'suspect' WHERE segment_id = ?1 AND state = 'open'";
+const SEE_PLAYABLE: &str = "
+    UPDATE segments SET playable = state = 'open' OR EXISTS (
+        SELECT 1 FROM copies WHERE segment_id = ?1 AND copies.state IN ('open', 'whole', 'suspect'))
+    WHERE id = ?1";
+
+impl Reader<'_> {
+    /// The copies that a volume should hold, by path, those after a path. For looking through a whole volume page by
+    /// page: give the last path of a page to get the next.
+    pub fn copies_on(
+        &self,
+        volume: VolumeId,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<(SegmentId, Copy)>, IndexError> {
+        let from = after.unwrap_or("");
+        self.rows(ON_VOLUME, params![volume.0.as_bytes(), from, limit], |row| {
+            Ok((segment_id(row, "segment_id")?, read(row)?))
+        })
+    }
+
+    pub(super) fn copies_of(&self, segment: SegmentId) -> Result<Vec<Copy>, IndexError> {
+        self.rows(OF_SEGMENT, [segment.0.as_bytes()], read)
+    }
+}
+
+impl Writer<'_> {
+    /// Remembers a copy of a segment that is known, in place of what was known of that segment on that volume.
+    pub fn put_copy(&self, segment: SegmentId, copy: &Copy) -> Result<(), IndexError> {
+        self.put_copy_row(segment, copy)?;
+        self.see_playable(segment)
+    }
+
+    /// Remembers how far a copy can be believed now; `false` when there is no such copy.
+    pub fn set_copy_state(&self, segment: SegmentId, volume: VolumeId, state: CopyState) -> Result<bool, IndexError> {
+        let (id, volume) = (segment.0.as_bytes(), volume.0.as_bytes());
+        let changed = self.execute(SET_STATE, params![id, volume, state.as_str()])?;
+        self.see_playable(segment)?;
+        Ok(changed > 0)
+    }
+
+    /// Replaces the copies of a closed segment by those that are given. One on another volume stays, but when it was
+    /// being written it is not trusted any more, because nobody said how it ended.
+    pub(super) fn settle_copies(&self, segment: SegmentId, copies: &[Copy]) -> Result<(), IndexError> {
+        self.execute(DISTRUST_OPEN, [segment.0.as_bytes()])?;
+        self.put_copies(segment, copies)
+    }
+
+    pub(super) fn put_copies(&self, segment: SegmentId, copies: &[Copy]) -> Result<(), IndexError> {
+        for copy in copies {
+            self.put_copy_row(segment, copy)?;
+        }
+        self.see_playable(segment)
+    }
+
+    pub(super) fn grow_copies(&self, segment: SegmentId, size_bytes: u64) -> Result<(), IndexError> {
+        self.execute(GROW, params![segment.0.as_bytes(), stored(size_bytes)])?;
+        Ok(())
+    }
+
+    fn put_copy_row(&self, segment: SegmentId, copy: &Copy) -> Result<(), IndexError> {
+        self.execute(
+            PUT,
+            params![
+                segment.0.as_bytes(),
+                copy.volume.0.as_bytes(),
+                copy.path,
+                stored(copy.size_bytes),
+                copy.sha256,
+                copy.state.as_str(),
+            ],
+        )?;
+        Ok(())
+    }
+
+    fn see_playable(&self, segment: SegmentId) -> Result<(), IndexError> {
+        self.execute(SEE_PLAYABLE, [segment.0.as_bytes()])?;
+        Ok(())
+    }
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Copy> {
+    Ok(Copy {
+        volume: volume_id(row, "volume_id")?,
+        path: row.get("path")?,
+        size_bytes: count(row, "size_bytes")?,
+        sha256: row.get("sha256")?,
+        state: word(row, "state", CopyState::parse)?,
+    })
+}

@@ -1,0 +1,235 @@
+//! Gaps: what is missing, why, and what became of it.
+
+use std::time::Duration;
+
+use rusqlite::{Row, params};
+
+use super::columns::{camera_id, maybe_time, span, word};
+use super::error::IndexError;
+use super::reader::Reader;
+use super::writer::Writer;
+use crate::model::{CameraId, Gap, GapCause, GapFate, GapId, Span, Timestamp};
+
+macro_rules! select_gaps {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, camera_id, start_ns, end_ns, open, cause, fate, attempts, last_attempt_at_ns, filled_at_ns, ",
+            "recovered_seconds FROM gaps ",
+            $rest
+        )
+    };
+}
+
+pub(super) const ONE: &str = select_gaps!("WHERE id = ?1");
+pub(super) const OPEN: &str = select_gaps!("WHERE camera_id = ?1 AND open = 1");
+pub(super) const OF_CAMERA: &str = select_gaps!(
+    "WHERE camera_id = ?1 AND (?2 IS NULL OR fate = ?2) AND (start_ns, id) < (?3, ?4)
+     ORDER BY start_ns DESC, id DESC LIMIT ?5"
+);
+pub(super) const OF_FATE: &str =
+    select_gaps!("WHERE fate = ?1 AND (start_ns, id) < (?2, ?3) ORDER BY start_ns DESC, id DESC LIMIT ?4");
+const OF_ALL: &str = select_gaps!("WHERE (start_ns, id) < (?1, ?2) ORDER BY start_ns DESC, id DESC LIMIT ?3");
+/// An open gap lasts, so it overlaps whatever begins after it did.
+pub(super) const OVERLAPPING: &str = select_gaps!(
+    "WHERE camera_id = ?1 AND start_ns > ?2 AND start_ns < ?3 AND end_ns > ?4 AND open = 0 ORDER BY start_ns, id"
+);
+const LONGEST: &str = "SELECT longest_gap_ns FROM cameras WHERE id = ?1";
+
+const INSERT: &str = "
+    INSERT INTO gaps (camera_id, start_ns, end_ns, open, cause, fate, attempts, last_attempt_at_ns, filled_at_ns,
+        recovered_seconds)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+const UPDATE: &str = "
+    UPDATE gaps SET camera_id = ?1, start_ns = ?2, end_ns = ?3, open = ?4, cause = ?5, fate = ?6, attempts = ?7,
+        last_attempt_at_ns = ?8, filled_at_ns = ?9, recovered_seconds = ?10
+    WHERE id = ?11";
+const END: &str = "UPDATE gaps SET end_ns = ?2, open = 0 WHERE id = ?1";
+const RETRY: &str = "UPDATE gaps SET fate = 'pending', attempts = 0 WHERE id = ?1";
+const REMOVE: &str = "DELETE FROM gaps WHERE id = ?1";
+const LENGTHEN: &str = "UPDATE cameras SET longest_gap_ns = ?2 WHERE id = ?1 AND longest_gap_ns < ?2";
+
+/// Which gaps are wanted; what is not said does not matter.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GapFilter {
+    /// Of this camera.
+    pub camera: Option<CameraId>,
+    /// With this fate.
+    pub fate: Option<GapFate>,
+    /// Behind this one in the list: the start and id of the last of the page before.
+    pub after: Option<(Timestamp, GapId)>,
+}
+
+impl Reader<'_> {
+    /// Kept gaps, the newest first.
+    pub fn gaps(&self, filter: &GapFilter, limit: u32) -> Result<Vec<Gap>, IndexError> {
+        let (start, id) = filter.after.unwrap_or((Timestamp::MAX, GapId(i64::MAX)));
+        let (start, id) = (start.as_nanos(), id.0);
+        let fate = filter.fate.map(GapFate::as_str);
+        match (&filter.camera, fate) {
+            (Some(camera), fate) => self.rows(OF_CAMERA, params![camera.as_str(), fate, start, id, limit], read),
+            (None, Some(fate)) => self.rows(OF_FATE, params![fate, start, id, limit], read),
+            (None, None) => self.rows(OF_ALL, params![start, id, limit], read),
+        }
+    }
+
+    /// The gaps of a camera that overlap a span, by start. One that lasts overlaps all that comes after its start.
+    pub fn gaps_within(&self, camera: &CameraId, window: Span) -> Result<Vec<Gap>, IndexError> {
+        let longest = self.row(LONGEST, [camera.as_str()], |row| row.get::<_, i64>(0))?;
+        let first = window.start.offset(-longest.unwrap_or(0)).offset(-1).as_nanos();
+        let (from, to) = (window.start.as_nanos(), window.end.as_nanos());
+        let mut gaps = self.rows(OVERLAPPING, params![camera.as_str(), first, to, from], read)?;
+        gaps.extend(self.open_gap(camera)?.filter(|gap| gap.span.start < window.end));
+        Ok(gaps)
+    }
+
+    /// The gap of a camera that still lasts.
+    pub fn open_gap(&self, camera: &CameraId) -> Result<Option<Gap>, IndexError> {
+        self.row(OPEN, [camera.as_str()], read)
+    }
+
+    /// One gap.
+    pub fn gap(&self, id: GapId) -> Result<Option<Gap>, IndexError> {
+        self.row(ONE, [id.0], read)
+    }
+}
+
+impl Writer<'_> {
+    /// From this moment on the camera's footage is missing. When a gap lasts already it goes on as it began: what came
+    /// first is the cause.
+    pub fn begin_gap(&self, camera: &CameraId, at: Timestamp, cause: GapCause) -> Result<Gap, IndexError> {
+        if let Some(gap) = self.open_gap(camera)? {
+            return Ok(gap);
+        }
+        let gap = Gap {
+            id: GapId(0),
+            camera: camera.clone(),
+            span: Span::new(at, at),
+            open: true,
+            cause,
+            fate: GapFate::Pending,
+            attempts: 0,
+            last_attempt_at: None,
+            filled_at: None,
+            recovered_seconds: 0.0,
+        };
+        let id = self.insert_gap(&gap)?;
+        Ok(Gap { id, ..gap })
+    }
+
+    /// The gap of a camera that lasts ends at this moment. It comes back as it is kept; one that is not longer than
+    /// `keep_longer_than` is forgotten, and nothing comes back, as when none lasted.
+    pub fn end_gap(
+        &self,
+        camera: &CameraId,
+        at: Timestamp,
+        keep_longer_than: Duration,
+    ) -> Result<Option<Gap>, IndexError> {
+        let Some(gap) = self.open_gap(camera)? else {
+            return Ok(None);
+        };
+        let span = Span::new(gap.span.start, at);
+        if span.duration() <= keep_longer_than {
+            self.remove_gap(gap.id)?;
+            return Ok(None);
+        }
+        self.execute(END, params![gap.id.0, span.end.as_nanos()])?;
+        self.lengthen_gaps(camera, span)?;
+        Ok(Some(Gap {
+            span,
+            open: false,
+            ..gap
+        }))
+    }
+
+    /// Remembers a gap that is known from its start to its end, or the rest of one that was filled in part. Its id does
+    /// not matter; the new one comes back.
+    pub fn insert_gap(&self, gap: &Gap) -> Result<GapId, IndexError> {
+        self.remember_camera(&gap.camera, gap.span.start)?;
+        self.lengthen_gaps(&gap.camera, gap.span)?;
+        self.execute(
+            INSERT,
+            params![
+                gap.camera.as_str(),
+                gap.span.start.as_nanos(),
+                gap.span.end.as_nanos(),
+                gap.open,
+                gap.cause.as_str(),
+                gap.fate.as_str(),
+                gap.attempts,
+                gap.last_attempt_at.map(Timestamp::as_nanos),
+                gap.filled_at.map(Timestamp::as_nanos),
+                gap.recovered_seconds,
+            ],
+        )?;
+        Ok(GapId(self.connection().last_insert_rowid()))
+    }
+
+    /// Changes every field of a gap to what is given.
+    pub fn update_gap(&self, gap: &Gap) -> Result<(), IndexError> {
+        self.lengthen_gaps(&gap.camera, gap.span)?;
+        let changed = self.execute(
+            UPDATE,
+            params![
+                gap.camera.as_str(),
+                gap.span.start.as_nanos(),
+                gap.span.end.as_nanos(),
+                gap.open,
+                gap.cause.as_str(),
+                gap.fate.as_str(),
+                gap.attempts,
+                gap.last_attempt_at.map(Timestamp::as_nanos),
+                gap.filled_at.map(Timestamp::as_nanos),
+                gap.recovered_seconds,
+                gap.id.0,
+            ],
+        )?;
+        if changed == 0 {
+            return Err(not_found(gap.id));
+        }
+        Ok(())
+    }
+
+    /// A person wants a gap tried again: it is pending, with all its attempts before it. A filled one stays filled.
+    pub fn retry_gap(&self, id: GapId) -> Result<Gap, IndexError> {
+        let gap = self.gap(id)?.ok_or_else(|| not_found(id))?;
+        if gap.fate == GapFate::Filled {
+            return Err(IndexError::Conflict(format!("gap {} is filled already", id.0)));
+        }
+        self.execute(RETRY, [id.0])?;
+        Ok(Gap {
+            fate: GapFate::Pending,
+            attempts: 0,
+            ..gap
+        })
+    }
+
+    /// Forgets a gap; `false` when there is none of this id.
+    pub fn remove_gap(&self, id: GapId) -> Result<bool, IndexError> {
+        Ok(self.execute(REMOVE, [id.0])? > 0)
+    }
+
+    fn lengthen_gaps(&self, camera: &CameraId, span: Span) -> Result<(), IndexError> {
+        let length = span.end.nanos_since(span.start);
+        self.execute(LENGTHEN, params![camera.as_str(), length])?;
+        Ok(())
+    }
+}
+
+fn not_found(id: GapId) -> IndexError {
+    IndexError::NotFound(format!("gap {}", id.0))
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Gap> {
+    Ok(Gap {
+        id: GapId(row.get("id")?),
+        camera: camera_id(row, "camera_id")?,
+        span: span(row)?,
+        open: row.get("open")?,
+        cause: word(row, "cause", GapCause::parse)?,
+        fate: word(row, "fate", GapFate::parse)?,
+        attempts: row.get("attempts")?,
+        last_attempt_at: maybe_time(row, "last_attempt_at_ns")?,
+        filled_at: maybe_time(row, "filled_at_ns")?,
+        recovered_seconds: row.get("recovered_seconds")?,
+    })
+}

@@ -1,0 +1,29 @@
+//! The index: what is known of cameras, segments, copies, gaps and events, in one SQLite file.
+//!
+//! The only room with SQL. Many read at once, each on a connection of a small pool and each from one unmoving picture of
+//! the file; one thread writes, in the order of asking, and answers only when what it wrote is safe on the disk.
+
+mod cameras;
+mod columns;
+mod copies;
+mod error;
+mod events;
+#[cfg(test)]
+mod fixture;
+mod gaps;
+mod handle;
+mod open;
+mod ranges;
+mod reader;
+mod schedules;
+mod segments;
+mod volumes;
+mod writer;
+
+pub use error::IndexError;
+pub use events::EventFilter;
+pub use gaps::GapFilter;
+pub use handle::Index;
+pub use reader::Reader;
+pub use volumes::KnownVolume;
+pub use writer::Writer;
