@@ -295,6 +295,7 @@ fn a_second_door_to_clock_task_thread_or_launch_is_found() {
 fn allowances_without_a_reason_and_panics_are_found() {
     let path = "src/record/driver.rs";
     planted("allowances", path, "#[allow(dead_code)]\nfn f() {}\n", &[1]);
+    planted("unsafe_code", path, "fn f() {\n    unsafe { g() }\n}\n", &[2]);
     planted("allowances", path, "#![expect(clippy::unwrap_used)]\n", &[1]);
     planted("panics_and_prints", path, "fn f() { unreachable!(\"never\"); }\n", &[1]);
     planted("panics_and_prints", path, "fn f() {\n    println!();\n}\n", &[2]);
