@@ -8,6 +8,8 @@ use super::template::{Filling, Template, TemplateError};
 
 /// The pipelines as they are built in, by name.
 const BUILT_IN: &[(&str, &str)] = &[
+    ("mend", include_str!("../../pipelines/mend.gst")),
+    ("mend-sound", include_str!("../../pipelines/mend-sound.gst")),
     ("record", include_str!("../../pipelines/record.gst")),
     ("segments", include_str!("../../pipelines/segments.gst")),
 ];

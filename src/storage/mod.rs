@@ -4,14 +4,17 @@
 //! segment's file says whose it is, so that the index can be rebuilt from the files. Nothing here deletes a file of a
 //! person: what cannot be used is moved to the quarantine with a reason beside it.
 
+mod boxes;
 mod durable;
 mod error;
 mod identity;
 mod layout;
 mod lock;
 mod seal;
+mod tables;
 mod volume;
 
+pub use boxes::{FileShape, Movie, Sample, TrackCoding, TrackTable, UnitReader};
 pub use durable::{Durable, make_durable, measure, sync_data, sync_directory, write_atomic};
 pub use error::StorageError;
 pub use identity::Identity;

@@ -1,0 +1,400 @@
+//! Writes a plain MP4 from units that are read from somewhere: a tail journal, a file left open, or both.
+
+use std::io;
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use gst::prelude::*;
+use gstreamer as gst;
+use gstreamer_app as gst_app;
+
+use crate::model::{Codec, Track, TrackCaps, Unit, scrub};
+use crate::runtime::spawn_thread;
+
+use super::catalog::Catalog;
+use super::error::PipelineError;
+use super::launch::{init, launch};
+use super::template::Filling;
+
+/// The pipeline's name in the catalogue.
+const NAME: &str = "mend";
+
+/// One tick of the clock that RTP uses for pictures, in nanoseconds, rounded up.
+const TICK: i64 = 11_112;
+
+/// How long a last frame lasts when nothing says it: one of 25 a second.
+const GUESSED_DURATION: u64 = 40_000_000;
+
+/// Units of one track in decoding order, read when they are wanted.
+pub type Units = Box<dyn Iterator<Item = io::Result<Unit>> + Send>;
+
+/// What to write.
+pub struct Mending {
+    /// How the units are to be read.
+    pub caps: TrackCaps,
+    /// The pictures.
+    pub video: Units,
+    /// The sound, if there is any. Without caps for it, it is left out.
+    pub audio: Option<Units>,
+}
+
+impl std::fmt::Debug for Mending {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mending")
+            .field("caps", &self.caps)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What was written.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Mended {
+    /// Video frames.
+    pub frames: u64,
+    /// Packets of sound.
+    pub packets: u64,
+    /// When the first frame was decoded, on the scale of the units that came in.
+    pub first_dts: Option<i64>,
+    /// When the last frame ended to be shown, on the same scale.
+    pub end: Option<i64>,
+    /// Why reading ended before the end, when it did.
+    pub trouble: Option<String>,
+}
+
+/// GStreamer's caps for pictures as MP4 files hold them. `entry` is the file's own four letters for them.
+pub fn video_caps(codec: Codec, entry: &str, config: &[u8], width: u32, height: u32) -> Result<String, PipelineError> {
+    init()?;
+    let (kind, format) = match codec {
+        Codec::H264 => ("video/x-h264", if entry == "avc3" { "avc3" } else { "avc" }),
+        Codec::H265 => ("video/x-h265", if entry == "hev1" { "hev1" } else { "hvc1" }),
+    };
+    let pixels = |pixels: u32| i32::try_from(pixels).unwrap_or(i32::MAX);
+    let caps = gst::Caps::builder(kind)
+        .field("stream-format", format)
+        .field("alignment", "au")
+        .field("codec_data", gst::Buffer::from_slice(config.to_vec()))
+        .field("width", pixels(width))
+        .field("height", pixels(height))
+        .build();
+    Ok(caps.to_string())
+}
+
+/// GStreamer's caps for AAC as MP4 files hold it.
+pub fn sound_caps(config: &[u8], rate: u32, channels: u32) -> Result<String, PipelineError> {
+    init()?;
+    let number = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
+    let caps = gst::Caps::builder("audio/mpeg")
+        .field("mpegversion", 4i32)
+        .field("stream-format", "raw")
+        .field("framed", true)
+        .field("codec_data", gst::Buffer::from_slice(config.to_vec()))
+        .field("rate", number(rate))
+        .field("channels", number(channels))
+        .build();
+    Ok(caps.to_string())
+}
+
+fn failed(reason: impl std::fmt::Display) -> PipelineError {
+    PipelineError::Failed {
+        name: NAME.to_owned(),
+        reason: scrub(&reason.to_string()),
+    }
+}
+
+/// Writes `target` anew. Nothing moves for `patience`, or it is not done after `deadline`: it is given up.
+///
+/// What comes before the first keyframe cannot be decoded and is left out. Times are moved so that the file starts at
+/// zero, and are mended where they do not go forward.
+pub fn mend(
+    catalog: &Catalog,
+    mending: Mending,
+    target: &Path,
+    patience: Duration,
+    deadline: Duration,
+) -> Result<Mended, PipelineError> {
+    let sound_caps = mending.audio.as_ref().and(mending.caps.audio.as_deref());
+    let sound = if sound_caps.is_some() { "mend-sound" } else { "none" };
+    let filling = Filling::from([("sound".to_owned(), sound.to_owned())]);
+    let pipeline = launch(catalog, NAME, &filling)?;
+    let element = |name: &str| {
+        pipeline
+            .by_name(name)
+            .ok_or_else(|| failed(format!("no element `{name}`")))
+    };
+
+    element("file")?.set_property(
+        "location",
+        target.to_str().ok_or_else(|| failed("the path is not UTF-8"))?,
+    );
+    if let Some(pad) = element("muxer")?.static_pad("video_0") {
+        pad.set_property("trak-timescale", 90_000u32);
+    }
+    let (mut video, trouble_before) = from_first_keyframe(mending.video);
+    let mut sound_units = mending
+        .audio
+        .filter(|_| sound_caps.is_some())
+        .map(|units| units.peekable());
+    let Some(first) = video.next() else {
+        return Ok(Mended {
+            trouble: trouble_before,
+            ..Mended::default()
+        });
+    };
+    let first_sound = sound_units.as_mut().and_then(|units| match units.peek() {
+        Some(Ok(unit)) => Some(unit.dts),
+        _ => None,
+    });
+    // Sound from long before the first keyframe would only delay the pictures.
+    let origin = first_sound.map_or(first.dts, |sound| sound.min(first.dts).max(first.dts - 1_000_000_000));
+    let outcome = Arc::new(Outcome::default());
+    if let Some(trouble) = trouble_before {
+        outcome.complain(trouble);
+    }
+    let mut feeds = vec![Feed {
+        source: source(&pipeline, "video", &mending.caps.video)?,
+        units: Box::new(std::iter::once(Ok(first.clone())).chain(video.rest())),
+        track: Track::Video,
+        origin,
+    }];
+    if let (Some(units), Some(caps)) = (sound_units, sound_caps) {
+        feeds.push(Feed {
+            source: source(&pipeline, "sound", caps)?,
+            units: Box::new(units.skip_while(move |unit| matches!(unit, Ok(unit) if unit.dts < origin))),
+            track: Track::Audio,
+            origin,
+        });
+    }
+    play(&pipeline, feeds, &outcome, patience, deadline)?;
+    let frames = outcome.frames.load(Ordering::Acquire);
+    let (end, trouble) = outcome.with(|ends| (ends.end, ends.trouble.take()));
+    Ok(Mended {
+        frames,
+        packets: outcome.packets.load(Ordering::Acquire),
+        first_dts: Some(first.dts),
+        end,
+        trouble,
+    })
+}
+
+/// Units from the first keyframe on; a read error before it ends them.
+struct FromKeyframe(Units);
+
+impl FromKeyframe {
+    fn next(&mut self) -> Option<Unit> {
+        match self.0.next() {
+            Some(Ok(unit)) => Some(unit),
+            _ => None,
+        }
+    }
+
+    fn rest(self) -> Units {
+        self.0
+    }
+}
+
+fn from_first_keyframe(mut units: Units) -> (FromKeyframe, Option<String>) {
+    loop {
+        match units.next() {
+            Some(Ok(unit)) if !unit.keyframe => {}
+            Some(Ok(unit)) => return (FromKeyframe(Box::new(std::iter::once(Ok(unit)).chain(units))), None),
+            Some(Err(error)) => return (FromKeyframe(Box::new(std::iter::empty())), Some(error.to_string())),
+            None => return (FromKeyframe(units), None),
+        }
+    }
+}
+
+fn source(pipeline: &gst::Pipeline, name: &str, caps: &str) -> Result<gst_app::AppSrc, PipelineError> {
+    let source = pipeline
+        .by_name(name)
+        .and_then(|element| element.downcast::<gst_app::AppSrc>().ok())
+        .ok_or_else(|| failed(format!("no appsrc `{name}`")))?;
+    let caps = gst::Caps::from_str(caps).map_err(|_| failed(format!("caps that cannot be read: {caps}")))?;
+    source.set_caps(Some(&caps));
+    Ok(source)
+}
+
+#[derive(Default)]
+struct Outcome {
+    frames: AtomicU64,
+    packets: AtomicU64,
+    ends: Mutex<Ends>,
+}
+
+#[derive(Default)]
+struct Ends {
+    end: Option<i64>,
+    trouble: Option<String>,
+}
+
+impl Outcome {
+    fn with<T>(&self, change: impl FnOnce(&mut Ends) -> T) -> T {
+        change(&mut self.ends.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    fn complain(&self, trouble: String) {
+        self.with(|ends| {
+            ends.trouble.get_or_insert(trouble);
+        });
+    }
+
+    fn moved(&self) -> u64 {
+        self.frames.load(Ordering::Acquire) + self.packets.load(Ordering::Acquire)
+    }
+}
+
+struct Feed {
+    source: gst_app::AppSrc,
+    units: Units,
+    track: Track,
+    origin: i64,
+}
+
+/// Brings a pipeline down however its use ended; a source that waits for room is woken by it.
+struct Lowered<'a>(&'a gst::Pipeline);
+
+impl Drop for Lowered<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.set_state(gst::State::Null) {
+            tracing::warn!(%error, "the mending pipeline did not come down");
+        }
+    }
+}
+
+fn play(
+    pipeline: &gst::Pipeline,
+    feeds: Vec<Feed>,
+    outcome: &Arc<Outcome>,
+    patience: Duration,
+    deadline: Duration,
+) -> Result<(), PipelineError> {
+    let bus = pipeline.bus().ok_or_else(|| failed("it has no bus"))?;
+    let lowered = Lowered(pipeline);
+    let mut threads = Vec::new();
+    let end = pipeline
+        .set_state(gst::State::Playing)
+        .map_err(|error| failed(format!("it does not start: {error}")))
+        .and_then(|_| {
+            for feed in feeds {
+                let outcome = Arc::clone(outcome);
+                threads.push(spawn_thread("mend-feed", move || feed.run(&outcome)).map_err(failed)?);
+            }
+            wait(&bus, outcome, patience, deadline)
+        });
+    // Down before the feeding threads are waited for: it is what wakes one that waits for room.
+    drop(lowered);
+    for thread in threads {
+        if thread.join().is_err() {
+            return Err(failed("a thread that fed it died"));
+        }
+    }
+    end
+}
+
+fn wait(bus: &gst::Bus, outcome: &Outcome, patience: Duration, deadline: Duration) -> Result<(), PipelineError> {
+    const LOOK: Duration = Duration::from_millis(500);
+    let (mut seen, mut idle, mut total) = (0, Duration::ZERO, Duration::ZERO);
+    loop {
+        let look = gst::ClockTime::from_nseconds(LOOK.as_nanos() as u64);
+        match bus.timed_pop_filtered(look, &[gst::MessageType::Eos, gst::MessageType::Error]) {
+            Some(message) => {
+                return match message.view() {
+                    gst::MessageView::Error(error) => {
+                        let detail = error.debug().map(|debug| format!(" ({debug})")).unwrap_or_default();
+                        Err(failed(format!("{}{detail}", error.error())))
+                    }
+                    _ => Ok(()),
+                };
+            }
+            None => {
+                let moved = outcome.moved();
+                idle = if moved == seen { idle + LOOK } else { Duration::ZERO };
+                seen = moved;
+                total += LOOK;
+                let after = [(idle, patience), (total, deadline)]
+                    .into_iter()
+                    .find(|(is, most)| is >= most);
+                if let Some((after, _)) = after {
+                    return Err(PipelineError::Deadline {
+                        name: NAME.to_owned(),
+                        after,
+                    });
+                }
+            }
+        }
+    }
+}
+
+impl Feed {
+    fn run(mut self, outcome: &Outcome) {
+        let mut waiting: Option<Unit> = None;
+        let (mut last_dts, mut last_step) = (i64::MIN, None);
+        loop {
+            let next = match self.units.next() {
+                Some(Ok(unit)) => Some(unit),
+                Some(Err(error)) => {
+                    outcome.complain(error.to_string());
+                    None
+                }
+                None => None,
+            };
+            // One unit waits for the next, which tells how long it lasts.
+            if let Some(unit) = waiting.take() {
+                let step = next
+                    .as_ref()
+                    .and_then(|next| u64::try_from(next.dts.saturating_sub(unit.dts)).ok())
+                    .filter(|step| *step > 0);
+                let duration = step
+                    .or(unit.duration.filter(|duration| *duration > 0))
+                    .or(last_step)
+                    .unwrap_or(GUESSED_DURATION);
+                last_step = Some(duration);
+                if !self.push(&unit, duration, &mut last_dts, outcome) {
+                    return;
+                }
+            }
+            match next {
+                Some(unit) => waiting = Some(unit),
+                None => break,
+            }
+        }
+        // Refused only when the pipeline is on its way down already.
+        let _ = self.source.end_of_stream();
+    }
+
+    fn push(&self, unit: &Unit, duration: u64, last_dts: &mut i64, outcome: &Outcome) -> bool {
+        let dts = unit
+            .dts
+            .saturating_sub(self.origin)
+            .max(last_dts.saturating_add(TICK))
+            .max(0);
+        let pts = unit.pts.saturating_sub(self.origin).max(0);
+        *last_dts = dts;
+        let time = |nanos: i64| gst::ClockTime::from_nseconds(nanos.unsigned_abs());
+        let mut buffer = gst::Buffer::from_slice(unit.payload.clone());
+        if let Some(buffer) = buffer.get_mut() {
+            buffer.set_dts(time(dts));
+            buffer.set_pts(time(pts));
+            buffer.set_duration(gst::ClockTime::from_nseconds(duration));
+            if !unit.keyframe {
+                buffer.set_flags(gst::BufferFlags::DELTA_UNIT);
+            }
+        }
+        if self.source.push_buffer(buffer).is_err() {
+            return false;
+        }
+        match self.track {
+            Track::Video => {
+                outcome.frames.fetch_add(1, Ordering::AcqRel);
+                let end = unit.pts.saturating_add(i64::try_from(duration).unwrap_or(0));
+                outcome.with(|ends| ends.end = Some(ends.end.map_or(end, |latest| latest.max(end))));
+            }
+            Track::Audio => {
+                outcome.packets.fetch_add(1, Ordering::AcqRel);
+            }
+        }
+        true
+    }
+}

@@ -1,0 +1,347 @@
+//! The index boxes of an MP4 file, read into one table of frames a track.
+
+use bytes::Bytes;
+use mp4_atom::{
+    Atom, Co64, Ctts, Elst, Hdlr, Mdhd, Mvhd, Stco, Stsc, Stss, Stsz, StszSamples, Stts, Tfdt, Tfhd, Tkhd, Trex, Trun,
+};
+
+use crate::model::Codec;
+
+use super::boxes::{Sample, TrackCoding, TrackTable};
+
+/// More frames than a segment can hold: an hour at 240 a second and its sound.
+const MOST_SAMPLES: usize = 2_000_000;
+
+/// The tracks of a file as far as they are read.
+#[derive(Debug, Default)]
+pub(super) struct Tables {
+    tracks: Vec<TrackTable>,
+    defaults: Vec<Trex>,
+    /// Whether fragments may follow.
+    pub(super) fragmented: bool,
+    /// Whether a frame is told of that is not in the file.
+    pub(super) cut: bool,
+}
+
+impl Tables {
+    /// The first track of pictures and the first of sound.
+    pub(super) fn into_tracks(self) -> (Option<TrackTable>, Option<TrackTable>) {
+        let (mut video, mut audio) = (None, None);
+        for track in self.tracks {
+            match track.coding {
+                TrackCoding::Video { .. } if video.is_none() => video = Some(track),
+                TrackCoding::Aac { .. } if audio.is_none() => audio = Some(track),
+                _ => {}
+            }
+        }
+        (video, audio)
+    }
+}
+
+/// The boxes inside a body, as far as they are whole.
+fn children(mut body: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
+    std::iter::from_fn(move || {
+        let (head, rest) = body.split_at_checked(8)?;
+        let length = u32::from_be_bytes(head[..4].try_into().ok()?);
+        let kind = head[4..].try_into().ok()?;
+        let (inside, after) = rest.split_at_checked((length as usize).checked_sub(8)?)?;
+        body = after;
+        Some((kind, inside))
+    })
+}
+
+fn child<'a>(body: &'a [u8], kind: &[u8; 4]) -> Option<&'a [u8]> {
+    children(body).find_map(|(found, inside)| (found == *kind).then_some(inside))
+}
+
+/// A leaf box, decoded from its body; nothing when it is missing or malformed.
+fn leaf<A: Atom>(body: &[u8]) -> Option<A> {
+    let kind: [u8; 4] = A::KIND.into();
+    let mut inside = child(body, &kind)?;
+    A::decode_body(&mut inside).ok()
+}
+
+/// Reads the body of a `moov` (or `hoov`); nothing when there is no track in it that is known.
+pub(super) fn read_tables(moov: &[u8], file_size: u64) -> Option<Tables> {
+    let movie_scale = leaf::<Mvhd>(moov)?.timescale.max(1);
+    let extends = child(moov, b"mvex");
+    let mut tables = Tables {
+        fragmented: extends.is_some(),
+        ..Tables::default()
+    };
+    for (kind, inside) in children(extends.unwrap_or_default()) {
+        let mut inside = inside;
+        if kind == *b"trex"
+            && let Ok(trex) = Trex::decode_body(&mut inside)
+        {
+            tables.defaults.push(trex);
+        }
+    }
+    for (kind, trak) in children(moov) {
+        if kind == *b"trak"
+            && let Some(mut track) = read_track(trak, movie_scale)
+        {
+            let stbl = child(child(child(trak, b"mdia")?, b"minf")?, b"stbl")?;
+            tables.cut |= !read_samples(stbl, file_size, &mut track);
+            tables.tracks.push(track);
+        }
+    }
+    (!tables.tracks.is_empty()).then_some(tables)
+}
+
+fn read_track(trak: &[u8], movie_scale: u32) -> Option<TrackTable> {
+    let mdia = child(trak, b"mdia")?;
+    let id = leaf::<Tkhd>(trak)?.track_id;
+    let timescale = leaf::<Mdhd>(mdia)?.timescale.max(1);
+    let handler: [u8; 4] = leaf::<Hdlr>(mdia)?.handler.into();
+    let stsd = child(child(child(mdia, b"minf")?, b"stbl")?, b"stsd")?;
+    // Version, flags and the count of entries stand before the first.
+    let (entry, inside) = children(stsd.get(8..)?).next()?;
+    let (coding, config) = match &handler {
+        b"vide" => read_video_entry(entry, inside)?,
+        b"soun" => read_sound_entry(entry, inside)?,
+        _ => return None,
+    };
+    let edits = child(trak, b"edts").and_then(leaf::<Elst>);
+    Some(TrackTable {
+        id,
+        coding,
+        config: Bytes::copy_from_slice(config),
+        timescale,
+        shift: edits.map_or(0, |edits| shift_of(&edits, movie_scale, timescale)),
+        samples: Vec::new(),
+    })
+}
+
+/// What an edit list adds to the times of a track: an empty edit delays it, a media time cuts its lead-in.
+fn shift_of(edits: &Elst, movie_scale: u32, timescale: u32) -> i64 {
+    let nanos = |ticks: u64, scale: u32| {
+        i64::try_from(u128::from(ticks) * 1_000_000_000 / u128::from(scale.max(1))).unwrap_or(0)
+    };
+    let mut shift = 0i64;
+    for edit in &edits.entries {
+        match edit.media_time {
+            None => shift = shift.saturating_add(nanos(edit.segment_duration, movie_scale)),
+            Some(start) => return shift.saturating_sub(nanos(start, timescale)),
+        }
+    }
+    shift
+}
+
+fn read_video_entry(entry: [u8; 4], inside: &[u8]) -> Option<(TrackCoding, &[u8])> {
+    let (codec, config_kind) = match &entry {
+        b"avc1" | b"avc3" => (Codec::H264, b"avcC"),
+        b"hvc1" | b"hev1" => (Codec::H265, b"hvcC"),
+        _ => return None,
+    };
+    let pixels = |at: usize| Some(u32::from(u16::from_be_bytes(inside.get(at..at + 2)?.try_into().ok()?)));
+    let coding = TrackCoding::Video {
+        codec,
+        entry,
+        width: pixels(24)?,
+        height: pixels(26)?,
+    };
+    // A visual sample entry has 78 bytes of its own before its boxes.
+    Some((coding, child(inside.get(78..)?, config_kind)?))
+}
+
+fn read_sound_entry(entry: [u8; 4], inside: &[u8]) -> Option<(TrackCoding, &[u8])> {
+    if entry != *b"mp4a" {
+        return None;
+    }
+    let number = |at: usize| Some(u32::from(u16::from_be_bytes(inside.get(at..at + 2)?.try_into().ok()?)));
+    let coding = TrackCoding::Aac {
+        channels: number(16)?,
+        rate: number(24)?,
+    };
+    // An audio sample entry has 28 bytes of its own before its boxes; `esds` begins with version and flags.
+    let esds = child(inside.get(28..)?, b"esds")?.get(4..)?;
+    Some((coding, read_sound_config(esds)?))
+}
+
+/// A descriptor of MPEG-4 systems: a tag, a length in 7 bits a byte, a body.
+fn descriptor(bytes: &[u8]) -> Option<(u8, &[u8])> {
+    let (tag, mut rest) = bytes.split_first()?;
+    let mut length = 0usize;
+    for _ in 0..4 {
+        let (byte, after) = rest.split_first()?;
+        rest = after;
+        length = length << 7 | usize::from(byte & 0x7f);
+        if byte & 0x80 == 0 {
+            return Some((*tag, rest.get(..length)?));
+        }
+    }
+    None
+}
+
+/// AAC's AudioSpecificConfig inside an `esds`: elementary stream 3, decoder 4, specific 5.
+fn read_sound_config(esds: &[u8]) -> Option<&[u8]> {
+    let (3, stream) = descriptor(esds)? else {
+        return None;
+    };
+    // No optional fields: those are for transports, and writers of MP4 leave them out.
+    let (4, decoder) = descriptor(stream.get(3..)?)? else {
+        return None;
+    };
+    let (5, config) = descriptor(decoder.get(13..)?)? else {
+        return None;
+    };
+    (decoder.first() == Some(&0x40) && !config.is_empty()).then_some(config)
+}
+
+/// Repeats values as run-length boxes write them, and the fallback for ever after.
+fn runs<T: Clone>(entries: impl IntoIterator<Item = (u32, T)>, then: T) -> impl Iterator<Item = T> {
+    entries
+        .into_iter()
+        .flat_map(|(count, value)| std::iter::repeat_n(value, count as usize))
+        .chain(std::iter::repeat(then))
+}
+
+/// Reads the tables of a `stbl`; `false` when they tell of a frame that is not in the file.
+fn read_samples(stbl: &[u8], file_size: u64, track: &mut TrackTable) -> bool {
+    let sizes = leaf::<Stsz>(stbl).unwrap_or_default().samples;
+    let count = match &sizes {
+        StszSamples::Identical { count, .. } => *count as usize,
+        StszSamples::Different { sizes } => sizes.len(),
+    };
+    if count == 0 {
+        return true;
+    }
+    let size_of = |index: usize| match &sizes {
+        StszSamples::Identical { size, .. } => *size,
+        StszSamples::Different { sizes } => sizes.get(index).copied().unwrap_or(0),
+    };
+    let chunks: Vec<u64> = match leaf::<Stco>(stbl) {
+        Some(chunks) => chunks.entries.into_iter().map(u64::from).collect(),
+        None => leaf::<Co64>(stbl).map(|chunks| chunks.entries).unwrap_or_default(),
+    };
+    let durations = leaf::<Stts>(stbl).unwrap_or_default().entries;
+    let mut durations = runs(durations.iter().map(|run| (run.sample_count, run.sample_delta)), 0);
+    let delays = leaf::<Ctts>(stbl).unwrap_or_default().entries;
+    let mut delays = runs(delays.iter().map(|run| (run.sample_count, run.sample_offset)), 0);
+    let keyframes = leaf::<Stss>(stbl).map(|keyframes| keyframes.entries);
+    let packing = leaf::<Stsc>(stbl).unwrap_or_default().entries;
+    let mut packing = packing.iter().peekable();
+    let (mut index, mut dts, mut in_chunk) = (0usize, 0i64, 0u32);
+    for (chunk, start) in (1u32..).zip(chunks) {
+        while let Some(entry) = packing.next_if(|entry| entry.first_chunk <= chunk) {
+            in_chunk = entry.samples_per_chunk;
+        }
+        let mut offset = start;
+        for _ in 0..in_chunk {
+            if index == count {
+                return true;
+            }
+            let (Some(duration), Some(shown_after)) = (durations.next(), delays.next()) else {
+                return false;
+            };
+            let sample = Sample {
+                offset,
+                size: size_of(index),
+                dts,
+                shown_after,
+                duration,
+                keyframe: keyframes
+                    .as_ref()
+                    .is_none_or(|keyframes| keyframes.binary_search(&(index as u32 + 1)).is_ok()),
+            };
+            let Some(end) = push(sample, file_size, track) else {
+                return false;
+            };
+            offset = end;
+            index += 1;
+            dts = dts.saturating_add(i64::from(duration));
+        }
+    }
+    index == count
+}
+
+/// Takes a frame that is in the file and gives its end; nothing when it is not, or cannot be one.
+fn push(sample: Sample, file_size: u64, track: &mut TrackTable) -> Option<u64> {
+    let end = sample.offset.checked_add(u64::from(sample.size))?;
+    if sample.size == 0 || end > file_size || track.samples.len() >= MOST_SAMPLES {
+        return None;
+    }
+    track.samples.push(sample);
+    Some(end)
+}
+
+/// The flag of a frame that needs others before it.
+const DEPENDS: u32 = 0x0001_0000;
+
+/// Reads the body of a `moof` that begins at `at`, and adds its frames.
+pub(super) fn read_fragment(moof: &[u8], at: u64, file_size: u64, tables: &mut Tables) {
+    let mut end_of_data = at;
+    for (kind, traf) in children(moof) {
+        if kind == *b"traf" {
+            read_track_fragment(traf, at, file_size, tables, &mut end_of_data);
+        }
+    }
+}
+
+fn read_track_fragment(traf: &[u8], at: u64, file_size: u64, tables: &mut Tables, end_of_data: &mut u64) {
+    let Some(header) = leaf::<Tfhd>(traf) else {
+        return;
+    };
+    let Some(track) = tables.tracks.iter_mut().find(|track| track.id == header.track_id) else {
+        return;
+    };
+    let defaults = tables
+        .defaults
+        .iter()
+        .find(|defaults| defaults.track_id == header.track_id);
+    let duration = header
+        .default_sample_duration
+        .or(defaults.map(|defaults| defaults.default_sample_duration))
+        .unwrap_or(0);
+    let size = header
+        .default_sample_size
+        .or(defaults.map(|defaults| defaults.default_sample_size))
+        .unwrap_or(0);
+    let flags = header
+        .default_sample_flags
+        .or(defaults.map(|defaults| defaults.default_sample_flags))
+        .unwrap_or(0);
+    let base = match header.base_data_offset {
+        Some(base) => base,
+        None if header.default_base_is_moof => at,
+        None => *end_of_data,
+    };
+    let follows = track
+        .samples
+        .last()
+        .map_or(0, |last| last.dts.saturating_add(i64::from(last.duration)));
+    let mut dts = leaf::<Tfdt>(traf).map_or(follows, |start| {
+        i64::try_from(start.base_media_decode_time).unwrap_or(follows)
+    });
+    let mut offset = base;
+    for (kind, mut inside) in children(traf) {
+        if kind != *b"trun" {
+            continue;
+        }
+        let Ok(run) = Trun::decode_body(&mut inside) else {
+            tables.cut = true;
+            return;
+        };
+        if let Some(relative) = run.data_offset {
+            offset = base.saturating_add_signed(i64::from(relative));
+        }
+        for entry in run.samples.iter() {
+            let sample = Sample {
+                offset,
+                size: entry.size.unwrap_or(size),
+                dts,
+                shown_after: entry.cts.unwrap_or(0),
+                duration: entry.duration.unwrap_or(duration),
+                keyframe: entry.flags.unwrap_or(flags) & DEPENDS == 0,
+            };
+            let Some(end) = push(sample, file_size, track) else {
+                tables.cut = true;
+                return;
+            };
+            offset = end;
+            dts = dts.saturating_add(i64::from(sample.duration));
+        }
+    }
+    *end_of_data = offset;
+}
