@@ -12,12 +12,12 @@ use super::error::StorageError;
 /// The right to work with a data directory. It ends when this is dropped, and with the process however it ends: the
 /// kernel holds the lock, not the file.
 #[derive(Debug)]
-pub struct DataLock {
+pub struct DaemonLock {
     _file: File,
     path: PathBuf,
 }
 
-impl DataLock {
+impl DaemonLock {
     /// Name of the lock file.
     pub const FILE: &'static str = ".camkeep-lock";
 
@@ -72,8 +72,8 @@ mod tests {
     #[test]
     fn a_second_daemon_on_the_same_data_is_refused_and_told_by_whom() {
         let directory = tempfile::tempdir().unwrap();
-        let lock = DataLock::take(directory.path()).unwrap();
-        let error = DataLock::take(directory.path()).unwrap_err();
+        let lock = DaemonLock::take(directory.path()).unwrap();
+        let error = DaemonLock::take(directory.path()).unwrap_err();
         assert_eq!(error.fault(), Fault::Conflict);
         assert!(error.to_string().contains(&std::process::id().to_string()), "{error}");
         // Another process meets the same: this test, run by itself as a child.
@@ -96,7 +96,10 @@ mod tests {
         drop(lock);
         let said = String::from_utf8(run().stdout).unwrap();
         assert!(said.contains("free"), "{said}");
-        assert!(DataLock::take(directory.path()).is_ok(), "a lock ends with its process");
+        assert!(
+            DaemonLock::take(directory.path()).is_ok(),
+            "a lock ends with its process"
+        );
     }
 
     #[test]
@@ -104,7 +107,7 @@ mod tests {
         let Some(directory) = std::env::var_os(CHILD) else {
             return;
         };
-        match DataLock::take(Path::new(&directory)) {
+        match DaemonLock::take(Path::new(&directory)) {
             Ok(lock) => println!("free: {}", lock.path().display()),
             Err(StorageError::AlreadyRunning { pid, .. }) => println!("held by {pid:?}"),
             Err(error) => panic!("{error}"),

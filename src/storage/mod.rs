@@ -19,6 +19,6 @@ pub use durable::{Durable, make_durable, measure, sync_data, sync_directory, wri
 pub use error::StorageError;
 pub use identity::Identity;
 pub use layout::{Place, QUARANTINE, TailPlace, quarantine_path, reason_path};
-pub use lock::DataLock;
+pub use lock::DaemonLock;
 pub use seal::SealKey;
 pub use volume::{Space, Volume};
