@@ -314,7 +314,7 @@ document.addEventListener('keydown', (event) => {
 });
 
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => { forgetColours(); redraw(); });
-new ResizeObserver(redraw).observe(byId('desk'));
+new ResizeObserver(() => { forgetColours(); redraw(); }).observe(byId('desk'));
 document.addEventListener('visibilitychange', () => { if (!document.hidden) askSoon(0); });
 addEventListener('online', () => askSoon(0));
 

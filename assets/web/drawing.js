@@ -20,7 +20,7 @@ function palette() {
   colours = {
     lane: read('--lane'), future: read('--future'), recorded: read('--recorded'), live: read('--live'), gap: read('--gap'),
     gapGround: read('--gap-ground'), now: read('--now'), head: read('--head'), headEdge: read('--head-edge'), text: read('--text'),
-    muted: read('--muted'), line: read('--line'), font: style.fontFamily || 'sans-serif',
+    muted: read('--muted'), line: read('--line'), font: style.fontFamily || 'sans-serif', scale: (parseFloat(style.fontSize) || 14) / 14,
   };
   return colours;
 }
@@ -72,12 +72,11 @@ export function drawAxis(canvas, view, zone, now, hover) {
   const c = palette();
   pen.textBaseline = 'middle';
   let free = -Infinity;
-  const room = width < 500 ? 68 : 84;
-  for (const tick of ticks(view.from, view.to, width, zone, room)) {
+  for (const tick of ticks(view.from, view.to, width, zone, roomFor(width))) {
     const x = xOf(tick.at, view, width);
     pen.fillStyle = tick.day ? c.text : c.line;
     pen.fillRect(Math.round(x), height - (tick.day ? 9 : 6), 1, 9);
-    pen.font = `${tick.day ? '600 ' : ''}12px ${c.font}`;
+    pen.font = `${tick.day ? '600 ' : ''}${12 * c.scale}px ${c.font}`;
     const size = pen.measureText(tick.label).width;
     const left = Math.min(Math.max(x - size / 2, 1), width - size - 1);
     if (left < free) continue;
@@ -88,6 +87,9 @@ export function drawAxis(canvas, view, zone, now, hover) {
   mark(pen, xOf(now, view, width), width, height, c.now, 2, height - 9);
   if (hover !== null) mark(pen, xOf(hover, view, width), width, height, c.text, 1, height - 9);
 }
+
+// How far apart ticks stand, so that their labels have room; axis and lanes must agree.
+const roomFor = (width) => (width < 500 ? 68 : 84) * palette().scale;
 
 function mark(pen, x, width, height, colour, thick, top = 0) {
   if (x < -thick || x > width + thick) return;
@@ -106,7 +108,7 @@ export function drawLane(canvas, lane) {
   const tall = height - 8;
   pen.fillStyle = c.lane;
   pen.fillRect(0, top, width, tall);
-  for (const tick of ticks(view.from, view.to, width, zone, width < 500 ? 68 : 84)) {
+  for (const tick of ticks(view.from, view.to, width, zone, roomFor(width))) {
     pen.fillStyle = c.line;
     pen.fillRect(Math.round(xOf(tick.at, view, width)), top, 1, tall);
   }

@@ -55,6 +55,8 @@ export class Player {
   /** Opens the player at a moment of a camera. */
   async open(camera, at, { play = true } = {}) {
     const turn = ++this.turn;
+    // Another camera's picture must never stand beside this one's name.
+    if (camera.id !== this.camera?.id) this.#clear();
     this.camera = camera;
     this.wantsPlay = play;
     clearTimeout(this.waiting);
@@ -331,7 +333,10 @@ export class Player {
   }
 
   #unplayable() {
-    this.video.pause();
+    for (const video of this.videos) {
+      video.pause();
+      this.#forget(video);
+    }
     this.wantsPlay = false;
     this.#showPlay();
     this.#stageNote(unplayableWords(this.segment.codec));

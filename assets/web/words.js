@@ -154,7 +154,8 @@ export function fieldOf(problem, names) {
   const pointed = problem.field ?? problem.errors?.[0]?.field ?? problem.errors?.[0]?.pointer;
   const text = `${problem.detail ?? ''} ${problem.error ?? ''}`;
   if (pointed) {
-    const name = String(pointed).replace(/^[#/.]+/, '');
+    // The id is made from the name: who reads of a taken id has to change the name.
+    const name = String(pointed).replace(/^[#/.]+/, '').replace(/^id$/, 'name');
     if (names.includes(name)) return name;
   }
   const quoted = [...text.matchAll(/[`'"“]([a-z_]+)[`'"”]/g)].map((m) => m[1]).find((name) => names.includes(name));

@@ -97,6 +97,7 @@ test('an error of the server is put at the field it speaks of', () => {
   assert.equal(words.fieldOf({ error: 'username is missing' }, names), 'username');
   assert.equal(words.fieldOf({ detail: 'the disk is full' }, names), null);
   assert.equal(words.fieldOf({ field: 'name', detail: 'taken' }, names), 'name');
+  assert.equal(words.fieldOf({ field: 'id', detail: 'taken' }, names), 'name');
 });
 
 test('a hundred per cent is said only when nothing is missing', () => {
