@@ -28,7 +28,7 @@ use tree::House;
 type Rule = fn(&House) -> Vec<Finding>;
 
 /// Every rule, by its name.
-const RULES: [(&str, Rule); 18] = [
+const RULES: [(&str, Rule); 19] = [
     ("readable", rooms::readable),
     ("floors", rooms::floors),
     ("length", rooms::length),
@@ -47,6 +47,7 @@ const RULES: [(&str, Rule); 18] = [
     ("left_out", checks::left_out),
     ("sleeps", checks::sleeps),
     ("machine_paths", checks::machine_paths),
+    ("promises", checks::promises),
 ];
 
 /// What every rule finds in a tree.
@@ -129,4 +130,9 @@ fn tests_are_sentences_that_never_sleep_and_hope() {
 #[test]
 fn no_text_knows_the_machine_it_was_written_on() {
     holds(&["machine_paths"]);
+}
+
+#[test]
+fn every_promise_of_the_readme_is_shown_by_a_test() {
+    holds(&["promises"]);
 }

@@ -114,3 +114,47 @@ pub(crate) fn machine_paths(house: &House) -> Vec<Finding> {
     }
     found
 }
+
+/// Each promise of the README names the test that shows it, and that test exists.
+pub(crate) fn promises(house: &House) -> Vec<Finding> {
+    let Some((path, text)) = house.texts.iter().find(|(path, _)| path == "README.md") else {
+        return Vec::new();
+    };
+    let tests: Vec<&str> = house
+        .sources
+        .iter()
+        .flat_map(|file| &file.tests)
+        .map(|(name, _)| name.as_str())
+        .collect();
+    let mut found = Vec::new();
+    let mut finding = |line: usize, what: String| {
+        found.push(Finding {
+            rule: "promises",
+            path: path.clone(),
+            line,
+            what,
+        });
+    };
+    // A promise is a list item of this chapter: where it begins, and whether a test was named.
+    let mut open: Option<(usize, bool)> = None;
+    let mut in_chapter = false;
+    for (number, line) in text.lines().chain(["##"]).enumerate() {
+        if in_chapter && (line.starts_with("- ") || line.starts_with("##")) {
+            if let Some((begun, false)) = open {
+                finding(begun, "no test shows this promise".to_owned());
+            }
+            open = line.starts_with("- ").then_some((number + 1, false));
+        }
+        if line.starts_with("##") {
+            in_chapter = line.contains("promises");
+        }
+        for word in line.split('`').skip(1).step_by(2).filter(|_| in_chapter) {
+            let is_name = word.split('_').count() > 2 && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+            if is_name && !tests.contains(&word) {
+                finding(number + 1, format!("there is no test called {word}"));
+            }
+            open = open.map(|(begun, named)| (begun, named || is_name));
+        }
+    }
+    found
+}

@@ -51,7 +51,7 @@ pub const LINK: &str = "https://example.org/docs/work/here";
     (
         "src/record/state.rs",
         "//! States.\nuse super::driver;\nuse crate::{model::{Span, self}, index};\npub fn next(at: crate::runtime::Instant) {}\n\
-         #[cfg(test)]\nmod tests { use super::super::driver; #[ignore = \"long\"] #[test] fn a_state_goes_forward() { let _ = std::fs::read(x); } }\n",
+         #[cfg(test)]\nmod tests { use super::super::driver; use super::super::index::all; fn f() { all(); } #[ignore = \"long\"] #[test] fn a_state_goes_forward() { let _ = std::fs::read(x); } }\n",
     ),
     (
         "tests/media/main.rs",
@@ -383,6 +383,16 @@ fn a_place_on_somebodys_machine_is_found_in_any_text() {
         &[2],
     );
     planted("machine_paths", "tests/media/main.rs", &format!("// {place}\n"), &[1]);
+}
+
+#[test]
+fn a_promise_that_no_test_shows_is_found() {
+    let shown = "- It joins (`three_segments_join_up`).\n";
+    let text = format!("# House\n\n- No promise.\n\n## What it promises\n\n{shown}- It flies.\n\n## More\n- x\n");
+    planted("promises", "README.md", &text, &[8]);
+    let text = format!("## What it promises\n{shown}- It flies,\n  high (`a_house_can_fly`).\n");
+    planted("promises", "README.md", &text, &[4]);
+    planted("promises", "README.md", "## What it promises\n- It flies.", &[2]);
 }
 
 #[test]

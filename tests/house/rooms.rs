@@ -89,7 +89,7 @@ fn imports(file: &SourceFile) -> Vec<(usize, String)> {
     let own = file.module();
     let mut rooms = Vec::new();
     for path in paths(file) {
-        for words in &path.meanings {
+        for (meaning, words) in path.meanings.iter().enumerate() {
             let depth = own.len() + path.token(file).inline_modules;
             let ups = words.iter().take_while(|word| *word == "super").count();
             let start = match words[0].as_str() {
@@ -97,11 +97,14 @@ fn imports(file: &SourceFile) -> Vec<(usize, String)> {
                 // From the binary, the library is another crate.
                 "camkeep" if words.len() > 1 => 1,
                 "self" if own.is_empty() => 1,
-                "super" if ups >= depth => ups,
+                // What `super` means depends on where it stands, so it counts where it is written only.
+                "super" if ups >= depth && meaning == 0 => ups,
                 _ => continue,
             };
-            if let Some(room) = words.get(start) {
-                rooms.push((path.line, room.clone()));
+            match words.get(start) {
+                Some(room) => rooms.push((path.line, room.clone())),
+                None if words[0] == "super" => rooms.push((path.line, "super".to_owned())),
+                None => {}
             }
         }
     }
