@@ -1,0 +1,477 @@
+//! What a camera's recording does next. Pure: time and news come in, orders go out.
+//!
+//! ```text
+//!              wanted                 first frame                lost, or no longer wanted
+//!  Disabled ------------> Connecting -------------> Recording ------------------------------+
+//!     ^  ^                  |    ^                                                          v
+//!     |  |                  |    | the wait is over                                      Closing
+//!     |  +--- Waiting <-----|----|------------------------- down, and wanted ---------------|
+//!     |         |           |    +---- Waiting                                              |
+//!     |         |           +-------------- lost, or no longer wanted -------------------> (same)
+//!     +---------+ not wanted      +--------------------------- down, and not wanted --------+
+//! ```
+//!
+//! `Closing` lasts until the run is down: its files are closed and its pipeline is gone or left behind. A new run never
+//! begins before that, so a camera has one session.
+
+use std::time::Duration;
+
+use crate::model::{CameraState, Loss};
+use crate::runtime::{Backoff, Instant};
+
+/// How patient a camera's recording is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// No frame for so long is a stall.
+    pub stall: Duration,
+    /// Nothing at all for so long after beginning is no answer.
+    pub connect: Duration,
+}
+
+/// Frames come, but none to begin with, for so long: the stream cannot be used.
+const NO_KEYFRAME: Duration = Duration::from_secs(90);
+/// After so long without a loss the next wait is the first again.
+const HEALTHY: Duration = Duration::from_secs(30);
+/// Wrong passwords lock cameras, so after this many in a row the waits are long.
+const REFUSALS: u32 = 3;
+/// How long, then.
+const REFUSED_WAIT: Duration = Duration::from_secs(300);
+
+/// Where a camera's recording stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Nobody wants it.
+    Disabled,
+    /// A run has begun and no frame has come.
+    Connecting {
+        /// When it began.
+        began: Instant,
+        /// When anything last came.
+        heard: Instant,
+    },
+    /// Frames come.
+    Recording {
+        /// Since when.
+        since: Instant,
+        /// When the last one came.
+        heard: Instant,
+    },
+    /// The run is being taken down.
+    Closing,
+    /// Lost; it is tried again.
+    Waiting {
+        /// When.
+        until: Instant,
+    },
+}
+
+/// What may happen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// A person or a schedule wants it recorded, or no longer.
+    Wanted(bool),
+    /// Settings changed in a way that needs a new run.
+    Renew,
+    /// Anything came from the camera.
+    Heard,
+    /// The first frame of the run came, and is kept.
+    FirstFrame,
+    /// The run failed.
+    Lost(Loss, String),
+    /// The run ended for our own reasons and another shall begin at once, as when the codec was another.
+    Again,
+    /// The run is down.
+    Down,
+    /// Time passed.
+    Tick,
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Order {
+    /// Begin a run.
+    Begin,
+    /// Take the run down, closing its files.
+    End,
+    /// Say that the camera is lost, and why.
+    Report(Loss, String),
+}
+
+/// One camera's recording.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Machine {
+    state: State,
+    wanted: bool,
+    at_once: bool,
+    loss: Option<(Loss, String)>,
+    refusals: u32,
+    backoff: Backoff,
+    patience: Patience,
+}
+
+impl Machine {
+    /// A recording that nobody wants yet.
+    pub fn new(patience: Patience) -> Self {
+        Self {
+            state: State::Disabled,
+            wanted: false,
+            at_once: false,
+            loss: None,
+            refusals: 0,
+            backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(30)),
+            patience,
+        }
+    }
+
+    /// Where it stands.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// The last loss, until frames come again.
+    pub fn loss(&self) -> Option<&(Loss, String)> {
+        self.loss.as_ref()
+    }
+
+    /// The state as people see it. `Recording` means that a frame was kept within the time of a stall.
+    pub fn shown(&self) -> CameraState {
+        match self.state {
+            State::Disabled => CameraState::Disabled,
+            State::Recording { .. } => CameraState::Recording,
+            _ => match &self.loss {
+                None => CameraState::Connecting,
+                Some((Loss::Unauthorised | Loss::VolumeFull | Loss::VolumeLost, _)) => CameraState::Error,
+                Some(_) => CameraState::Offline,
+            },
+        }
+    }
+
+    /// When time alone will change something.
+    pub fn wake(&self) -> Option<Instant> {
+        match self.state {
+            State::Disabled | State::Closing => None,
+            State::Connecting { began, heard } => Some(heard.plus(self.patience.connect).min(began.plus(NO_KEYFRAME))),
+            State::Recording { heard, .. } => Some(heard.plus(self.patience.stall)),
+            State::Waiting { until } => Some(until),
+        }
+    }
+
+    /// Something happened. `luck` in `[0, 1)` decides the jitter of waits.
+    pub fn step(&mut self, now: Instant, input: Input, luck: f64) -> Vec<Order> {
+        match input {
+            Input::Wanted(wanted) => self.want(now, wanted),
+            Input::Renew => self.renew(now),
+            Input::Heard => self.hear(now),
+            Input::FirstFrame => self.first_frame(now),
+            Input::Lost(loss, message) => self.lose(now, loss, message),
+            Input::Again => match self.state {
+                State::Connecting { .. } | State::Recording { .. } => self.end(true),
+                _ => Vec::new(),
+            },
+            Input::Down => self.down(now, luck),
+            Input::Tick => self.tick(now),
+        }
+    }
+
+    fn want(&mut self, now: Instant, wanted: bool) -> Vec<Order> {
+        self.wanted = wanted;
+        match (self.state, wanted) {
+            (State::Disabled, true) => self.begin(now),
+            (State::Waiting { .. }, false) => self.rest(),
+            (State::Connecting { .. } | State::Recording { .. }, false) => self.end(false),
+            _ => Vec::new(),
+        }
+    }
+
+    fn renew(&mut self, now: Instant) -> Vec<Order> {
+        // Whoever changed a password wants to see at once whether it is right.
+        self.refusals = 0;
+        self.backoff.reset();
+        match self.state {
+            State::Connecting { .. } | State::Recording { .. } => self.end(true),
+            State::Waiting { .. } => self.begin(now),
+            State::Closing => {
+                self.at_once = true;
+                Vec::new()
+            }
+            State::Disabled => Vec::new(),
+        }
+    }
+
+    fn hear(&mut self, now: Instant) -> Vec<Order> {
+        match &mut self.state {
+            State::Connecting { heard, .. } => *heard = now,
+            State::Recording { since, heard } => {
+                *heard = now;
+                if now.since(*since) >= HEALTHY {
+                    self.backoff.reset();
+                }
+            }
+            _ => {}
+        }
+        Vec::new()
+    }
+
+    fn first_frame(&mut self, now: Instant) -> Vec<Order> {
+        if let State::Connecting { .. } = self.state {
+            self.state = State::Recording { since: now, heard: now };
+            self.loss = None;
+            self.refusals = 0;
+        }
+        Vec::new()
+    }
+
+    fn lose(&mut self, _now: Instant, loss: Loss, message: String) -> Vec<Order> {
+        match self.state {
+            State::Connecting { .. } | State::Recording { .. } => {
+                self.refusals = if loss == Loss::Unauthorised {
+                    self.refusals + 1
+                } else {
+                    0
+                };
+                self.loss = Some((loss, message.clone()));
+                let mut orders = vec![Order::Report(loss, message)];
+                orders.extend(self.end(false));
+                orders
+            }
+            // What a run says while it goes down is the echo of the loss that took it down.
+            _ => Vec::new(),
+        }
+    }
+
+    fn down(&mut self, now: Instant, luck: f64) -> Vec<Order> {
+        if self.state != State::Closing {
+            return Vec::new();
+        }
+        if !self.wanted {
+            return self.rest();
+        }
+        if self.at_once || self.loss.is_none() {
+            return self.begin(now);
+        }
+        let wait = if self.refusals >= REFUSALS {
+            REFUSED_WAIT
+        } else {
+            self.backoff.next_wait(luck)
+        };
+        self.state = State::Waiting { until: now.plus(wait) };
+        Vec::new()
+    }
+
+    fn tick(&mut self, now: Instant) -> Vec<Order> {
+        if self.wake().is_none_or(|wake| now < wake) {
+            return Vec::new();
+        }
+        match self.state {
+            State::Connecting { heard, .. } if now.since(heard) >= self.patience.connect => {
+                let seconds = self.patience.connect.as_secs();
+                self.lose(
+                    now,
+                    Loss::Unreachable,
+                    format!("the camera sent nothing for {seconds} s"),
+                )
+            }
+            State::Connecting { .. } => {
+                let seconds = NO_KEYFRAME.as_secs();
+                self.lose(
+                    now,
+                    Loss::Broken,
+                    format!("the camera sent no keyframe for {seconds} s"),
+                )
+            }
+            State::Recording { heard, .. } => {
+                let seconds = now.since(heard).as_secs();
+                self.lose(
+                    now,
+                    Loss::Stalled,
+                    format!("the camera keeps the connection but sent no frame for {seconds} s"),
+                )
+            }
+            State::Waiting { .. } => self.begin(now),
+            State::Disabled | State::Closing => Vec::new(),
+        }
+    }
+
+    fn begin(&mut self, now: Instant) -> Vec<Order> {
+        self.at_once = false;
+        self.state = State::Connecting { began: now, heard: now };
+        vec![Order::Begin]
+    }
+
+    fn end(&mut self, at_once: bool) -> Vec<Order> {
+        self.at_once = at_once;
+        self.state = State::Closing;
+        vec![Order::End]
+    }
+
+    fn rest(&mut self) -> Vec<Order> {
+        self.state = State::Disabled;
+        self.loss = None;
+        self.refusals = 0;
+        self.backoff.reset();
+        Vec::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const PATIENCE: Patience = Patience {
+        stall: Duration::from_secs(5),
+        connect: Duration::from_secs(10),
+    };
+
+    fn at(seconds: f64) -> Instant {
+        Instant((seconds * 1e9) as u64)
+    }
+
+    fn lost(loss: Loss) -> Input {
+        Input::Lost(loss, "for a test".into())
+    }
+
+    fn recording() -> Machine {
+        let mut machine = Machine::new(PATIENCE);
+        assert_eq!(machine.step(at(0.0), Input::Wanted(true), 0.5), [Order::Begin]);
+        machine.step(at(1.0), Input::FirstFrame, 0.5);
+        machine
+    }
+
+    #[test]
+    fn a_frozen_camera_is_noticed_after_five_seconds_and_not_before() {
+        let mut machine = recording();
+        machine.step(at(3.0), Input::Heard, 0.5);
+        assert_eq!(machine.step(at(7.9), Input::Tick, 0.5), []);
+        assert_eq!(machine.shown(), CameraState::Recording);
+        let orders = machine.step(at(8.0), Input::Tick, 0.5);
+        assert!(
+            matches!(&orders[..], [Order::Report(Loss::Stalled, _), Order::End]),
+            "{orders:?}"
+        );
+        assert_eq!(machine.shown(), CameraState::Offline);
+    }
+
+    #[test]
+    fn waits_grow_and_shrink_again_after_thirty_seconds_of_health() {
+        let mut machine = recording();
+        let mut now = 2.0;
+        for wait in [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0] {
+            machine.step(at(now), lost(Loss::Ended), 0.5);
+            machine.step(at(now), Input::Down, 0.5);
+            assert_eq!(machine.wake(), Some(at(now + wait)));
+            now += wait;
+            assert_eq!(machine.step(at(now), Input::Tick, 0.5), [Order::Begin]);
+            machine.step(at(now), Input::FirstFrame, 0.5);
+        }
+        machine.step(at(now + 31.0), Input::Heard, 0.5);
+        machine.step(at(now + 31.0), lost(Loss::Ended), 0.5);
+        machine.step(at(now + 31.0), Input::Down, 0.5);
+        assert_eq!(machine.wake(), Some(at(now + 32.0)));
+    }
+
+    #[test]
+    fn a_wrong_password_is_tried_three_times_and_then_every_five_minutes() {
+        let mut machine = Machine::new(PATIENCE);
+        machine.step(at(0.0), Input::Wanted(true), 0.5);
+        let mut now = 0.0;
+        let mut waits = Vec::new();
+        for _ in 0..4 {
+            machine.step(at(now), lost(Loss::Unauthorised), 0.5);
+            machine.step(at(now), Input::Down, 0.5);
+            let wake = machine.wake().map_or(0.0, |wake| wake.0 as f64 / 1e9);
+            waits.push((wake - now).round());
+            now = wake;
+            machine.step(at(now), Input::Tick, 0.5);
+        }
+        assert_eq!(waits, [1.0, 2.0, 300.0, 300.0]);
+        assert_eq!(machine.shown(), CameraState::Error);
+        // A new password is tried at once.
+        machine.step(at(now), lost(Loss::Unauthorised), 0.5);
+        machine.step(at(now), Input::Down, 0.5);
+        assert_eq!(machine.step(at(now), Input::Renew, 0.5), [Order::Begin]);
+    }
+
+    #[test]
+    fn a_camera_that_is_switched_off_is_taken_down_and_stays_down() {
+        let mut machine = recording();
+        assert_eq!(machine.step(at(2.0), Input::Wanted(false), 0.5), [Order::End]);
+        assert_eq!(machine.step(at(2.1), Input::Down, 0.5), []);
+        assert_eq!((machine.state(), machine.wake()), (State::Disabled, None));
+    }
+
+    #[test]
+    fn a_stream_without_a_keyframe_is_given_up_although_packets_come() {
+        let mut machine = Machine::new(PATIENCE);
+        machine.step(at(0.0), Input::Wanted(true), 0.5);
+        for second in 1..90 {
+            machine.step(at(f64::from(second)), Input::Heard, 0.5);
+            assert_eq!(machine.step(at(f64::from(second)), Input::Tick, 0.5), []);
+        }
+        let orders = machine.step(at(90.0), Input::Tick, 0.5);
+        assert!(
+            matches!(&orders[..], [Order::Report(Loss::Broken, _), Order::End]),
+            "{orders:?}"
+        );
+    }
+
+    fn input() -> impl Strategy<Value = Input> {
+        prop_oneof![
+            any::<bool>().prop_map(Input::Wanted),
+            Just(Input::Renew),
+            Just(Input::Heard),
+            Just(Input::FirstFrame),
+            Just(Input::Lost(Loss::Ended, "x".into())),
+            Just(Input::Lost(Loss::Unauthorised, "x".into())),
+            Just(Input::Again),
+            Just(Input::Down),
+            Just(Input::Tick),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn there_is_never_more_than_one_run_and_every_loss_is_reported_once(
+            steps in proptest::collection::vec((0u64..40_000, input(), 0.0f64..1.0), 0..200)
+        ) {
+            let mut machine = Machine::new(PATIENCE);
+            let (mut now, mut running, mut ending) = (Instant(0), false, false);
+            for (wait, input, luck) in steps {
+                now = now.plus(Duration::from_millis(wait));
+                // Only a run that is being taken down can be down.
+                if input == Input::Down {
+                    if !ending { continue }
+                    (running, ending) = (false, false);
+                }
+                for order in machine.step(now, input, luck) {
+                    match order {
+                        Order::Begin => { prop_assert!(!running); running = true; }
+                        Order::End => { prop_assert!(running && !ending); ending = true; }
+                        Order::Report(..) => prop_assert!(running && !ending),
+                    }
+                }
+                prop_assert_eq!(ending, machine.state() == State::Closing);
+                let at_work = matches!(machine.state(), State::Connecting { .. } | State::Recording { .. });
+                prop_assert_eq!(running && !ending, at_work);
+            }
+        }
+
+        #[test]
+        fn a_wanted_camera_is_always_tried_again_within_five_minutes(
+            steps in proptest::collection::vec((0u64..40_000, input(), 0.0f64..1.0), 0..100)
+        ) {
+            let mut machine = Machine::new(PATIENCE);
+            let mut now = Instant(0);
+            for (wait, input, luck) in steps {
+                now = now.plus(Duration::from_millis(wait));
+                machine.step(now, input, luck);
+            }
+            machine.step(now, Input::Wanted(true), 0.5);
+            if machine.state() == State::Closing {
+                machine.step(now, Input::Down, 0.5);
+            }
+            let wake = machine.wake();
+            prop_assert!(wake.is_some_and(|wake| wake <= now.plus(Duration::from_secs(300))), "{machine:?}");
+        }
+    }
+}
