@@ -11,6 +11,7 @@ use gstreamer_rtsp::RTSPMethod;
 use gstreamer_rtsp::rtsp_message::RTSPMessage;
 
 use crate::model::{Address, Codec, Track, TrackCaps, Transport, Unit, VideoFormat};
+use crate::runtime::pause;
 
 use super::catalog::Catalog;
 use super::error::PipelineError;
@@ -43,6 +44,8 @@ pub struct RecordSpec {
 pub trait Feed: Send + Sync + 'static {
     /// The pictures are of this kind from the next unit on.
     fn format(&self, format: VideoFormat, caps: TrackCaps);
+    /// Something came, if only the rest of a group of pictures that cannot be shown.
+    fn heard(&self);
     /// An access unit has come. The first is a keyframe with a time.
     fn unit(&self, unit: Unit) -> Cut;
     /// A file is about to be made whose first frame has this time. Nothing is written when there is no place for it.
@@ -60,6 +63,8 @@ pub trait Feed: Send + Sync + 'static {
 pub enum Cut {
     /// It goes on.
     Continue,
+    /// It is not wanted.
+    Drop,
     /// This unit, a keyframe, is the first of the next one.
     Here,
 }
@@ -119,23 +124,24 @@ impl Recording {
         }
     }
 
-    /// Ends the stream behind the tap, so that the open file is closed in order. Its close is told to the feed.
-    pub fn end(&self) {
+    /// Ends the stream behind the tap, so that the open file is closed in order, and waits until `is_settled` or for at
+    /// most the deadline. End-of-stream itself is no sign: splitmuxsink may swallow it although every file is whole.
+    pub fn end(&self, deadline: Duration, is_settled: &dyn Fn() -> bool) {
         if let Some(pad) = self
             .runner
             .pipeline()
             .by_name("tap")
             .and_then(|tap| tap.static_pad("sink"))
         {
-            // From here on nothing more enters, and end-of-stream makes splitmuxsink finish what it holds.
-            pad.add_probe(
-                gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM,
-                |_, info| match info.event() {
-                    Some(event) if event.type_() == gst::EventType::Eos => gst::PadProbeReturn::Ok,
-                    _ => gst::PadProbeReturn::Drop,
-                },
-            );
-            pad.send_event(gst::event::Eos::new());
+            // From here on nothing more enters, so that nothing is counted that is not written.
+            pad.add_probe(gst::PadProbeType::BUFFER, |_, _| gst::PadProbeReturn::Drop);
+            self.runner.on_the_side(move || pad.send_event(gst::event::Eos::new()));
+        }
+        let step = Duration::from_millis(10);
+        let mut waited = Duration::ZERO;
+        while !is_settled() && waited < deadline {
+            pause(step);
+            waited += step;
         }
     }
 

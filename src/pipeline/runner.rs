@@ -45,6 +45,12 @@ impl Runner {
         &self.pipeline
     }
 
+    /// Does something that a stuck stream may hold up, without being held up.
+    pub(super) fn on_the_side(&self, work: impl FnOnce() -> bool + Send + 'static) {
+        // Whether it worked shows in what the pipeline does next.
+        let _ = on_a_thread(work);
+    }
+
     /// Brings the pipeline to a state, or says within the deadline why not. A state that comes by itself later, as
     /// that of a live source, is success.
     pub(super) fn reach(&self, state: gst::State, deadline: Duration) -> Result<(), PipelineError> {

@@ -38,7 +38,7 @@ const JUMP_BACK: Duration = Duration::from_secs(1);
 
 /// What the map says of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Observation {
+pub(super) enum Observation {
     /// Its time fits.
     Fits,
     /// The camera's ticks jumped by this many nanoseconds against arrival: another run begins.
@@ -47,7 +47,7 @@ pub enum Observation {
 
 /// The clock map of one run.
 #[derive(Debug, Clone)]
-pub struct ClockMap {
+pub(super) struct ClockMap {
     wall: Timestamp,
     instant: Instant,
     first_arrival: Option<Instant>,
@@ -59,7 +59,7 @@ pub struct ClockMap {
 
 impl ClockMap {
     /// A map for a run that begins when the clocks show this.
-    pub fn new(wall: Timestamp, instant: Instant) -> Self {
+    pub(super) fn new(wall: Timestamp, instant: Instant) -> Self {
         Self {
             wall,
             instant,
@@ -72,7 +72,7 @@ impl ClockMap {
     }
 
     /// A video frame of time `pts` arrived.
-    pub fn observe(&mut self, pts: i64, arrival: Instant) -> Observation {
+    pub(super) fn observe(&mut self, pts: i64, arrival: Instant) -> Observation {
         if let Some((last_pts, last_arrival)) = self.last {
             let (step, passed) = (pts.saturating_sub(last_pts), nanos(arrival.since(last_arrival)));
             if step < -nanos(JUMP_BACK) || step.saturating_sub(passed) > nanos(JUMP_AHEAD) {
@@ -99,7 +99,7 @@ impl ClockMap {
     }
 
     /// Lets the map follow the camera's drift. Called where a segment begins, so that no segment has two maps.
-    pub fn follow(&mut self, now: Instant) {
+    pub(super) fn follow(&mut self, now: Instant) {
         let least = self.buckets.iter().map(|(_, least)| *least).min();
         if let (Some(zero), Some(moved_at), Some(least)) = (self.zero, self.moved_at, least) {
             let most = nanos(now.since(moved_at)) / 1_000_000 * FASTEST_DRIFT_PPM;
@@ -109,7 +109,7 @@ impl ClockMap {
     }
 
     /// The wall clock at a moment of the other clock, by the one tie of this run.
-    pub fn wall_of(&self, instant: Instant) -> Timestamp {
+    pub(super) fn wall_of(&self, instant: Instant) -> Timestamp {
         if instant >= self.instant {
             self.wall.plus(instant.since(self.instant))
         } else {
@@ -117,13 +117,18 @@ impl ClockMap {
         }
     }
 
+    /// Whether the map no longer moves freely.
+    pub(super) fn is_settled(&self) -> bool {
+        matches!((self.first_arrival, self.last), (Some(first), Some((_, last))) if last.since(first) > SETTLING)
+    }
+
     /// The wall clock at running time 0; nothing before the first frame.
-    pub fn zero(&self) -> Option<Timestamp> {
+    pub(super) fn zero(&self) -> Option<Timestamp> {
         self.zero.map(Timestamp::from_nanos)
     }
 
     /// The wall clock at a running time.
-    pub fn wall_at(&self, pts: i64) -> Timestamp {
+    pub(super) fn wall_at(&self, pts: i64) -> Timestamp {
         self.zero().unwrap_or(self.wall).offset(pts)
     }
 }

@@ -1,29 +1,127 @@
 //! The door to recording for everybody else: which cameras, and how they are.
 
-use crate::model::{Camera, CameraHealth, CameraId};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::model::{Camera, CameraHealth, CameraId, CameraState, GapCause, Segment};
+use crate::runtime::Tasks;
+
+use super::driver::{Command, Driver, SharedHealth};
+use super::setting::Setting;
 
 /// A handle on the recording of all cameras. Clones share it.
-#[derive(Debug, Clone, Default)]
-pub struct Recorder {}
+#[derive(Debug, Clone)]
+pub struct Recorder(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    setting: Setting,
+    cameras: Mutex<BTreeMap<CameraId, Entry>>,
+    tasks: Mutex<Tasks>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    commands: mpsc::UnboundedSender<Command>,
+    health: SharedHealth,
+}
 
 impl Recorder {
+    /// A recorder without cameras.
+    pub fn new(setting: Setting) -> Self {
+        let (cameras, tasks) = (Mutex::default(), Mutex::default());
+        Self(Arc::new(Shared {
+            setting,
+            cameras,
+            tasks,
+        }))
+    }
+
     /// Takes up a new camera, or the new settings of one.
     pub fn apply(&self, camera: Camera) {
-        tracing::debug!(camera = %camera.id, "applied");
+        self.adopt(camera, None);
+    }
+
+    /// The same for a camera of which footage is known: its last segment says what it most likely sends.
+    pub fn adopt(&self, camera: Camera, last: Option<&Segment>) {
+        let mut cameras = self.cameras();
+        if let Some(entry) = cameras.get(&camera.id) {
+            let (apply, id) = (Command::Apply(Box::new(camera.clone())), camera.id.clone());
+            if entry.commands.send(apply).is_ok() {
+                return;
+            }
+            tracing::error!(camera = %id, "the camera's task had died and is begun anew");
+        }
+        let (commands, asked) = mpsc::unbounded_channel();
+        let health = Arc::new(Mutex::new(CameraHealth {
+            camera_id: camera.id.clone(),
+            name: camera.name.clone(),
+            state: if camera.enabled {
+                CameraState::Connecting
+            } else {
+                CameraState::Disabled
+            },
+            since: self.0.setting.clock.now(),
+            loss: None,
+            message: None,
+            last_frame_at: last.map(|segment| segment.span.end),
+            frames_per_second: 0.0,
+            bytes_per_second: 0.0,
+            reconnects: 0,
+            abandoned: 0,
+        }));
+        let id = camera.id.clone();
+        let driver = Driver::new(self.0.setting.clone(), camera, last, health.clone());
+        self.0
+            .tasks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .spawn("record-camera", driver.drive(asked));
+        cameras.insert(id, Entry { commands, health });
     }
 
     /// Lets a camera go; returns when its last segment is closed.
     pub async fn remove(&self, id: &CameraId) {
-        tracing::debug!(camera = %id, "removed");
+        let entry = self.cameras().remove(id);
+        if let Some(entry) = entry {
+            let (done, is_done) = oneshot::channel();
+            if entry.commands.send(Command::Stop(GapCause::Stopped, done)).is_ok() {
+                // Answered by an error when the task has died, and then it is gone as well.
+                let _ = is_done.await;
+            }
+        }
+    }
+
+    /// Closes every segment and ends every task, within the deadline; `false` when some were cut off.
+    pub async fn stop(&self, deadline: Duration) -> bool {
+        let entries = std::mem::take(&mut *self.cameras());
+        for entry in entries.values() {
+            let (done, _) = oneshot::channel();
+            // A task that has died has nothing left to close.
+            let _ = entry.commands.send(Command::Stop(GapCause::Stopped, done));
+        }
+        let tasks = std::mem::take(&mut *self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        tasks.join_all(deadline).await
     }
 
     /// How every camera is, in the order of their ids.
     pub fn health(&self) -> Vec<CameraHealth> {
-        Vec::new()
+        self.cameras().values().map(|entry| copy(&entry.health)).collect()
     }
 
     /// How one camera is.
     pub fn camera_health(&self, id: &CameraId) -> Option<CameraHealth> {
-        self.health().into_iter().find(|health| health.camera_id == *id)
+        self.cameras().get(id).map(|entry| copy(&entry.health))
     }
+
+    fn cameras(&self) -> MutexGuard<'_, BTreeMap<CameraId, Entry>> {
+        self.0.cameras.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn copy(health: &SharedHealth) -> CameraHealth {
+    health.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }

@@ -21,7 +21,7 @@ use crate::runtime::{Backoff, Instant};
 
 /// How patient a camera's recording is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
+pub(super) struct Patience {
     /// No frame for so long is a stall.
     pub stall: Duration,
     /// Nothing at all for so long after beginning is no answer.
@@ -39,7 +39,7 @@ const REFUSED_WAIT: Duration = Duration::from_secs(300);
 
 /// Where a camera's recording stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub(super) enum State {
     /// Nobody wants it.
     Disabled,
     /// A run has begun and no frame has come.
@@ -67,7 +67,7 @@ pub enum State {
 
 /// What may happen.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Input {
+pub(super) enum Input {
     /// A person or a schedule wants it recorded, or no longer.
     Wanted(bool),
     /// Settings changed in a way that needs a new run.
@@ -88,7 +88,7 @@ pub enum Input {
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Order {
+pub(super) enum Order {
     /// Begin a run.
     Begin,
     /// Take the run down, closing its files.
@@ -99,7 +99,7 @@ pub enum Order {
 
 /// One camera's recording.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Machine {
+pub(super) struct Machine {
     state: State,
     wanted: bool,
     at_once: bool,
@@ -111,7 +111,7 @@ pub struct Machine {
 
 impl Machine {
     /// A recording that nobody wants yet.
-    pub fn new(patience: Patience) -> Self {
+    pub(super) fn new(patience: Patience) -> Self {
         Self {
             state: State::Disabled,
             wanted: false,
@@ -124,17 +124,17 @@ impl Machine {
     }
 
     /// Where it stands.
-    pub fn state(&self) -> State {
+    pub(super) fn state(&self) -> State {
         self.state
     }
 
     /// The last loss, until frames come again.
-    pub fn loss(&self) -> Option<&(Loss, String)> {
+    pub(super) fn loss(&self) -> Option<&(Loss, String)> {
         self.loss.as_ref()
     }
 
     /// The state as people see it. `Recording` means that a frame was kept within the time of a stall.
-    pub fn shown(&self) -> CameraState {
+    pub(super) fn shown(&self) -> CameraState {
         match self.state {
             State::Disabled => CameraState::Disabled,
             State::Recording { .. } => CameraState::Recording,
@@ -147,7 +147,7 @@ impl Machine {
     }
 
     /// When time alone will change something.
-    pub fn wake(&self) -> Option<Instant> {
+    pub(super) fn wake(&self) -> Option<Instant> {
         match self.state {
             State::Disabled | State::Closing => None,
             State::Connecting { began, heard } => Some(heard.plus(self.patience.connect).min(began.plus(NO_KEYFRAME))),
@@ -157,7 +157,7 @@ impl Machine {
     }
 
     /// Something happened. `luck` in `[0, 1)` decides the jitter of waits.
-    pub fn step(&mut self, now: Instant, input: Input, luck: f64) -> Vec<Order> {
+    pub(super) fn step(&mut self, now: Instant, input: Input, luck: f64) -> Vec<Order> {
         match input {
             Input::Wanted(wanted) => self.want(now, wanted),
             Input::Renew => self.renew(now),

@@ -1,0 +1,148 @@
+//! A segment while it grows: what the run knows of it before its file is closed.
+
+use std::path::PathBuf;
+
+use crate::model::{
+    CameraId, ClockSource, Container, Copy, CopyState, Origin, RunId, Segment, SegmentId, SegmentState, Span,
+    Timestamp, Unit, VideoFormat, VolumeId,
+};
+
+use super::clockmap::ClockMap;
+
+/// One segment of a run, from its first frame on.
+#[derive(Debug, Clone)]
+pub(super) struct Piece {
+    pub(super) id: SegmentId,
+    pub(super) sequence: u32,
+    pub(super) format: VideoFormat,
+    /// Running time of the first frame.
+    pub(super) first_pts: i64,
+    /// Its wall clock, fixed once the map has settled or the segment is not the run's first.
+    start: Option<Timestamp>,
+    /// Running time of the end of the last frame so far.
+    last_end: i64,
+    /// Length of the last frame, for the end of the one after it.
+    frame: i64,
+    last_pts: i64,
+    /// Where it ends, once the next one has begun or the run is over.
+    end: Option<Timestamp>,
+    pub(super) frames: u64,
+    pub(super) size_bytes: u64,
+    /// Where its file is: relative to the volume, and absolute.
+    pub(super) file: Option<(String, PathBuf)>,
+}
+
+/// A frame's length when neither the camera nor a second frame says one.
+const UNKNOWN_FRAME: i64 = 40_000_000;
+
+impl Piece {
+    pub(super) fn new(sequence: u32, format: VideoFormat, first: &Unit, start: Option<Timestamp>) -> Self {
+        let declared = format
+            .fps
+            .filter(|fps| (1.0..=240.0).contains(fps))
+            .map(|fps| (1e9 / fps) as i64);
+        let frame = first
+            .duration
+            .and_then(|nanos| i64::try_from(nanos).ok())
+            .filter(|nanos| *nanos > 0);
+        let frame = frame.or(declared).unwrap_or(UNKNOWN_FRAME);
+        Self {
+            id: SegmentId(uuid::Uuid::new_v4()),
+            sequence,
+            format,
+            first_pts: first.pts,
+            start,
+            last_end: first.pts.saturating_add(frame),
+            frame,
+            last_pts: first.pts,
+            end: None,
+            frames: 1,
+            size_bytes: first.payload.len() as u64,
+            file: None,
+        }
+    }
+
+    /// Another unit of it came.
+    pub(super) fn add(&mut self, unit: &Unit) {
+        let step = unit.pts.saturating_sub(self.last_pts);
+        // A pause is no frame length; what a camera does at night, two frames a second, is.
+        if step > 0 && step <= 1_000_000_000 {
+            self.frame = step;
+        }
+        self.last_pts = self.last_pts.max(unit.pts);
+        self.last_end = self.last_end.max(unit.pts.saturating_add(self.frame));
+        self.frames += 1;
+        self.size_bytes += unit.payload.len() as u64;
+    }
+
+    /// From now on its start does not move with the map.
+    pub(super) fn fix_start(&mut self, map: &ClockMap) {
+        self.start = Some(self.start(map));
+    }
+
+    /// The next segment begins here, or the run is over: from now on its times do not change.
+    pub(super) fn finish(&mut self, map: &ClockMap, end: Option<Timestamp>) {
+        self.fix_start(map);
+        let start = self.start(map);
+        let end = end.unwrap_or_else(|| map.wall_at(self.last_end));
+        self.end = Some(end.max(start));
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.end.is_some()
+    }
+
+    pub(super) fn start(&self, map: &ClockMap) -> Timestamp {
+        self.start.unwrap_or_else(|| map.wall_at(self.first_pts))
+    }
+
+    pub(super) fn span(&self, map: &ClockMap) -> Span {
+        let start = self.start(map);
+        let end = self
+            .end
+            .unwrap_or_else(|| start.offset(self.last_end.saturating_sub(self.first_pts)));
+        Span::new(start, end)
+    }
+
+    /// Running time since its first frame, with half a frame to spare: cuts fall on the nearest keyframe.
+    pub(super) fn age_at(&self, pts: i64) -> i64 {
+        pts.saturating_sub(self.first_pts).saturating_add(self.frame / 2)
+    }
+
+    /// The row of it.
+    pub(super) fn segment(&self, of: &Origins, map: &ClockMap) -> Segment {
+        let copies = self.file.iter().map(|(path, _)| Copy {
+            volume: of.volume,
+            path: path.clone(),
+            size_bytes: self.size_bytes,
+            sha256: None,
+            state: CopyState::Open,
+        });
+        Segment {
+            id: self.id,
+            camera: of.camera.clone(),
+            run: of.run,
+            sequence: self.sequence,
+            span: self.span(map),
+            format: self.format,
+            has_audio: false,
+            container: Container::Mp4,
+            state: SegmentState::Open,
+            origin: Origin::Live,
+            clock: of.clock,
+            frames: self.frames,
+            created_at: of.began,
+            copies: copies.collect(),
+        }
+    }
+}
+
+/// What all segments of a run share.
+#[derive(Debug, Clone)]
+pub(super) struct Origins {
+    pub(super) camera: CameraId,
+    pub(super) run: RunId,
+    pub(super) volume: VolumeId,
+    pub(super) clock: ClockSource,
+    pub(super) began: Timestamp,
+}

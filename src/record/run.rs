@@ -1,0 +1,375 @@
+//! One run: what comes in at the tap is counted, dated, and cut into segments.
+//!
+//! Everything here is called on GStreamer's threads and does arithmetic under a short lock; only `place`, called on the
+//! thread that writes files, touches a disk.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::model::{Codec, Loss, RunId, Segment, SegmentId, Span, Timestamp, TrackCaps, Unit, VideoFormat};
+use crate::pipeline::{Cut, Feed, PipelineEvent};
+use crate::runtime::{Clock, Instant};
+use crate::storage::{Place, StorageError, Volume};
+
+use super::clockmap::{ClockMap, Observation};
+use super::piece::{Origins, Piece};
+
+/// What a run tells its driver.
+#[derive(Debug)]
+pub(super) enum RunNews {
+    /// A segment's first frame came. The first of these is the first frame of the run.
+    Opened(Segment),
+    /// Its file is open.
+    Placed(Segment),
+    /// A file is closed; the segment is as it will be, but for hash and size.
+    Closed(Segment, PathBuf),
+    /// The run is no good any more.
+    Lost(Loss, String),
+    /// The camera sends another codec than was believed; nothing if it is none that can be recorded.
+    OtherCodec(Option<Codec>),
+    /// Something a person should know, which cost nothing.
+    Odd(String),
+}
+
+/// What a driver reads of a run without asking it to stop: signs of life.
+#[derive(Debug, Default)]
+pub(super) struct Pulse {
+    /// When anything last came, as nanoseconds of the clock that only goes forward; 0 is never.
+    heard: AtomicU64,
+    frames: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Pulse {
+    pub(super) fn heard(&self) -> Option<Instant> {
+        Some(self.heard.load(Ordering::Relaxed))
+            .filter(|nanos| *nanos > 0)
+            .map(Instant)
+    }
+
+    /// Frames and bytes since the run began.
+    pub(super) fn totals(&self) -> (u64, u64) {
+        (self.frames.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
+    }
+}
+
+/// One run.
+#[derive(Debug)]
+pub(super) struct Run {
+    origins: Origins,
+    clock: Arc<dyn Clock>,
+    volume: Arc<Volume>,
+    tell: UnboundedSender<(RunId, RunNews)>,
+    pub(super) pulse: Pulse,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    map: ClockMap,
+    format: Option<VideoFormat>,
+    segment: Duration,
+    pieces: VecDeque<Piece>,
+    sequence: u32,
+    /// A run that jumped or ended takes nothing more.
+    over: bool,
+    /// Its first frame, once the first segment is closed.
+    began: Option<Timestamp>,
+    /// End of the last frame of the run so far.
+    last_end: Option<Timestamp>,
+}
+
+impl Run {
+    pub(super) fn new(
+        origins: Origins,
+        clock: Arc<dyn Clock>,
+        volume: Arc<Volume>,
+        segment: Duration,
+        tell: UnboundedSender<(RunId, RunNews)>,
+    ) -> Self {
+        let inner = Inner {
+            map: ClockMap::new(clock.now(), clock.instant()),
+            format: None,
+            segment,
+            pieces: VecDeque::new(),
+            sequence: 0,
+            over: false,
+            began: None,
+            last_end: None,
+        };
+        Self {
+            origins,
+            clock,
+            volume,
+            tell,
+            pulse: Pulse::default(),
+            inner: Mutex::new(inner),
+        }
+    }
+
+    pub(super) fn id(&self) -> RunId {
+        self.origins.run
+    }
+
+    /// From here on segments are this long.
+    pub(super) fn set_segment(&self, segment: Duration) {
+        self.lock().segment = segment;
+    }
+
+    /// Nothing more is taken; the last segment ends with its last frame.
+    pub(super) fn finish(&self) {
+        let mut inner = self.lock();
+        inner.over = true;
+        let Inner {
+            map, pieces, last_end, ..
+        } = &mut *inner;
+        if let Some(piece) = pieces.back_mut().filter(|piece| !piece.is_finished()) {
+            piece.finish(map, None);
+            *last_end = Some(piece.span(map).end);
+        }
+    }
+
+    /// Segments whose files are not closed yet: their ids, spans, frames and bytes.
+    pub(super) fn growing(&self) -> Vec<(SegmentId, Span, u64, u64)> {
+        let inner = self.lock();
+        inner
+            .pieces
+            .iter()
+            .map(|p| (p.id, p.span(&inner.map), p.frames, p.size_bytes))
+            .collect()
+    }
+
+    /// Segments that have no file and never will, once the pipeline is down.
+    pub(super) fn unwritten(&self) -> Vec<SegmentId> {
+        self.lock()
+            .pieces
+            .iter()
+            .filter(|piece| piece.file.is_none())
+            .map(|piece| piece.id)
+            .collect()
+    }
+
+    /// Whether every segment's file is closed.
+    pub(super) fn is_settled(&self) -> bool {
+        self.lock().pieces.is_empty()
+    }
+
+    /// The first frame of the run.
+    pub(super) fn began_at(&self) -> Option<Timestamp> {
+        let inner = self.lock();
+        inner
+            .began
+            .or_else(|| inner.pieces.front().map(|piece| piece.start(&inner.map)))
+    }
+
+    /// Whether the clock map has settled, so that the run's first frame does not move any more.
+    pub(super) fn has_settled_clock(&self) -> bool {
+        self.lock().map.is_settled()
+    }
+
+    /// The end of the last frame so far.
+    pub(super) fn covered_until(&self) -> Option<Timestamp> {
+        let inner = self.lock();
+        inner
+            .pieces
+            .back()
+            .map(|piece| piece.span(&inner.map).end)
+            .or(inner.last_end)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // A panic on another thread left numbers behind, not broken promises.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, news: RunNews) {
+        // Fails when the driver is gone, and then nobody cares.
+        let _ = self.tell.send((self.origins.run, news));
+    }
+
+    fn begin_piece(&self, inner: &mut Inner, format: VideoFormat, unit: &Unit, arrival: Instant) {
+        let mut start = None;
+        if let Some(last) = inner.pieces.back_mut().filter(|piece| !piece.is_finished()) {
+            // The end of one is the start of the next, so the map may move here and segments of a run still join.
+            last.fix_start(&inner.map);
+            inner.map.follow(arrival);
+            let cut = inner.map.wall_at(unit.pts);
+            last.finish(&inner.map, Some(cut));
+            start = Some(last.span(&inner.map).end);
+        }
+        let piece = Piece::new(inner.sequence, format, unit, start);
+        inner.sequence += 1;
+        self.tell(RunNews::Opened(piece.segment(&self.origins, &inner.map)));
+        inner.pieces.push_back(piece);
+    }
+
+    fn try_place(&self, first_pts: i64) -> Result<PathBuf, StorageError> {
+        let Some((id, sequence, mut start)) = self.unplaced(first_pts) else {
+            return Err(StorageError::Damaged {
+                path: PathBuf::from("splitmuxsink"),
+                reason: "a file was to be opened for no segment".to_owned(),
+            });
+        };
+        loop {
+            let place = Place::new(self.origins.camera.clone(), start, self.origins.run, sequence);
+            let relative = place.relative_path();
+            // No lock is held here: a disk that hangs must not hold up what comes in.
+            match self.volume.create_new(&relative) {
+                Ok(path) => {
+                    self.placed(id, relative, path.clone());
+                    return Ok(path);
+                }
+                // Nothing is ever written over: the next millisecond is free sooner or later.
+                Err(StorageError::Exists { .. }) => start = start.offset(1_000_000),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The segment that a file is to be made for.
+    fn unplaced(&self, first_pts: i64) -> Option<(SegmentId, u32, Timestamp)> {
+        let inner = self.lock();
+        // The writer is told the cuts before it sees the frames, so the segment is here; the nearest one is taken should
+        // a timestamp ever differ, because a file under a neighbour's name is better than none.
+        let unplaced = inner.pieces.iter().filter(|piece| piece.file.is_none());
+        let piece = unplaced.min_by_key(|piece| piece.first_pts.abs_diff(first_pts))?;
+        if piece.first_pts != first_pts {
+            let off_ns = first_pts.saturating_sub(piece.first_pts);
+            tracing::warn!(camera = %self.origins.camera, off_ns, "a file begins elsewhere than its segment");
+        }
+        Some((piece.id, piece.sequence, piece.start(&inner.map)))
+    }
+
+    fn placed(&self, id: SegmentId, relative: String, path: PathBuf) {
+        let mut inner = self.lock();
+        let Inner { map, pieces, .. } = &mut *inner;
+        if let Some(piece) = pieces.iter_mut().find(|piece| piece.id == id) {
+            piece.file = Some((relative, path));
+            self.tell(RunNews::Placed(piece.segment(&self.origins, map)));
+        }
+    }
+
+    fn close(&self, path: &PathBuf) {
+        let mut inner = self.lock();
+        let Inner { map, pieces, .. } = &mut *inner;
+        let found = pieces
+            .iter()
+            .position(|piece| piece.file.as_ref().is_some_and(|(_, own)| own == path));
+        let Some(mut piece) = found.and_then(|index| pieces.remove(index)) else {
+            return;
+        };
+        if !piece.is_finished() {
+            piece.finish(map, None);
+        }
+        let segment = piece.segment(&self.origins, map);
+        inner.began.get_or_insert(segment.span.start);
+        inner.last_end = Some(segment.span.end);
+        drop(inner);
+        self.tell(RunNews::Closed(segment, path.clone()));
+    }
+}
+
+impl Feed for Run {
+    fn format(&self, format: VideoFormat, _caps: TrackCaps) {
+        let mut inner = self.lock();
+        if inner.format.is_some_and(|known| {
+            known.codec != format.codec || known.width != format.width || known.height != format.height
+        }) && !inner.pieces.is_empty()
+        {
+            inner.over = true;
+            drop(inner);
+            self.tell(RunNews::Lost(
+                Loss::Broken,
+                "the camera changed its picture's size or codec; a new run begins".to_owned(),
+            ));
+            return;
+        }
+        inner.format = Some(format);
+    }
+
+    fn heard(&self) {
+        self.pulse.heard.store(self.clock.instant().0, Ordering::Relaxed);
+    }
+
+    fn unit(&self, unit: Unit) -> Cut {
+        let arrival = self.clock.instant();
+        self.pulse.heard.store(arrival.0, Ordering::Relaxed);
+        self.pulse.frames.fetch_add(1, Ordering::Relaxed);
+        self.pulse.bytes.fetch_add(unit.payload.len() as u64, Ordering::Relaxed);
+        let mut inner = self.lock();
+        let Some(format) = inner.format.filter(|_| !inner.over) else {
+            return Cut::Drop;
+        };
+        if let Observation::Jumped(nanos) = inner.map.observe(unit.pts, arrival) {
+            inner.over = true;
+            drop(inner);
+            let seconds = nanos / 1_000_000_000;
+            self.tell(RunNews::Lost(
+                Loss::Broken,
+                format!("the camera's timestamps jumped by {seconds} s; a new run begins"),
+            ));
+            return Cut::Drop;
+        }
+        let due = inner.segment;
+        match inner.pieces.back_mut() {
+            None => {
+                self.begin_piece(&mut inner, format, &unit, arrival);
+                Cut::Continue
+            }
+            Some(piece) if unit.keyframe && piece.age_at(unit.pts) >= nanos(due) => {
+                self.begin_piece(&mut inner, format, &unit, arrival);
+                Cut::Here
+            }
+            Some(piece) => {
+                piece.add(&unit);
+                Cut::Continue
+            }
+        }
+    }
+
+    fn place(&self, first_pts: i64) -> Option<PathBuf> {
+        match self.try_place(first_pts) {
+            Ok(path) => Some(path),
+            Err(error) => {
+                use crate::model::Fault;
+                let loss = if error.fault() == Fault::Full {
+                    Loss::VolumeFull
+                } else {
+                    Loss::VolumeLost
+                };
+                self.tell(RunNews::Lost(loss, error.to_string()));
+                None
+            }
+        }
+    }
+
+    fn other_codec(&self, codec: Option<Codec>) {
+        self.tell(RunNews::OtherCodec(codec));
+    }
+
+    fn redirect_refused(&self, to: String) {
+        self.tell(RunNews::Lost(
+            Loss::Refused,
+            format!("the camera redirects to {to}, which is not followed; give that URL if it is right"),
+        ));
+    }
+
+    fn event(&self, event: PipelineEvent) {
+        match event {
+            PipelineEvent::FragmentClosed { path, .. } => self.close(&path),
+            PipelineEvent::Error { loss, message, .. } => self.tell(RunNews::Lost(loss, message)),
+            PipelineEvent::Ended => self.tell(RunNews::Lost(Loss::Ended, "the camera ended the stream".to_owned())),
+            PipelineEvent::Warning { element, message } => self.tell(RunNews::Odd(format!("{element}: {message}"))),
+            PipelineEvent::FragmentOpened { .. } | PipelineEvent::State(_) | PipelineEvent::Progress(_) => {}
+        }
+    }
+}
+
+fn nanos(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
+}
