@@ -1,0 +1,335 @@
+//! One stream of a demo camera: what outlives the media pipelines that come and go with its clients.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use gstreamer_app as gst_app;
+use gstreamer_rtsp_server as gst_rtsp_server;
+use gstreamer_rtsp_server::prelude::*;
+
+use super::gate::Gate;
+use super::options::{AudioCodec, DemoError, StreamOptions, VideoCodec, check_size};
+use super::pump::Pump;
+use super::sound::Sound;
+
+/// A frame that left the camera, whether a client read it or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SentFrame {
+    /// Its number since the camera was switched on.
+    pub counter: u32,
+    /// When it was taken, in microseconds since the epoch.
+    pub time_us: u64,
+    /// Whether decoding can begin here.
+    pub keyframe: bool,
+}
+
+/// A pipeline that serves clients at present.
+struct Live {
+    media: gst_rtsp_server::RTSPMedia,
+    gate: Arc<Gate>,
+    source: gst_app::AppSrc,
+    encoder: gst::Element,
+    /// Held for its thread.
+    _pump: Pump,
+}
+
+/// One stream: its picture, its log, and its controls.
+pub struct Stream {
+    options: StreamOptions,
+    size: Mutex<(u32, u32)>,
+    stalled: Arc<AtomicBool>,
+    counter: AtomicU32,
+    sent: Mutex<Vec<SentFrame>>,
+    live: Mutex<Vec<Live>>,
+    idle: Condvar,
+}
+
+impl Stream {
+    pub(super) fn new(options: StreamOptions, stalled: Arc<AtomicBool>) -> Self {
+        Self {
+            size: Mutex::new((options.width, options.height)),
+            options,
+            stalled,
+            counter: AtomicU32::new(0),
+            sent: Mutex::new(Vec::new()),
+            live: Mutex::new(Vec::new()),
+            idle: Condvar::new(),
+        }
+    }
+
+    /// What this stream was asked to be.
+    pub fn options(&self) -> &StreamOptions {
+        &self.options
+    }
+
+    /// Every frame that left, in the order of leaving.
+    pub fn sent_frames(&self) -> Vec<SentFrame> {
+        lock(&self.sent).clone()
+    }
+
+    /// The size of the next picture.
+    pub fn size(&self) -> (u32, u32) {
+        *lock(&self.size)
+    }
+
+    /// Goes on with another size inside the running session: a new SPS in the middle of the stream.
+    pub fn change_resolution(&self, width: u32, height: u32) -> Result<(), DemoError> {
+        check_size(width, height)?;
+        *lock(&self.size) = (width, height);
+        Ok(())
+    }
+
+    /// Makes the next frame a keyframe.
+    pub fn force_keyframe(&self) {
+        for live in lock(&self.live).iter() {
+            live.force_keyframe();
+        }
+    }
+
+    pub(super) fn is_stalled(&self) -> bool {
+        self.stalled.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn next_counter(&self) -> u32 {
+        self.counter.fetch_add(1, Ordering::SeqCst)
+    }
+
+    pub(super) fn raw_caps(&self, (width, height): (u32, u32)) -> gst::Caps {
+        gst::Caps::builder("video/x-raw")
+            .field("format", "I420")
+            .field("width", width as i32)
+            .field("height", height as i32)
+            .field("framerate", gst::Fraction::new(self.options.fps as i32, 1))
+            .field("pixel-aspect-ratio", gst::Fraction::new(1, 1))
+            .field("interlace-mode", "progressive")
+            .field("colorimetry", "bt709")
+            .build()
+    }
+
+    /// The factory that gst-rtsp-server makes a pipeline of when the first client comes.
+    pub(super) fn factory(self: &Arc<Self>) -> gst_rtsp_server::RTSPMediaFactory {
+        let factory = gst_rtsp_server::RTSPMediaFactory::new();
+        // One encoder for all clients, so that all of them see the same frames.
+        factory.set_shared(true);
+        factory.set_launch(&launch_text(&self.options));
+        let stream = Arc::downgrade(self);
+        factory.connect_media_configure(move |_, media| {
+            if let Some(stream) = stream.upgrade()
+                && let Err(reason) = stream.go_live(media)
+            {
+                tracing::error!(
+                    path = stream.options.path,
+                    reason,
+                    "the demo camera cannot serve this stream"
+                );
+            }
+        });
+        factory
+    }
+
+    fn go_live(self: &Arc<Self>, media: &gst_rtsp_server::RTSPMedia) -> Result<(), &'static str> {
+        let bin = media
+            .element()
+            .downcast::<gst::Bin>()
+            .map_err(|_| "its pipeline is no bin")?;
+        let source = bin.by_name("video").ok_or("it has no source")?;
+        let source = source
+            .downcast::<gst_app::AppSrc>()
+            .map_err(|_| "its source is no appsrc")?;
+        let encoder = bin.by_name("encoder").ok_or("it has no encoder")?;
+        let gate = Arc::new(Gate::new(self.options.key_on_play));
+
+        set_up_source(&source, &self.raw_caps(self.size()));
+        self.set_up_encoder(&encoder);
+        if let (Some(offset), Some(payloader)) = (self.options.rtp_offset, bin.by_name("pay0")) {
+            payloader.set_property("timestamp-offset", offset);
+        }
+        gate.watch_encoder(&encoder.static_pad("src").ok_or("its encoder has no exit")?);
+        let audio = bin
+            .by_name("audio")
+            .and_downcast::<gst_app::AppSrc>()
+            .zip(self.options.audio.rate());
+        let microphone = audio.map(|(source, rate)| {
+            set_up_source(&source, &sound_caps(rate));
+            (source, Sound::new(rate))
+        });
+
+        let stream = Arc::downgrade(self);
+        media.connect_prepared({
+            let (stream, gate) = (stream.clone(), gate.clone());
+            move |media| watch_exits(&stream, &gate, media)
+        });
+        media.connect_unprepared(move |media| {
+            if let Some(stream) = stream.upgrade() {
+                stream.forget(media);
+            }
+        });
+        let pump = Pump::start(self.clone(), gate.clone(), source.clone(), microphone)
+            .map_err(|_| "no thread can be started")?;
+        lock(&self.live).push(Live {
+            media: media.clone(),
+            gate,
+            source,
+            encoder,
+            _pump: pump,
+        });
+        Ok(())
+    }
+
+    fn set_up_encoder(&self, encoder: &gst::Element) {
+        let options = &self.options;
+        encoder.set_property("bitrate", options.bitrate_kbps);
+        encoder.set_property_from_str("speed-preset", "ultrafast");
+        match options.codec {
+            VideoCodec::H264 => {
+                encoder.set_property("key-int-max", options.gop_frames);
+                encoder.set_property("threads", 1u32);
+                encoder.set_property("option-string", "scenecut=0");
+                if options.bframes == 0 {
+                    encoder.set_property_from_str("tune", "zerolatency");
+                } else {
+                    encoder.set_property("bframes", options.bframes);
+                    encoder.set_property("b-adapt", false);
+                    encoder.set_property("rc-lookahead", 0i32);
+                    encoder.set_property("sync-lookahead", 0i32);
+                }
+            }
+            VideoCodec::H265 => {
+                encoder.set_property("key-int-max", options.gop_frames as i32);
+                let tune = if options.bframes == 0 { "zerolatency" } else { "ssim" };
+                encoder.set_property_from_str("tune", tune);
+                let more = format!(
+                    "scenecut=0:bframes={}:b-adapt=0:log-level=none:pools=none:frame-threads=1",
+                    options.bframes
+                );
+                encoder.set_property("option-string", more);
+            }
+        }
+    }
+
+    /// A client said PLAY.
+    pub(super) fn play(&self) {
+        for live in lock(&self.live).iter() {
+            if let Some(now) = live.source.current_running_time() {
+                live.gate.play_from(now);
+            }
+            if self.options.key_on_play {
+                live.force_keyframe();
+            }
+        }
+    }
+
+    /// Its last client went, and the pipeline with it.
+    fn forget(&self, media: &gst_rtsp_server::RTSPMedia) {
+        let gone: Vec<_> = {
+            let mut live = lock(&self.live);
+            let (gone, kept) = live.drain(..).partition(|it| it.media == *media);
+            *live = kept;
+            gone
+        };
+        // The thread is joined outside of the lock, for it may be asking for it.
+        drop(gone);
+        self.idle.notify_all();
+    }
+
+    /// Waits until no pipeline serves this stream; false when that took too long.
+    pub(super) fn wait_idle(&self, within: Duration) -> bool {
+        let end = Instant::now() + within;
+        let mut live = lock(&self.live);
+        while !live.is_empty() {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            live = self
+                .idle
+                .wait_timeout(live, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        true
+    }
+
+    /// Ends what still runs, when the server did not.
+    pub(super) fn end(&self) {
+        let left = std::mem::take(&mut *lock(&self.live));
+        drop(left);
+    }
+}
+
+impl Live {
+    fn force_keyframe(&self) {
+        let ask = gst::Structure::builder("GstForceKeyUnit")
+            .field("all-headers", true)
+            .field("count", 0u32)
+            .build();
+        if let Some(pad) = self.encoder.static_pad("src")
+            && !pad.send_event(gst::event::CustomUpstream::new(ask))
+        {
+            tracing::debug!("the demo camera's encoder was not asked for a keyframe");
+        }
+    }
+}
+
+fn set_up_source(source: &gst_app::AppSrc, caps: &gst::Caps) {
+    source.set_format(gst::Format::Time);
+    source.set_is_live(true);
+    source.set_max_bytes(0);
+    source.set_caps(Some(caps));
+}
+
+fn sound_caps(rate: u32) -> gst::Caps {
+    gst::Caps::builder("audio/x-raw")
+        .field("format", "S16LE")
+        .field("layout", "interleaved")
+        .field("rate", rate as i32)
+        .field("channels", 1i32)
+        .build()
+}
+
+/// At the exits of rtpbin, behind the point at which the server holds the stream up until PLAY.
+fn watch_exits(stream: &Weak<Stream>, gate: &Arc<Gate>, media: &gst_rtsp_server::RTSPMedia) {
+    let Some(pipeline) = media.element().parent().and_downcast::<gst::Bin>() else {
+        return;
+    };
+    let is_rtpbin = |it: &gst::Element| it.factory().is_some_and(|factory| factory.name() == "rtpbin");
+    let Some(rtpbin) = pipeline.iterate_elements().into_iter().flatten().find(is_rtpbin) else {
+        return;
+    };
+    // A sender report tells when a frame was taken, not when it was sent.
+    rtpbin.set_property("rtcp-sync-send-time", false);
+    for number in 0..media.n_streams() as usize {
+        if let Some(pad) = rtpbin.static_pad(&format!("send_rtp_src_{number}")) {
+            let stream = stream.clone();
+            gate.watch_exit(number, &pad, move |frame| {
+                if let Some(stream) = stream.upgrade() {
+                    lock(&stream.sent).push(frame);
+                }
+            });
+        }
+    }
+}
+
+/// The elements of a stream. Nothing of it comes from a person: it is put together of these words only, and
+/// everything else is set as a property afterwards.
+fn launch_text(options: &StreamOptions) -> String {
+    let video = match options.codec {
+        VideoCodec::H264 => "appsrc name=video ! x264enc name=encoder ! rtph264pay name=pay0 pt=96 config-interval=-1",
+        VideoCodec::H265 => "appsrc name=video ! x265enc name=encoder ! rtph265pay name=pay0 pt=96 config-interval=-1",
+    };
+    let audio = match options.audio {
+        AudioCodec::None => return format!("( {video} )"),
+        AudioCodec::Aac => "voaacenc bitrate=32000 ! rtpmp4gpay name=pay1 pt=97",
+        AudioCodec::Pcmu => "mulawenc ! rtppcmupay name=pay1 pt=0",
+        AudioCodec::Pcma => "alawenc ! rtppcmapay name=pay1 pt=8",
+        AudioCodec::Opus => "opusenc frame-size=20 ! rtpopuspay name=pay1 pt=98",
+    };
+    format!("( {video} appsrc name=audio ! {audio} )")
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,11 @@
+//! What the media tests are made with: a referee that reads stamps out of files, a bad network, the real daemon.
+//! The camera itself is `camkeep::pipeline::demo::FakeCamera`.
+
+// Each test file takes what it needs; a tool that none needs today is not dead.
+#![allow(dead_code)]
+
+pub(crate) mod daemon;
+pub(crate) mod proxy;
+pub(crate) mod referee;
+pub(crate) mod viewer;
+pub(crate) mod wait;
