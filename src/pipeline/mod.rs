@@ -1,6 +1,8 @@
 //! Everything that speaks GStreamer. What leaves this room are our own types.
 
 mod catalog;
+#[cfg(feature = "demo-camera")]
+pub mod demo;
 mod error;
 mod event;
 mod launch;

@@ -8,6 +8,8 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 
+use crate::runtime::spawn_thread;
+
 use super::gate::Gate;
 use super::scene::Scene;
 use super::sound::Sound;
@@ -33,9 +35,9 @@ impl Pump {
     ) -> std::io::Result<Self> {
         let stop = Arc::new((Mutex::new(false), Condvar::new()));
         let asked = stop.clone();
-        let thread = std::thread::Builder::new()
-            .name("demo-sensor".into())
-            .spawn(move || take_pictures(&stream, &gate, &source, &mut microphone, &asked))?;
+        let thread = spawn_thread("demo-sensor", move || {
+            take_pictures(&stream, &gate, &source, &mut microphone, &asked)
+        })?;
         Ok(Self {
             stop,
             thread: Some(thread),

@@ -10,6 +10,8 @@ use gstreamer_rtsp_server::gst_rtsp::{RTSPAuthMethod, RTSPUrl};
 use gstreamer_rtsp_server::prelude::*;
 use gstreamer_rtsp_server::{RTSPFilterResult, RTSPServer, gio, glib};
 
+use crate::runtime::spawn_thread;
+
 use super::options::{CameraOptions, DemoError, Login};
 use super::stream::{Stream, lock};
 
@@ -102,7 +104,7 @@ impl Server {
             glib::ControlFlow::Break
         })
         .attach(Some(&self.context));
-        let thread = std::thread::Builder::new().name("demo-camera".into()).spawn(move || {
+        let thread = spawn_thread("demo-camera", move || {
             if context.with_thread_default(|| main_loop.run()).is_err() {
                 tracing::error!("the demo camera's main context belongs to another thread");
             }
