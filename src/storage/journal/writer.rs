@@ -1,0 +1,176 @@
+//! Writes a journal.
+
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::record::{self, Anchor, JournalHeader};
+use crate::model::{SegmentId, TrackCaps, Unit};
+use crate::storage::durable::{parent, sync_directory};
+use crate::storage::error::StorageError;
+
+/// A journal that grows. Nothing is buffered: what was appended survives a kill of the process at once, and a power
+/// cut from the next [`JournalWriter::sync`] on.
+#[derive(Debug)]
+pub struct JournalWriter {
+    file: File,
+    path: PathBuf,
+    seed: u32,
+    /// How long it is with whole records only.
+    length: u64,
+    buffer: Vec<u8>,
+    name_synced: bool,
+}
+
+impl JournalWriter {
+    /// Makes a segment's journal. Its directories are made too; a file that exists is an error.
+    pub fn create(path: &Path, header: &JournalHeader) -> Result<Self, StorageError> {
+        make_directories(parent(path))?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o640)
+            .open(path)
+            .map_err(|error| StorageError::io("create", path, error))?;
+        let mut writer = Self::over(file, path, header.segment);
+        let begun = writer.put(|buffer, _| record::put_header(buffer, header));
+        if begun.is_err() {
+            // A journal without a header says nothing; the error is what counts.
+            let _ = fs::remove_file(path);
+        }
+        begun.map(|()| writer)
+    }
+
+    fn over(file: File, path: &Path, segment: SegmentId) -> Self {
+        Self {
+            file,
+            path: path.to_owned(),
+            seed: record::seed(segment),
+            length: 0,
+            buffer: Vec::new(),
+            name_synced: false,
+        }
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Appends a unit.
+    pub fn append(&mut self, unit: &Unit) -> Result<(), StorageError> {
+        self.put(|buffer, seed| record::put_unit(buffer, seed, unit))
+    }
+
+    /// Appends a better anchor: from now on this one counts, for the units before it as well.
+    pub fn append_anchor(&mut self, anchor: Anchor) -> Result<(), StorageError> {
+        self.put(|buffer, seed| record::put_anchor(buffer, seed, anchor))
+    }
+
+    /// Appends how the units from here on are to be read.
+    pub fn append_caps(&mut self, caps: &TrackCaps) -> Result<(), StorageError> {
+        self.put(|buffer, seed| record::put_caps(buffer, seed, caps))
+    }
+
+    /// Appends that units are missing here: the journal alone is not all that came.
+    pub fn append_hole(&mut self, missed_units: u64) -> Result<(), StorageError> {
+        self.put(|buffer, seed| record::put_hole(buffer, seed, missed_units))
+    }
+
+    /// Brings what was appended to the disk.
+    pub fn sync(&mut self) -> Result<(), StorageError> {
+        self.file.sync_data().map_err(|source| StorageError::SyncFailed {
+            path: self.path.clone(),
+            source,
+        })?;
+        if !self.name_synced {
+            sync_directory(parent(&self.path))?;
+            self.name_synced = true;
+        }
+        Ok(())
+    }
+
+    /// Ends the journal and removes it: its segment is durable.
+    pub fn remove(self) -> Result<(), StorageError> {
+        fs::remove_file(&self.path).map_err(|error| StorageError::io("remove", &self.path, error))
+    }
+
+    fn put(&mut self, fill: impl FnOnce(&mut Vec<u8>, u32) -> Result<(), String>) -> Result<(), StorageError> {
+        fill(&mut self.buffer, self.seed).map_err(|reason| StorageError::Damaged {
+            path: self.path.clone(),
+            reason,
+        })?;
+        match self.file.write_all_at(&self.buffer, self.length) {
+            Ok(()) => {
+                self.length += self.buffer.len() as u64;
+                Ok(())
+            }
+            Err(error) => {
+                // Half a record must not stand before the next whole one. Should this fail as well, the next record
+                // is written over it all the same, because every write says where it goes.
+                let _ = self.file.set_len(self.length);
+                Err(StorageError::io("write to the journal", &self.path, error))
+            }
+        }
+    }
+}
+
+/// Makes a directory and those above it, each name on the disk for certain.
+fn make_directories(path: &Path) -> Result<(), StorageError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    make_directories(parent(path))?;
+    match fs::create_dir(path) {
+        Ok(()) => sync_directory(parent(path)),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(StorageError::io("make the directory", path, error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::reader::tests::{header, unit};
+    use super::*;
+    use crate::model::Fault;
+
+    #[test]
+    fn a_journal_gets_its_directories_and_is_never_written_over() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tail/yard/00c0ffee_000042.tail");
+        let mut journal = JournalWriter::create(&path, &header()).unwrap();
+        journal.append(&unit(1)).unwrap();
+        journal.sync().unwrap();
+        let error = JournalWriter::create(&path, &header()).unwrap_err();
+        assert_eq!(error.fault(), Fault::Conflict);
+        assert_eq!(journal.path(), path);
+        journal.remove().unwrap();
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_full_disk_and_a_failed_sync_are_told_apart() {
+        // The kernel's own full disk; it cannot be synced either.
+        let path = Path::new("/dev/full");
+        let file = OpenOptions::new().write(true).open(path).unwrap();
+        let mut journal = JournalWriter::over(file, path, header().segment);
+        assert_eq!(journal.append(&unit(1)).unwrap_err().fault(), Fault::Full);
+        assert_eq!(journal.length, 0);
+        assert!(matches!(journal.sync().unwrap_err(), StorageError::SyncFailed { .. }));
+    }
+
+    #[test]
+    fn a_unit_that_is_too_large_leaves_the_journal_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.tail");
+        let mut journal = JournalWriter::create(&path, &header()).unwrap();
+        let mut large = unit(1);
+        large.payload = vec![0; record::PAYLOAD_LIMIT + 1].into();
+        assert!(journal.append(&large).is_err());
+        journal.append(&unit(2)).unwrap();
+        let contents = crate::storage::read_journal(&path).unwrap();
+        assert_eq!((contents.units, contents.left_bytes), (1, 0));
+    }
+}
