@@ -4,12 +4,13 @@
 //!
 //! | floor | rooms |
 //! |---|---|
-//! | 7 | `main.rs`: argv, command line, exit code |
-//! | 6 | `cli`: one file a subcommand |
-//! | 5 | `daemon`: what starts in which order, and stops in the reverse |
-//! | 4 | `http`: router, wire shapes, errors, one file a resource |
-//! | 3 | engines `record`, `mend`; and `timeline`, where they meet |
-//! | 2 | tools `pipeline`, `index`, `storage`, `runtime`, `config` |
+//! | 8 | `main.rs`: argv, command line, exit code |
+//! | 7 | `cli`: one file a subcommand |
+//! | 6 | `daemon`: what starts in which order, and stops in the reverse |
+//! | 5 | `http`: router, wire shapes, errors, one file a resource |
+//! | 4 | engines `record`, `check`; and `timeline`, where they meet |
+//! | 3 | tools `config`, `pipeline`, `index`, `storage` |
+//! | 2 | [`runtime`]: clock, shutdown, waits, named tasks and threads, logging |
 //! | 1 | [`model`]: pure types |
 
 pub mod config;

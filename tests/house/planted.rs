@@ -9,7 +9,7 @@ const CLEAN: [(&str, &str); 10] = [
     ("Cargo.toml", "[package]\n"),
     (
         "src/lib.rs",
-        "//! A house.\n//!\n//! | floor | rooms |\n//! |---|---|\n//! | 2 | `pipeline`, `index` |\n//! | 1 | [`model`], `runtime`, `record` |\n\n\
+        "//! A house.\n//!\n//! | floor | rooms |\n//! |---|---|\n//! | 4 | `record` |\n//! | 3 | `pipeline`, `index` |\n//! | 2 | `runtime` |\n//! | 1 | [`model`] |\n\n\
          pub mod index;\npub mod model;\npub mod pipeline;\npub mod record;\npub mod runtime;\n",
     ),
     (
@@ -198,12 +198,24 @@ fn a_door_with_furniture_is_found() {
 }
 
 #[test]
-fn a_room_that_the_map_forgets_is_found() {
+fn a_room_that_the_map_forgets_or_puts_elsewhere_is_found() {
     planted(
         "map",
         "src/lib.rs",
         "//! | 1 | `model` |\npub mod model;\npub mod record;\n",
         &[3],
+    );
+    planted(
+        "map",
+        "src/lib.rs",
+        "//! | 1 | `model`, `attic` |\npub mod model;\n",
+        &[1],
+    );
+    planted(
+        "map",
+        "src/lib.rs",
+        "//! | 1 | `model`, `runtime` |\npub mod model;\npub mod runtime;\n",
+        &[1],
     );
     planted("top", "scripts", "what lies at the top\n", &[1]);
 }

@@ -166,26 +166,33 @@ pub(crate) fn doors(house: &House) -> Vec<Finding> {
     found
 }
 
-/// Every module of the library stands in the table of its doc comment.
+/// Every module of the library stands in the table of its doc comment, on its floor.
 pub(crate) fn map(house: &House) -> Vec<Finding> {
     let Some(library) = house.sources.iter().find(|file| file.path == "src/lib.rs") else {
         return Vec::new();
     };
-    let named: BTreeSet<String> = library
-        .doc
-        .iter()
-        .filter(|line| line.trim_start().starts_with('|'))
-        .flat_map(|line| {
-            let words: Vec<String> = line.split('`').skip(1).step_by(2).map(str::to_owned).collect();
-            words
-        })
-        .map(|word| word.trim_end_matches(".rs").to_owned())
-        .collect();
     let mut found = Vec::new();
-    for (room, line, _) in &library.children {
-        if !named.contains(room) {
-            found.push(library.finding("map", *line, format!("`{room}` is missing from the table of rooms")));
+    let mut named: Vec<String> = Vec::new();
+    for row in library.doc.iter().filter(|line| line.trim_start().starts_with('|')) {
+        let number: Option<usize> = row.split('|').nth(1).and_then(|cell| cell.trim().parse().ok());
+        for room in row
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .map(|word| word.trim_end_matches(".rs"))
+        {
+            if number.is_none() || number != floor(room).map(|floor| floor + 1) {
+                found.push(library.finding(
+                    "map",
+                    1,
+                    format!("the table puts `{room}` on another floor than this test"),
+                ));
+            }
+            named.push(room.to_owned());
         }
+    }
+    for (room, line, _) in library.children.iter().filter(|(room, _, _)| !named.contains(room)) {
+        found.push(library.finding("map", *line, format!("`{room}` is missing from the table of rooms")));
     }
     found
 }
