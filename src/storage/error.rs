@@ -118,6 +118,14 @@ pub enum StorageError {
         /// What the system said.
         reason: String,
     },
+    /// The system gave no thread.
+    #[error("the thread {name} could not be started: {source}; raise the limit of tasks (TasksMax, ulimit -u)")]
+    NoThread {
+        /// Its name.
+        name: String,
+        /// What the system said.
+        source: io::Error,
+    },
     /// A path that could lead out of its volume.
     #[error("`{}` is no path inside a volume", path.display())]
     Outside {
@@ -165,7 +173,8 @@ impl StorageError {
             | Self::SyncFailed { .. }
             | Self::VolumeLost { .. }
             | Self::OtherVolume { .. }
-            | Self::NoRandom { .. } => Fault::Unavailable,
+            | Self::NoRandom { .. }
+            | Self::NoThread { .. } => Fault::Unavailable,
             Self::Outside { .. } => Fault::Invalid,
             Self::KeyDamaged { .. } | Self::Damaged { .. } => Fault::Corrupt,
         }

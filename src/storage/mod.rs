@@ -6,13 +6,16 @@
 
 mod boxes;
 mod durable;
+mod ending;
 mod error;
 mod identity;
 mod journal;
 mod layout;
 mod lock;
 mod seal;
+mod syncer;
 mod tables;
+mod tail_writer;
 mod volume;
 
 pub use boxes::{FileShape, Movie, Sample, TrackCoding, TrackTable, UnitReader};
@@ -23,4 +26,6 @@ pub use journal::{Anchor, Entry, JournalContents, JournalHeader, JournalReader, 
 pub use layout::{Place, QUARANTINE, TailPlace, quarantine_path, reason_path};
 pub use lock::DaemonLock;
 pub use seal::SealKey;
+pub use syncer::{Complain, Syncer};
+pub use tail_writer::{TailLane, TailWriter};
 pub use volume::{Space, Volume};
