@@ -167,8 +167,50 @@ fn every_path_that_the_documents_mention_exists() {
     assert!(missing.is_empty(), "{}", missing.join("\n"));
 }
 
+/// The text of every source file and test.
+fn sources() -> String {
+    let (mut text, mut rooms) = (String::new(), vec![root().join("src"), root().join("tests")]);
+    while let Some(room) = rooms.pop() {
+        for entry in std::fs::read_dir(&room).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                rooms.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                text.push_str(&std::fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+    text
+}
+
+/// Whether a quoted word is the name of a test: a sentence of more than three words.
+fn names_a_test(word: &str) -> bool {
+    word.matches('_').count() > 2
+        && word
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+}
+
+#[test]
+fn every_test_that_the_documents_name_exists() {
+    let sources = sources();
+    let mut missing = Vec::new();
+    for document in documents() {
+        let text = std::fs::read_to_string(&document).unwrap();
+        let (prose, _) = prose_and_code(&text);
+        for name in quoted(&prose).into_iter().filter(|word| names_a_test(word)) {
+            if !sources.contains(&format!("fn {name}(")) {
+                missing.push(format!("{} names {name}", document.display()));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+}
+
 #[test]
 fn a_planted_lie_is_found() {
+    assert!(names_a_test("a_planted_lie_is_found") && !names_a_test("storage_quota_bytes"));
+    assert!(sources().contains("fn a_planted_lie_is_found("));
     let readme = root().join("README.md");
     assert_eq!(
         links("see [a](docs/nowhere.md) and ![b](x.png \"t\")"),
