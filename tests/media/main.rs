@@ -3,3 +3,4 @@
 
 mod kit;
 mod kit_tests;
+mod recorder;

@@ -1,0 +1,231 @@
+//! The recorder by itself, without index and doors: frames of a stamped camera against the files and the news.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use camkeep::model::{Camera, CameraId, GapCause, Loss, News, Segment, Timestamp, VolumeRole};
+use camkeep::pipeline::demo::{CameraOptions, FakeCamera, SentFrame, StreamOptions, VideoCodec};
+use camkeep::pipeline::{self, Catalog};
+use camkeep::record::{Recorder, Setting};
+use camkeep::runtime::SystemClock;
+use camkeep::storage::{Identity, Volume};
+use tempfile::TempDir;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use crate::kit::referee::{self, Stamp};
+use crate::kit::wait::wait_until;
+
+/// A recorder on a directory of its own, and all it has said.
+struct Desk {
+    runtime: tokio::runtime::Runtime,
+    recorder: Recorder,
+    hears: UnboundedReceiver<News>,
+    news: Vec<News>,
+    volume: Arc<Volume>,
+    _room: TempDir,
+}
+
+impl Desk {
+    fn new() -> Self {
+        pipeline::init().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let room = TempDir::new().unwrap();
+        let made_at = Timestamp::from_seconds(1_763_000_000);
+        let volume = Arc::new(Volume::open(room.path(), VolumeRole::Primary, made_at).unwrap());
+        let (news, hears) = unbounded_channel();
+        let recorder = Recorder::new(Setting {
+            clock: SystemClock::shared(),
+            catalog: Arc::new(Catalog::built_in().unwrap()),
+            volume: volume.clone(),
+            news,
+            stall: Duration::from_secs(5),
+            connect: Duration::from_secs(10),
+            latency: Duration::from_millis(200),
+        });
+        Self {
+            runtime,
+            recorder,
+            hears,
+            news: Vec::new(),
+            volume,
+            _room: room,
+        }
+    }
+
+    fn record(&self, url: &str, segment_seconds: u32) -> CameraId {
+        let id = CameraId::parse("door").unwrap();
+        let mut camera = Camera::new(id.clone(), "Door".into(), Timestamp::EPOCH);
+        camera.main_stream_url = Some(url.into());
+        camera.segment_seconds = segment_seconds;
+        let _inside = self.runtime.enter();
+        self.recorder.apply(camera);
+        id
+    }
+
+    fn listen(&mut self) {
+        while let Ok(news) = self.hears.try_recv() {
+            self.news.push(news);
+        }
+    }
+
+    fn wait_for(&mut self, within: u64, what: &str, mut is_there: impl FnMut(&[News]) -> bool) {
+        wait_until(Duration::from_secs(within), what, || {
+            self.listen();
+            is_there(&self.news).then_some(())
+        });
+    }
+
+    fn closed(&self) -> Vec<Segment> {
+        let closed = self.news.iter().filter_map(|news| match news {
+            News::Closed(segment) => Some(segment.clone()),
+            _ => None,
+        });
+        let mut closed: Vec<Segment> = closed.collect();
+        closed.sort_by_key(|segment| segment.span.start);
+        closed
+    }
+
+    fn wait_for_closed(&mut self, count: usize, within: u64) -> Vec<Segment> {
+        self.wait_for(within, "segments are closed", |news| {
+            news.iter().filter(|news| matches!(news, News::Closed(_))).count() >= count
+        });
+        self.closed()
+    }
+
+    fn path(&self, segment: &Segment) -> PathBuf {
+        self.volume.absolute(&segment.copies[0].path)
+    }
+
+    fn stop(&mut self) {
+        assert!(self.runtime.block_on(self.recorder.stop(Duration::from_secs(10))));
+        self.listen();
+    }
+
+    /// What the referee reads in the files, in order.
+    fn stamps(&self, segments: &[Segment]) -> Vec<Stamp> {
+        segments
+            .iter()
+            .flat_map(|segment| referee::read_stamps(&self.path(segment)))
+            .collect()
+    }
+}
+
+fn ms_apart(stamp: &Stamp, moment: Timestamp) -> i64 {
+    (moment.as_nanos() - stamp.time_ns) / 1_000_000
+}
+
+/// Each file alone is clean, all together miss and double nothing, and the rows say when their frames were taken.
+#[track_caller]
+fn assert_exact(desk: &Desk, segments: &[Segment], sent: &[SentFrame]) -> Vec<Stamp> {
+    for segment in segments {
+        let path = desk.path(segment);
+        assert_eq!(
+            referee::decode_errors(&path),
+            Vec::<String>::new(),
+            "{}",
+            path.display()
+        );
+        let stamps = referee::read_stamps(&path);
+        assert_eq!(stamps.len() as u64, segment.frames, "frames of {}", path.display());
+        let (first, last) = (stamps.first().unwrap(), stamps.last().unwrap());
+        assert!(first.keyframe);
+        assert!(
+            ms_apart(first, segment.span.start).abs() <= 50,
+            "start off by {} ms",
+            ms_apart(first, segment.span.start)
+        );
+        let end = ms_apart(last, segment.span.end) - 40;
+        assert!(end.abs() <= 50, "end off by {end} ms");
+        let identity = Identity::read(&path).unwrap().expect("each file says what it is");
+        assert_eq!((identity.segment, identity.span), (segment.id, segment.span));
+    }
+    for pair in segments.windows(2) {
+        assert_eq!(pair[0].span.end, pair[1].span.start, "segments of a run join");
+    }
+    let stamps = desk.stamps(segments);
+    let wrong = referee::missing_or_doubled(&stamps);
+    assert!(wrong.is_nothing(), "{wrong:?}");
+    for stamp in &stamps {
+        assert!(
+            sent.iter()
+                .any(|frame| frame.counter == stamp.counter && frame.time_us as i64 * 1000 == stamp.time_ns)
+        );
+    }
+    stamps
+}
+
+fn three_segments(options: impl Into<CameraOptions>) {
+    let camera = FakeCamera::start(options).unwrap();
+    let mut desk = Desk::new();
+    desk.record(&camera.url(), 4);
+    let segments = desk.wait_for_closed(3, 40);
+    desk.stop();
+    assert_exact(&desk, &desk.closed(), &camera.sent_frames());
+    for segment in &segments[..3] {
+        let seconds = segment.span.seconds();
+        assert!((seconds - 4.0).abs() < 0.05, "a segment of {seconds} s");
+    }
+    assert_eq!(camera.count_sessions().total, 1);
+}
+
+#[test]
+fn three_segments_of_h264_join_without_a_frame_missing_or_doubled() {
+    three_segments(StreamOptions::small());
+}
+
+#[test]
+fn three_segments_of_h265_join_without_a_frame_missing_or_doubled() {
+    three_segments(StreamOptions {
+        codec: VideoCodec::H265,
+        ..StreamOptions::small()
+    });
+}
+
+#[test]
+fn a_frozen_camera_is_a_stall_and_the_gap_is_exact_to_a_frame() {
+    let camera = FakeCamera::start(StreamOptions::small()).unwrap();
+    let mut desk = Desk::new();
+    desk.record(&camera.url(), 4);
+    desk.wait_for_closed(1, 20);
+    camera.stall();
+    desk.wait_for(8, "the stall is noticed", |news| {
+        news.iter().any(|news| matches!(news, News::Lost { .. }))
+    });
+    camera.resume();
+    desk.wait_for(10, "footage comes again", |news| {
+        news.iter().any(|news| matches!(news, News::Regained { .. }))
+    });
+    desk.wait_for_closed(3, 20);
+    desk.stop();
+    let (mut lost, mut regained) = (None, None);
+    for news in &desk.news {
+        match news {
+            News::Lost {
+                at,
+                cause: GapCause::Lost(Loss::Stalled),
+                ..
+            } => lost = Some(*at),
+            News::Regained { at, .. } => regained = Some(*at),
+            _ => {}
+        }
+    }
+    let (lost, regained) = (lost.unwrap(), regained.unwrap());
+    let stamps = desk.stamps(&desk.closed());
+    let before = stamps.iter().rfind(|stamp| stamp.time_ns < lost.as_nanos()).unwrap();
+    let after = stamps.iter().find(|stamp| stamp.time_ns > before.time_ns).unwrap();
+    assert!(
+        (ms_apart(before, lost) - 40).abs() <= 50,
+        "begins {} ms after the last frame",
+        ms_apart(before, lost)
+    );
+    assert!(
+        ms_apart(after, regained).abs() <= 50,
+        "ends {} ms off the first frame",
+        ms_apart(after, regained)
+    );
+}
