@@ -255,3 +255,6 @@ fn unseal(row: Sealed, seal: &dyn Seal) -> Result<Camera, IndexError> {
     (camera.sub_stream_url, camera.anr_replay_url_template) = (sub, template);
     Ok(camera)
 }
+
+#[cfg(test)]
+mod tests;

@@ -111,3 +111,50 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Copy> {
         state: word(row, "state", CopyState::parse)?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::fixture::{closed, copy, index, segment};
+    use super::*;
+    use uuid::Uuid;
+
+    #[test]
+    fn a_copy_of_which_nobody_said_how_it_ended_is_not_trusted() {
+        let (_directory, index) = index();
+        let mut open = segment(1, 0, 1);
+        open.copies.push(copy(2, 1, CopyState::Open));
+        index.write_blocking(move |w| w.open_segment(&open)).unwrap();
+        index.write_blocking(|w| w.close_segment(&closed(1, 0, 60))).unwrap();
+        let row = index
+            .read_blocking(|r| r.segment(SegmentId(Uuid::from_u128(1))))
+            .unwrap()
+            .unwrap();
+        let states: Vec<CopyState> = row.copies.iter().map(|copy| copy.state).collect();
+        assert_eq!(states, [CopyState::Whole, CopyState::Suspect]);
+    }
+
+    #[test]
+    fn a_volume_is_looked_through_page_by_page() {
+        let (_directory, index) = index();
+        index
+            .write_blocking(|w| (1..=25).try_for_each(|number| w.close_segment(&closed(number, 0, 60))))
+            .unwrap();
+        let volume = copy(1, 1, CopyState::Whole).volume;
+        let mut found: Vec<(SegmentId, Copy)> = Vec::new();
+        loop {
+            let last = found.last().map(|(_, copy)| copy.path.clone());
+            let page = index
+                .read_blocking(|r| r.copies_on(volume, last.as_deref(), 10))
+                .unwrap();
+            if page.is_empty() {
+                break;
+            }
+            found.extend(page);
+        }
+        let expected: Vec<_> = (1..=25)
+            .map(|number| (SegmentId(Uuid::from_u128(number)), copy(1, number, CopyState::Whole)))
+            .collect();
+        assert_eq!(found, expected);
+    }
+}

@@ -98,3 +98,121 @@ fn read(row: &Row<'_>) -> rusqlite::Result<(i64, Event)> {
     };
     Ok((row.get("seq")?, event))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::Index;
+    use super::super::fixture::{at, camera_id, index, seal, span};
+    use super::*;
+
+    fn event(second: i64, kind: EventKind, camera: Option<&str>) -> Event {
+        Event {
+            at: at(second),
+            kind,
+            camera: camera.map(camera_id),
+            message: format!("{} happened", kind.as_str()),
+        }
+    }
+
+    #[test]
+    fn every_kind_of_event_comes_back_in_order_with_a_growing_number() {
+        let (directory, index) = index();
+        assert_eq!(index.read_blocking(|r| r.last_event()).unwrap(), 0);
+        let sent: Vec<Event> = EventKind::ALL
+            .iter()
+            .map(|&kind| event(5, kind, Some("door")))
+            .collect();
+        for (number, event) in (1..).zip(sent.clone()) {
+            assert_eq!(index.write_blocking(move |w| w.add_event(&event)).unwrap(), number);
+        }
+        index.close();
+        let index = Index::open(directory.path().join("index.db"), seal()).unwrap();
+        let found = index
+            .read_blocking(|r| r.events(0, &EventFilter::default(), 100))
+            .unwrap();
+        assert_eq!(found, (1..).zip(sent.clone()).collect::<Vec<_>>());
+        let later = index
+            .write_blocking(|w| w.add_event(&event(1, EventKind::ClockStep, None)))
+            .unwrap();
+        assert_eq!(later, 1 + i64::try_from(sent.len()).unwrap());
+        assert_eq!(index.read_blocking(|r| r.last_event()).unwrap(), later);
+    }
+
+    #[test]
+    fn a_reader_of_events_gets_what_it_asked_for_and_no_event_twice() {
+        let (_directory, index) = index();
+        index
+            .write_blocking(|w| {
+                for second in 0..10 {
+                    let kind = if second % 2 == 0 {
+                        EventKind::CameraOffline
+                    } else {
+                        EventKind::CameraOnline
+                    };
+                    w.add_event(&event(second, kind, Some(if second < 5 { "door" } else { "yard" })))?;
+                }
+                w.add_event(&event(3, EventKind::DiskPressure, None))?;
+                Ok(())
+            })
+            .unwrap();
+        let list = |filter: EventFilter| {
+            let mut numbers: Vec<i64> = Vec::new();
+            loop {
+                let since = numbers.last().copied().unwrap_or(0);
+                let page = index.read_blocking(|r| r.events(since, &filter, 2)).unwrap();
+                if page.is_empty() {
+                    return numbers;
+                }
+                numbers.extend(page.iter().map(|(number, _)| number));
+            }
+        };
+        let all = EventFilter::default;
+        let (door, online) = (Some(camera_id("door")), Some(EventKind::CameraOnline));
+        assert_eq!(list(all()), (1..=11).collect::<Vec<_>>());
+        assert_eq!(
+            list(EventFilter {
+                camera: door.clone(),
+                ..all()
+            }),
+            [1, 2, 3, 4, 5]
+        );
+        assert_eq!(list(EventFilter { kind: online, ..all() }), [2, 4, 6, 8, 10]);
+        assert_eq!(
+            list(EventFilter {
+                camera: door.clone(),
+                kind: online,
+                ..all()
+            }),
+            [2, 4]
+        );
+        assert_eq!(
+            list(EventFilter {
+                window: Some(span(2, 5)),
+                ..all()
+            }),
+            [3, 4, 5, 11]
+        );
+        assert_eq!(
+            list(EventFilter {
+                camera: door,
+                kind: online,
+                window: Some(span(2, 5))
+            }),
+            [4]
+        );
+    }
+
+    #[test]
+    fn a_word_of_the_index_is_replaced() {
+        let (_directory, index) = index();
+        assert_eq!(index.read_blocking(|r| r.meta("colour")).unwrap(), None);
+        for colour in ["green", "red"] {
+            index.write_blocking(move |w| w.set_meta("colour", colour)).unwrap();
+            assert_eq!(
+                index.read_blocking(|r| r.meta("colour")).unwrap().as_deref(),
+                Some(colour)
+            );
+        }
+    }
+}

@@ -233,3 +233,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Gap> {
         recovered_seconds: row.get("recovered_seconds")?,
     })
 }
+
+#[cfg(test)]
+mod tests;

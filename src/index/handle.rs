@@ -10,10 +10,11 @@ use std::thread::JoinHandle;
 use r2d2::Pool;
 use r2d2_sqlite::SqliteConnectionManager;
 
+use super::ask::{Ask, Question};
 use super::error::IndexError;
 use super::open;
 use super::reader::Reader;
-use super::writer::{Ask, Desk, Question, Writer};
+use super::writer::{Desk, LOCK_WAIT, Writer};
 use crate::model::{Seal, Timestamp};
 use crate::runtime::spawn_thread;
 
@@ -45,7 +46,7 @@ impl Index {
     /// a thread may wait. Secrets in it are sealed and unsealed with `seal`.
     pub fn open(path: impl AsRef<Path>, seal: Arc<dyn Seal>) -> Result<Self, IndexError> {
         let path = path.as_ref().to_owned();
-        let connection = open::open_writer(&path).map_err(|error| error.at(&path))?;
+        let connection = open::open_writer(&path, LOCK_WAIT).map_err(|error| error.at(&path))?;
         let readers = open::open_readers(&path)?;
         let closing = Arc::new(AtomicBool::new(false));
         let desk = Desk {
@@ -195,4 +196,113 @@ impl Drop for Shared {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::fixture::{closed, index};
+    use super::*;
+    use crate::model::Fault;
+
+    #[tokio::test]
+    async fn tasks_read_what_tasks_wrote() {
+        let (_directory, index) = index();
+        let index = &index;
+        index.write(|w| w.set_meta("colour", "green")).await.unwrap();
+        assert_eq!(
+            index.read(|r| r.meta("colour")).await.unwrap().as_deref(),
+            Some("green")
+        );
+    }
+
+    #[tokio::test]
+    async fn a_write_that_nobody_waits_for_is_done_all_the_same() {
+        let (_directory, index) = index();
+        let (go, wait) = mpsc::channel::<()>();
+        let held = index.write(move |_| {
+            let _ = wait.recv();
+            Ok(())
+        });
+        // Polled once, so that it is asked for, and then given up.
+        assert!(tokio::time::timeout(std::time::Duration::ZERO, held).await.is_err());
+        let given_up = index.write(|w| w.set_meta("colour", "green"));
+        assert!(tokio::time::timeout(std::time::Duration::ZERO, given_up).await.is_err());
+        go.send(()).unwrap();
+        index.write(|_| Ok(())).await.unwrap();
+        assert_eq!(
+            index.read(|r| r.meta("colour")).await.unwrap().as_deref(),
+            Some("green")
+        );
+    }
+
+    #[test]
+    fn a_reader_looks_at_one_moment() {
+        let (_directory, index) = index();
+        let other = index.clone();
+        let seen = index
+            .read_blocking(|r| {
+                let before = r.count_segments(None)?;
+                other.write_blocking(|w| w.close_segment(&closed(1, 0, 60)))?;
+                Ok((before, r.count_segments(None)?))
+            })
+            .unwrap();
+        assert_eq!(seen, (0, 0));
+        assert_eq!(index.read_blocking(|r| r.count_segments(None)).unwrap(), 1);
+    }
+
+    #[test]
+    fn closing_writes_what_is_queued_and_refuses_what_comes_later() {
+        let (directory, index) = index();
+        let (go, wait) = mpsc::channel::<()>();
+        index
+            .ask(
+                move |_| {
+                    let _ = wait.recv();
+                    Ok(())
+                },
+                |_| {},
+            )
+            .unwrap();
+        for number in 1..=600 {
+            index
+                .ask(
+                    move |w| w.close_segment(&closed(number, 0, 60)),
+                    |answer| answer.unwrap(),
+                )
+                .unwrap();
+        }
+        go.send(()).unwrap();
+        index.close();
+        index.close();
+        let error = index.write_blocking(|_| Ok(())).unwrap_err();
+        assert!(matches!(error, IndexError::Closed { .. }), "{error}");
+        assert_eq!(index.read_blocking(|_| Ok(())).unwrap_err().fault(), Fault::Unavailable);
+        let again = Index::open(directory.path().join("index.db"), super::super::fixture::seal()).unwrap();
+        assert_eq!(again.read_blocking(|r| r.count_segments(None)).unwrap(), 600);
+    }
+
+    #[test]
+    fn a_handle_that_the_writer_itself_drops_last_harms_nobody() {
+        let (directory, index) = index();
+        let (done, ended) = mpsc::channel();
+        let held = index.clone();
+        index
+            .ask(
+                move |w| {
+                    w.set_meta("colour", "green")?;
+                    drop(held);
+                    Ok(())
+                },
+                move |answer| done.send(answer).unwrap(),
+            )
+            .unwrap();
+        drop(index);
+        ended.recv().unwrap().unwrap();
+        let again = Index::open(directory.path().join("index.db"), super::super::fixture::seal()).unwrap();
+        assert_eq!(
+            again.read_blocking(|r| r.meta("colour")).unwrap().as_deref(),
+            Some("green")
+        );
+    }
 }

@@ -3,6 +3,7 @@
 //! The only room with SQL. Many read at once, each on a connection of a small pool and each from one unmoving picture of
 //! the file; one thread writes, in the order of asking, and answers only when what it wrote is safe on the disk.
 
+mod ask;
 mod cameras;
 mod columns;
 mod copies;

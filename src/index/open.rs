@@ -12,7 +12,6 @@ use rusqlite::{Connection, OpenFlags};
 use rusqlite_migration::{M, Migrations};
 
 use super::error::IndexError;
-use super::writer::LOCK_WAIT;
 use crate::model::Timestamp;
 
 /// How the schema came to be, in order. A released one is never changed; the next one is added.
@@ -40,9 +39,9 @@ const WRITER_PRAGMAS: &str = "
     PRAGMA journal_size_limit = 67108864;";
 
 /// Opens the writing connection: looks before it changes anything, checks the pages, brings the schema up to date.
-pub(super) fn open_writer(path: &Path) -> Result<Connection, IndexError> {
+pub(super) fn open_writer(path: &Path, lock_wait: Duration) -> Result<Connection, IndexError> {
     create_private(path)?;
-    let found = look_at_version(path)?;
+    let found = look_at_version(path, lock_wait)?;
     if found > KNOWN_VERSION {
         return Err(IndexError::NewerDatabase {
             path: path.to_owned(),
@@ -54,7 +53,7 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, IndexError> {
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
-    connection.busy_timeout(LOCK_WAIT)?;
+    connection.busy_timeout(lock_wait)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
     if mode != "wal" {
@@ -142,10 +141,10 @@ fn create_private(path: &Path) -> Result<(), IndexError> {
 }
 
 /// The version of the schema, read through a connection that can change nothing, not even fold the journal in.
-fn look_at_version(path: &Path) -> Result<i64, IndexError> {
+fn look_at_version(path: &Path, lock_wait: Duration) -> Result<i64, IndexError> {
     let connection =
         Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    connection.busy_timeout(READ_WAIT)?;
+    connection.busy_timeout(lock_wait)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     Ok(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)
 }
@@ -172,5 +171,190 @@ fn migration_error(error: rusqlite_migration::Error, path: &Path) -> IndexError 
             path: path.to_owned(),
             reason: other.to_string(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::fixture::{at, closed, index, seal};
+    use super::super::{Index, IndexError};
+    use super::*;
+    use crate::model::Fault;
+    use std::os::unix::fs::{FileExt, PermissionsExt};
+
+    fn raw(path: &Path) -> Connection {
+        let connection = Connection::open(path).unwrap();
+        connection
+            .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+            .unwrap();
+        connection
+    }
+
+    fn error_of(path: &Path) -> IndexError {
+        Index::open(path, seal()).unwrap_err()
+    }
+
+    #[test]
+    fn the_migrations_are_sound() {
+        Migrations::from_slice(MIGRATIONS).validate().unwrap();
+    }
+
+    #[test]
+    fn what_was_written_is_there_when_it_is_opened_again() {
+        let (directory, index) = index();
+        index.write_blocking(|w| w.close_segment(&closed(1, 0, 60))).unwrap();
+        let volumes = index.read_blocking(|r| r.volumes()).unwrap();
+        index.close();
+        let path = directory.path().join("index.db");
+        assert!(
+            !directory.path().join("index.db-wal").exists(),
+            "closing folds the journal in"
+        );
+        let again = Index::open(&path, seal()).unwrap();
+        let id = closed(1, 0, 60).id;
+        assert_eq!(again.read_blocking(|r| r.segment(id)).unwrap(), Some(closed(1, 0, 60)));
+        assert_eq!(again.read_blocking(|r| r.volumes()).unwrap(), volumes);
+    }
+
+    #[test]
+    fn what_a_killed_process_left_in_the_journal_is_there() {
+        let (directory, index) = index();
+        index.write_blocking(|w| w.close_segment(&closed(1, 0, 60))).unwrap();
+        // What a disk holds after kill -9: the file and its journal, folded by nobody.
+        let copy = tempfile::tempdir().unwrap();
+        for name in ["index.db", "index.db-wal"] {
+            fs::copy(directory.path().join(name), copy.path().join(name)).unwrap();
+        }
+        let again = Index::open(copy.path().join("index.db"), seal()).unwrap();
+        assert_eq!(again.read_blocking(|r| r.count_segments(None)).unwrap(), 1);
+    }
+
+    #[test]
+    fn only_the_owner_may_read_the_files() {
+        let (directory, _index) = index();
+        for name in ["index.db", "index.db-wal"] {
+            let rights = fs::metadata(directory.path().join(name)).unwrap().permissions();
+            assert_eq!(rights.mode() & 0o777, 0o600, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_newer_schema_is_refused_and_not_a_byte_changes() {
+        let (directory, index) = index();
+        index.close();
+        let path = directory.path().join("index.db");
+        // In the journal only, so that looking for it in the file alone would miss it.
+        raw(&path).execute_batch("PRAGMA user_version = 99").unwrap();
+        let bytes = |suffix| fs::read(directory.path().join(format!("index.db{suffix}"))).unwrap();
+        let before = (bytes(""), bytes("-wal"));
+        let error = error_of(&path);
+        assert_eq!(
+            error,
+            IndexError::NewerDatabase {
+                path,
+                found: 99,
+                known: KNOWN_VERSION
+            }
+        );
+        assert!(error.to_string().contains("start the newer camkeep"), "{error}");
+        assert_eq!((bytes(""), bytes("-wal")), before);
+    }
+
+    /// An index with a few hundred pages, closed.
+    fn filled() -> (tempfile::TempDir, PathBuf) {
+        let (directory, index) = index();
+        index
+            .write_blocking(|w| (1..=500).try_for_each(|n| w.close_segment(&closed(n, n as i64, n as i64 + 1))))
+            .unwrap();
+        index.close();
+        let path = directory.path().join("index.db");
+        (directory, path)
+    }
+
+    #[test]
+    fn damage_is_named_and_set_aside_for_a_new_index() {
+        let (directory, path) = filled();
+        let length = fs::metadata(&path).unwrap().len();
+        let file = OpenOptions::new().write(true).open(&path).unwrap();
+        file.write_all_at(&[0xA5; 8 * 4096], length / 2 / 4096 * 4096).unwrap();
+        let error = error_of(&path);
+        assert!(matches!(error, IndexError::Damaged { .. }), "{error}");
+        assert_eq!(error.fault(), Fault::Corrupt);
+        fs::write(directory.path().join("index.db-wal"), b"left behind").unwrap();
+
+        let aside = Index::set_aside(&path, at(1_700_000_000)).unwrap();
+        assert_eq!(aside.file_name().unwrap(), "index.db.damaged-20231114T221320.000Z");
+        assert_eq!(fs::metadata(&aside).unwrap().len(), length);
+        let journal = directory.path().join("index.db.damaged-20231114T221320.000Z-wal");
+        assert_eq!(fs::read(journal).unwrap(), b"left behind");
+        let fresh = Index::open(&path, seal()).unwrap();
+        assert_eq!(fresh.read_blocking(|r| r.count_segments(None)).unwrap(), 0);
+    }
+
+    #[test]
+    fn every_kind_of_broken_file_is_damage_and_never_a_panic() {
+        let (_directory, path) = filled();
+        let whole = fs::read(&path).unwrap();
+        let mut schema = whole.clone();
+        schema[100..4096].fill(0xFF);
+        for (name, bytes) in [
+            (
+                "another file",
+                b"This is a letter to somebody, and no database at all.".repeat(100),
+            ),
+            ("its header", [&[0u8; 100], &whole[100..]].concat()),
+            ("its schema", schema),
+            ("half of it", whole[..whole.len() / 2].to_vec()),
+        ] {
+            fs::write(&path, bytes).unwrap();
+            let error = error_of(&path);
+            assert!(matches!(error, IndexError::Damaged { .. }), "{name}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_empty_file_is_a_new_index() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("index.db");
+        fs::write(&path, b"").unwrap();
+        let index = Index::open(&path, seal()).unwrap();
+        assert_eq!(index.read_blocking(|r| r.cameras()).unwrap(), []);
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_written_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
+        fs::write(&file, b"x").unwrap();
+        for path in [file.join("index.db"), directory.path().join("missing/index.db")] {
+            let error = error_of(&path);
+            assert!(matches!(error, IndexError::Unwritable { .. }), "{error}");
+            assert!(error.to_string().starts_with(path.to_str().unwrap()), "{error}");
+        }
+        let error = error_of(directory.path());
+        assert!(matches!(error, IndexError::Unwritable { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_lock_on_a_file_that_is_still_to_be_made_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("index.db");
+        let other = raw(&path);
+        other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+        let error = open_writer(&path, Duration::from_millis(50)).unwrap_err();
+        assert!(matches!(error, IndexError::Locked { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_lock_of_somebody_else_does_not_keep_an_index_from_opening() {
+        let (directory, index) = index();
+        index.close();
+        let path = directory.path().join("index.db");
+        let other = raw(&path);
+        other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+        let index = Index::open(&path, seal()).unwrap();
+        assert_eq!(index.read_blocking(|r| r.volumes()).unwrap().len(), 2);
+        other.execute_batch("COMMIT").unwrap();
     }
 }

@@ -1,6 +1,6 @@
 //! Light looks at footage: what the timeline and the calendar are drawn from.
 
-use rusqlite::{Row, params};
+use rusqlite::params;
 
 use super::columns::span;
 use super::error::IndexError;
@@ -37,13 +37,13 @@ impl Reader<'_> {
         self.row(
             NEXT,
             params![camera.as_str(), first.as_nanos(), moment.as_nanos()],
-            |row| span(row),
+            span,
         )
     }
 
     /// The last footage of a camera that can be played.
     pub fn last_footage(&self, camera: &CameraId) -> Result<Option<Span>, IndexError> {
-        self.row(LATEST, [camera.as_str()], |row: &Row<'_>| span(row))
+        self.row(LATEST, [camera.as_str()], span)
     }
 
     /// The midnights (UTC) of the days with footage of a camera, in order. It looks once a day, however much there is.
@@ -62,5 +62,284 @@ impl Reader<'_> {
             at = next;
         }
         Ok(days)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::fixture::{at, camera_id, closed, copy, index, segment, span};
+    use super::super::{Index, Reader, events, gaps, segments};
+    use super::*;
+    use crate::model::{CopyState, Segment, SegmentId};
+    use proptest::prelude::*;
+    use proptest::test_runner::{Config, TestRunner};
+    use rusqlite::StatementStatus;
+
+    /// Minutes of footage of the camera `door` without end, with a copy each, and as many gaps and events; then some of
+    /// another camera, so that no index has one camera only.
+    fn filled(minutes: i64) -> (tempfile::TempDir, Index) {
+        let (directory, index) = index();
+        let fill = format!(
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {minutes})
+             INSERT INTO segments (id, camera_id, run_id, sequence, start_ns, end_ns, codec, width, height, has_audio,
+                 container, state, origin, clock, frames, created_at_ns)
+             SELECT CAST(printf('%016d', i) AS BLOB), 'door', i / 100, i % 100, i * 60000000000, (i + 1) * 60000000000,
+                 'h264', 1, 1, 0, 'mp4', 'closed', 'live', 'arrival', 1, 0 FROM n;
+             INSERT INTO copies (segment_id, volume_id, path, size_bytes, state)
+             SELECT segments.id, (SELECT id FROM volumes WHERE role = 'primary'), 'door/' || start_ns, 1, 'whole' FROM segments;
+             INSERT INTO gaps (camera_id, start_ns, end_ns, open, cause, fate, attempts, recovered_seconds)
+             SELECT camera_id, start_ns, start_ns + 5000000000, 0, 'ended', 'failed', 0, 0 FROM segments;
+             INSERT INTO events (at_ns, kind, camera_id, message)
+             SELECT start_ns, 'camera_offline', camera_id, '' FROM segments;
+             UPDATE cameras SET longest_segment_ns = 60000000000, longest_gap_ns = 5000000000;"
+        );
+        index
+            .write_blocking(move |w| {
+                w.remember_camera(&camera_id("door"), at(0))?;
+                w.connection().execute_batch(&fill)?;
+                for number in 0..50 {
+                    let mut other = closed(number + 1, number as i64 * 60, number as i64 * 60 + 60);
+                    other.camera = camera_id("yard");
+                    other.copies[0].path = format!("yard/{number}");
+                    w.close_segment(&other)?;
+                }
+                Ok(())
+            })
+            .unwrap();
+        (directory, index)
+    }
+
+    /// How many steps of SQLite's machine a read takes in one of its statements.
+    fn steps<T>(index: &Index, sql: &'static str, read: impl Fn(&Reader<'_>) -> Result<T, IndexError>) -> i32 {
+        index
+            .read_blocking(|r| {
+                let counted = |reset| -> Result<i32, IndexError> {
+                    let statement = r.connection().prepare_cached(sql)?;
+                    Ok(if reset {
+                        statement.reset_status(StatementStatus::VmStep)
+                    } else {
+                        statement.get_status(StatementStatus::VmStep)
+                    })
+                };
+                counted(true)?;
+                read(r)?;
+                counted(false)
+            })
+            .unwrap()
+    }
+
+    type Look = (
+        &'static str,
+        &'static str,
+        fn(&Reader<'_>, i64) -> Result<usize, IndexError>,
+    );
+
+    /// Each look at footage, asked for an hour in the middle of `minutes`.
+    fn looks() -> Vec<Look> {
+        fn hour(minutes: i64) -> Span {
+            span(minutes / 2 * 60, minutes / 2 * 60 + 3600)
+        }
+        fn door() -> CameraId {
+            camera_id("door")
+        }
+        vec![
+            ("an hour of segments", segments::PAGE, |r, m| {
+                Ok(r.segments(&door(), Some(hour(m)), 500, None)?.len())
+            }),
+            ("a page behind another", segments::PAGE, |r, m| {
+                let last = (hour(m).start, SegmentId(uuid::Uuid::nil()));
+                Ok(r.segments(&door(), None, 60, Some(last))?.len())
+            }),
+            ("an hour of ranges", RANGES, |r, m| {
+                Ok(r.ranges(&door(), hour(m))?.len())
+            }),
+            ("the next footage", NEXT, |r, m| {
+                Ok(usize::from(r.next_footage(&door(), hour(m).start)?.is_some()))
+            }),
+            ("the last footage", LATEST, |r, _| {
+                Ok(usize::from(r.last_footage(&door())?.is_some()))
+            }),
+            ("the last segment", segments::LAST, |r, _| {
+                Ok(usize::from(r.last_segment(&door())?.is_some()))
+            }),
+            ("open segments", segments::OPEN, |r, _| Ok(r.open_segments()?.len())),
+            ("an hour of gaps", gaps::OVERLAPPING, |r, m| {
+                Ok(r.gaps_within(&door(), hour(m))?.len())
+            }),
+            ("a page of events", events::SINCE, |r, m| {
+                Ok(r.events(m / 2, &events::EventFilter::default(), 50)?.len())
+            }),
+        ]
+    }
+
+    #[test]
+    fn a_look_costs_the_same_whether_a_thousand_or_a_hundred_thousand_segments_are_kept() {
+        let (few, many) = (1_000, 100_000);
+        let ((_small, small), (_large, large)) = (filled(few), filled(many));
+        for (name, sql, look) in looks() {
+            let found = |index: &Index, minutes| index.read_blocking(|r| look(r, minutes)).unwrap();
+            assert_eq!(found(&small, few), found(&large, many), "{name}");
+            let cheap = steps(&small, sql, |r| look(r, few));
+            let dear = steps(&large, sql, |r| look(r, many));
+            assert!(cheap > 0, "{name}: nothing was counted");
+            assert!(
+                f64::from(dear) <= 1.5 * f64::from(cheap),
+                "{name}: {cheap} steps became {dear}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_look_seeks() {
+        let (_directory, index) = filled(10);
+        let by_time = "SEARCH segments USING INDEX segments_by_time (camera_id=? AND ";
+        let covering = "SEARCH segments USING COVERING INDEX segments_by_time (camera_id=?";
+        for (sql, plan) in [
+            (segments::PAGE, format!("{by_time}(start_ns,id)>(?,?) AND start_ns<?)")),
+            (
+                segments::LAST,
+                "SEARCH segments USING INDEX segments_by_time (camera_id=?)".into(),
+            ),
+            (segments::OPEN, "SCAN segments USING INDEX segments_open".into()),
+            (segments::BY_PATH, "SEARCH copies USING".into()),
+            (RANGES, format!("{covering} AND start_ns>? AND start_ns<?)")),
+            (NEXT, format!("{covering} AND start_ns>?)")),
+            (LATEST, format!("{covering})")),
+            (gaps::OPEN, "SEARCH gaps USING INDEX gaps_open (camera_id=?)".into()),
+            (
+                gaps::OF_CAMERA,
+                "SEARCH gaps USING INDEX gaps_by_time (camera_id=? AND ".into(),
+            ),
+            (
+                gaps::OF_FATE,
+                "SEARCH gaps USING INDEX gaps_by_fate (fate=? AND ".into(),
+            ),
+            (
+                gaps::OVERLAPPING,
+                "SEARCH gaps USING INDEX gaps_by_time (camera_id=? AND start_ns>? AND start_ns<?)".into(),
+            ),
+            (
+                events::OF_CAMERA,
+                "SEARCH events USING INDEX events_of_camera (camera_id=? AND ".into(),
+            ),
+            (
+                events::OF_KIND,
+                "SEARCH events USING INDEX events_of_kind (kind=? AND ".into(),
+            ),
+            (
+                events::SINCE,
+                "SEARCH events USING INTEGER PRIMARY KEY (rowid>?)".into(),
+            ),
+        ] {
+            let found: Vec<String> = index
+                .read_blocking(|r| {
+                    let mut statement = r.connection().prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
+                    let nothing = vec![rusqlite::types::Null; statement.parameter_count()];
+                    let rows = statement.query_map(rusqlite::params_from_iter(nothing), |row| row.get("detail"))?;
+                    Ok(rows.collect::<rusqlite::Result<_>>()?)
+                })
+                .unwrap();
+            assert!(found[0].starts_with(&plan), "{found:?} is not {plan}");
+            let sorted = found.iter().any(|step| step.contains("TEMP B-TREE"));
+            assert!(!sorted, "{found:?} sorts what lies in order");
+        }
+    }
+
+    #[test]
+    fn what_overlaps_is_found_however_long_it_is_and_in_whatever_pages() {
+        let rows = proptest::collection::vec((0i64..500, 0i64..120), 0..25);
+        let strategy = (rows, 0i64..500, 0i64..200, 1u32..7);
+        let config = Config {
+            cases: 24,
+            failure_persistence: None,
+            ..Config::default()
+        };
+        TestRunner::new(config)
+            .run(&strategy, |(rows, from, length, page)| {
+                let (_directory, index) = index();
+                let all: Vec<Segment> = (1u128..)
+                    .zip(&rows)
+                    .map(|(number, &(start, length))| closed(number, start, start + length))
+                    .collect();
+                let sent = all.clone();
+                index
+                    .write_blocking(move |w| sent.iter().try_for_each(|segment| w.close_segment(segment)))
+                    .unwrap();
+                let window = span(from, from + length);
+                let mut expected = all.clone();
+                expected.retain(|segment| segment.span.start < window.end && segment.span.end > window.start);
+                expected.sort_by_key(|segment| (segment.span.start, segment.id));
+                let mut found: Vec<Segment> = Vec::new();
+                loop {
+                    let after = found.last().map(|segment| (segment.span.start, segment.id));
+                    let door = camera_id("door");
+                    let next = index
+                        .read_blocking(|r| r.segments(&door, Some(window), page, after))
+                        .unwrap();
+                    if next.is_empty() {
+                        break;
+                    }
+                    found.extend(next);
+                }
+                prop_assert_eq!(&found, &expected);
+                let ranges = index.read_blocking(|r| r.ranges(&camera_id("door"), window)).unwrap();
+                let spans: Vec<Span> = expected.iter().map(|segment| segment.span).collect();
+                prop_assert_eq!(ranges.into_iter().map(|(span, _)| span).collect::<Vec<_>>(), spans);
+                Ok(())
+            })
+            .unwrap();
+    }
+
+    #[test]
+    fn footage_whose_files_are_gone_is_not_on_the_timeline_and_returns_with_a_file() {
+        let (_directory, index) = index();
+        let door = camera_id("door");
+        index.write_blocking(|w| w.close_segment(&closed(1, 0, 60))).unwrap();
+        let id = closed(1, 0, 60).id;
+        let ranges = || index.read_blocking(|r| r.ranges(&door, span(0, 100))).unwrap().len();
+        for (state, there) in [
+            (CopyState::Missing, 0),
+            (CopyState::Suspect, 1),
+            (CopyState::Quarantined, 0),
+        ] {
+            let volume = copy(1, 1, state).volume;
+            assert!(
+                index
+                    .write_blocking(move |w| w.set_copy_state(id, volume, state))
+                    .unwrap()
+            );
+            assert_eq!(ranges(), there, "{state:?}");
+        }
+        index
+            .write_blocking(move |w| w.put_copy(id, &copy(2, 1, CopyState::Whole)))
+            .unwrap();
+        assert_eq!(ranges(), 1);
+        assert_eq!(index.read_blocking(|r| r.segment(id)).unwrap().unwrap().copies.len(), 2);
+    }
+
+    #[test]
+    fn days_are_those_on_which_something_was_seen() {
+        let (_directory, index) = index();
+        let door = camera_id("door");
+        let day = 86_400;
+        assert_eq!(index.read_blocking(|r| r.days(&door)).unwrap(), []);
+        index
+            .write_blocking(move |w| {
+                w.close_segment(&closed(1, day + 10, day + 70))?;
+                w.close_segment(&closed(2, day + 70, day + 130))?;
+                // Over midnight, and one that ends with its day.
+                w.close_segment(&closed(3, 4 * day - 30, 4 * day + 30))?;
+                w.close_segment(&closed(4, 8 * day - 60, 8 * day))?;
+                w.open_segment(&segment(5, 10 * day, 10 * day + 1))
+            })
+            .unwrap();
+        let days: Vec<i64> = index
+            .read_blocking(|r| r.days(&door))
+            .unwrap()
+            .iter()
+            .map(|midnight| midnight.as_millis() / 86_400_000)
+            .collect();
+        assert_eq!(days, [1, 3, 4, 7, 10]);
     }
 }

@@ -106,3 +106,68 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Schedule> {
         enabled: row.get("enabled")?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::fixture::{at, camera_id, index};
+    use super::*;
+    use crate::model::{Camera, Fault};
+
+    fn schedule() -> Schedule {
+        Schedule {
+            id: ScheduleId(0),
+            camera: camera_id("door"),
+            days: Days::ALL,
+            start_minute: 0,
+            end_minute: 1440,
+            zone: "Europe/Berlin".into(),
+            enabled: true,
+        }
+    }
+
+    #[test]
+    fn a_schedule_lives_and_dies_with_its_camera() {
+        let (_directory, index) = index();
+        let door = camera_id("door");
+        let error = index.write_blocking(|w| w.insert_schedule(&schedule())).unwrap_err();
+        assert_eq!(error.to_string(), "camera door not found");
+        index
+            .write_blocking(|w| w.insert_camera(&Camera::new(camera_id("door"), "Door".into(), at(1))))
+            .unwrap();
+        let id = index.write_blocking(|w| w.insert_schedule(&schedule())).unwrap();
+        let changed = Schedule {
+            id,
+            days: Days::from_list(&[0, 6]).unwrap(),
+            start_minute: 1320,
+            end_minute: 360,
+            zone: "Asia/Tokyo".into(),
+            enabled: false,
+            ..schedule()
+        };
+        let sent = changed.clone();
+        index.write_blocking(move |w| w.update_schedule(&sent)).unwrap();
+        assert_eq!(index.read_blocking(|r| r.schedule(id)).unwrap(), Some(changed.clone()));
+        assert_eq!(index.read_blocking(|r| r.schedules(&door)).unwrap(), vec![changed]);
+        let second = index.write_blocking(|w| w.insert_schedule(&schedule())).unwrap();
+        index.write_blocking(move |w| w.delete_schedule(second)).unwrap();
+        let gone = index.write_blocking(move |w| w.delete_schedule(second)).unwrap_err();
+        assert_eq!(gone.fault(), Fault::NotFound);
+        index
+            .write_blocking(|w| w.delete_camera(&camera_id("door"), at(2)))
+            .unwrap();
+        assert_eq!(index.read_blocking(|r| r.schedules(&door)).unwrap(), []);
+    }
+
+    #[test]
+    fn a_schedule_that_cannot_be_is_refused_before_it_is_written() {
+        let (_directory, index) = index();
+        let never = Schedule {
+            days: Days::NONE,
+            ..schedule()
+        };
+        let error = index.write_blocking(move |w| w.insert_schedule(&never)).unwrap_err();
+        assert_eq!(error.fault(), Fault::Invalid);
+        assert!(error.to_string().starts_with("days: "), "{error}");
+    }
+}

@@ -258,9 +258,12 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Segment> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::super::fixture::{at, camera_id, closed, copy, index, segment, span};
+    use super::super::fixture::{at, camera_id, closed, index, segment, span};
     use super::*;
     use crate::model::CopyState;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+    use proptest::test_runner::{Config, TestRunner};
     use uuid::Uuid;
 
     #[test]
@@ -270,7 +273,7 @@ mod tests {
         let open = segment(1, 100, 101);
         let sent = open.clone();
         index.write_blocking(move |w| w.open_segment(&sent)).unwrap();
-        assert_eq!(index.read_blocking(|r| r.open_segments()).unwrap(), [open.clone()]);
+        assert_eq!(index.read_blocking(|r| r.open_segments()).unwrap(), vec![open.clone()]);
         let grown = index
             .write_blocking(move |w| w.grow_segment(open.id, span(99, 110), 250, 5000))
             .unwrap();
@@ -316,17 +319,75 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_of_which_nobody_said_how_it_ended_is_not_trusted() {
+    fn any_segment_comes_back_as_it_went_in() {
+        let fps = proptest::option::of(0.0f64..500.0);
+        let words = (
+            select(&[Codec::H264, Codec::H265][..]),
+            select(&[Origin::Live, Origin::Refill][..]),
+        );
+        let clock = select(&ClockSource::ALL[..]);
+        let copies = proptest::collection::vec(
+            (select(&CopyState::ALL[..]), 0..=i64::MAX as u64, any::<[u8; 32]>()),
+            0..3,
+        );
+        let numbers = (
+            any::<u32>(),
+            any::<u32>(),
+            any::<[u32; 2]>(),
+            0..=i64::MAX as u64,
+            any::<u128>(),
+        );
+        let strategy = (numbers, any::<[i64; 3]>(), fps, words, clock, any::<bool>(), copies);
         let (_directory, index) = index();
-        let mut open = segment(1, 0, 1);
-        open.copies.push(copy(2, 1, CopyState::Open));
-        index.write_blocking(move |w| w.open_segment(&open)).unwrap();
-        index.write_blocking(|w| w.close_segment(&closed(1, 0, 60))).unwrap();
-        let row = index
-            .read_blocking(|r| r.segment(SegmentId(Uuid::from_u128(1))))
-            .unwrap()
+        let config = Config {
+            cases: 100,
+            failure_persistence: None,
+            ..Config::default()
+        };
+        TestRunner::new(config)
+            .run(
+                &strategy,
+                |(numbers, times, fps, (codec, origin), clock, has_audio, copies)| {
+                    let (run, sequence, [width, height], frames, id) = numbers;
+                    let [start, end, created] = times.map(Timestamp::from_nanos);
+                    let copies =
+                        copies
+                            .iter()
+                            .enumerate()
+                            .map(|(place, (state, size_bytes, hash))| crate::model::Copy {
+                                volume: VolumeId(Uuid::from_u128(place as u128 + 1)),
+                                path: format!("door/{id}-{place}.mp4"),
+                                size_bytes: *size_bytes,
+                                sha256: (hash[0] % 2 == 0).then_some(*hash),
+                                state: *state,
+                            });
+                    let segment = Segment {
+                        id: SegmentId(Uuid::from_u128(id)),
+                        camera: camera_id("door"),
+                        run: RunId(run),
+                        sequence,
+                        span: Span::new(start, end),
+                        format: VideoFormat {
+                            codec,
+                            width,
+                            height,
+                            fps,
+                        },
+                        has_audio,
+                        container: Container::Mp4,
+                        state: SegmentState::Closed,
+                        origin,
+                        clock,
+                        frames,
+                        created_at: created,
+                        copies: copies.collect(),
+                    };
+                    let sent = segment.clone();
+                    index.write_blocking(move |w| w.close_segment(&sent)).unwrap();
+                    prop_assert_eq!(index.read_blocking(|r| r.segment(segment.id)).unwrap(), Some(segment));
+                    Ok(())
+                },
+            )
             .unwrap();
-        let states: Vec<CopyState> = row.copies.iter().map(|copy| copy.state).collect();
-        assert_eq!(states, [CopyState::Whole, CopyState::Suspect]);
     }
 }

@@ -6,7 +6,6 @@
 
 use std::collections::VecDeque;
 use std::ops::Deref;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,6 +14,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, Params};
 
+use super::ask::Ask;
 use super::error::IndexError;
 use super::reader::Reader;
 use crate::model::Seal;
@@ -43,66 +43,6 @@ impl Writer<'_> {
     /// Executes one statement and says how many rows it changed.
     pub(super) fn execute(&self, sql: &str, params: impl Params) -> Result<usize, IndexError> {
         Ok(self.connection().prepare_cached(sql)?.execute(params)?)
-    }
-}
-
-/// One ask in the queue.
-pub(super) trait Ask: Send {
-    /// Does the work within the transaction and keeps the outcome; an error comes back as well.
-    fn run(&mut self, writer: &Writer<'_>) -> Result<(), IndexError>;
-    /// Tells whoever asked: the outcome, if the transaction is on the disk, else why it is not.
-    fn answer(self: Box<Self>, transaction: Result<(), IndexError>);
-}
-
-/// An ask made of a closure and of how its outcome travels back.
-pub(super) struct Question<F, T, R> {
-    work: Option<F>,
-    outcome: Option<Result<T, IndexError>>,
-    reply: R,
-}
-
-impl<F, T, R> Question<F, T, R> {
-    pub(super) fn new(work: F, reply: R) -> Self {
-        Self {
-            work: Some(work),
-            outcome: None,
-            reply,
-        }
-    }
-}
-
-impl<F, T, R> Ask for Question<F, T, R>
-where
-    F: FnOnce(&Writer<'_>) -> Result<T, IndexError> + Send,
-    T: Send,
-    R: FnOnce(Result<T, IndexError>) + Send,
-{
-    fn run(&mut self, writer: &Writer<'_>) -> Result<(), IndexError> {
-        let Some(work) = self.work.take() else {
-            return Ok(());
-        };
-        // A mistake in one ask may not end the thread that everybody's recording needs.
-        let outcome = catch_unwind(AssertUnwindSafe(|| work(writer))).unwrap_or_else(|_| {
-            Err(IndexError::Internal {
-                path: PathBuf::new(),
-                reason: "a write panicked".into(),
-            })
-        });
-        let error = outcome.as_ref().err().cloned();
-        self.outcome = Some(outcome);
-        error.map_or(Ok(()), Err)
-    }
-
-    fn answer(self: Box<Self>, transaction: Result<(), IndexError>) {
-        let answer = match (self.outcome, transaction) {
-            (Some(Ok(value)), Ok(())) => Ok(value),
-            (Some(Err(error)), _) | (_, Err(error)) => Err(error),
-            (None, Ok(())) => Err(IndexError::Internal {
-                path: PathBuf::new(),
-                reason: "a write was answered before it was done".into(),
-            }),
-        };
-        (self.reply)(answer);
     }
 }
 
@@ -203,5 +143,209 @@ fn warn_of_lock(path: &Path, tries: u32) {
             path = %path.display(), waited_s = LOCK_WAIT.as_secs() * u64::from(tries),
             "another program has locked the index; recording goes on, rows follow when the lock is gone"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::ask::Question;
+    use super::super::fixture::{closed, index, seal};
+    use super::super::{Index, open};
+    use super::*;
+    use crate::model::Fault;
+    use crate::runtime::spawn_thread;
+    use std::sync::mpsc::{Sender, channel};
+
+    type Answers = std::sync::mpsc::Receiver<Result<(), IndexError>>;
+
+    /// Another program's connection.
+    fn raw(path: &Path) -> Connection {
+        Connection::open(path).unwrap()
+    }
+
+    fn metas(connection: &Connection) -> i64 {
+        connection
+            .query_row("SELECT count(*) FROM meta", [], |row| row.get(0))
+            .unwrap()
+    }
+
+    fn ask(
+        queue: &Sender<Box<dyn Ask>>,
+        work: impl FnOnce(&Writer<'_>) -> Result<(), IndexError> + Send + 'static,
+    ) -> Answers {
+        let (tell, told) = channel();
+        let reply = move |answer| tell.send(answer).unwrap();
+        queue.send(Box::new(Question::new(work, reply))).unwrap();
+        told
+    }
+
+    /// A writer without its thread: what is asked before it serves is one group.
+    fn desk(lock_wait: Duration) -> (tempfile::TempDir, Desk) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("index.db");
+        let desk = Desk {
+            connection: open::open_writer(&path, lock_wait).unwrap(),
+            seal: seal(),
+            path,
+            closing: Arc::default(),
+        };
+        (directory, desk)
+    }
+
+    #[test]
+    fn a_write_that_fails_does_not_undo_its_group() {
+        let (directory, desk) = desk(LOCK_WAIT);
+        let other = raw(&desk.path);
+        let (queue, asks) = channel();
+        let first = ask(&queue, |w| w.set_meta("first", "1"));
+        let refused = ask(&queue, |w| {
+            w.set_meta("refused", "1")?;
+            Err(IndexError::Conflict("on purpose".into()))
+        });
+        let panics = ask(&queue, |w| {
+            w.set_meta("panics", "1")?;
+            panic!("on purpose");
+        });
+        let last = ask(&queue, move |w| {
+            assert_eq!(w.meta("first")?.as_deref(), Some("1"));
+            assert_eq!(
+                metas(&other),
+                0,
+                "the group is one transaction, and nobody sees it before it ends"
+            );
+            w.set_meta("last", "1")
+        });
+        drop(queue);
+        desk.serve(&asks);
+        assert_eq!(first.recv().unwrap(), Ok(()));
+        assert_eq!(refused.recv().unwrap(), Err(IndexError::Conflict("on purpose".into())));
+        assert_eq!(panics.recv().unwrap().unwrap_err().fault(), Fault::Internal);
+        assert_eq!(last.recv().unwrap(), Ok(()));
+        assert_eq!(metas(&raw(&directory.path().join("index.db"))), 2);
+    }
+
+    #[test]
+    fn who_was_in_a_transaction_that_was_lost_is_told_so() {
+        let (directory, desk) = desk(LOCK_WAIT);
+        let (queue, asks) = channel();
+        let before = ask(&queue, |w| w.set_meta("before", "1"));
+        // What SQLite does by itself when the disk is full.
+        let loses = ask(&queue, |w| Ok(w.connection().execute_batch("ROLLBACK")?));
+        let after = ask(&queue, |w| w.set_meta("after", "1"));
+        drop(queue);
+        desk.serve(&asks);
+        assert!(before.recv().unwrap().is_err());
+        assert!(loses.recv().unwrap().is_err());
+        assert_eq!(after.recv().unwrap(), Ok(()));
+        assert_eq!(metas(&raw(&directory.path().join("index.db"))), 1);
+    }
+
+    #[test]
+    fn a_full_disk_is_told_and_survived() {
+        let (_directory, index) = index();
+        let limit = |pages: u32| {
+            move |w: &Writer<'_>| {
+                Ok(w.connection()
+                    .query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?)
+            }
+        };
+        index.write_blocking(limit(1)).unwrap();
+        let long = "x".repeat(1 << 20);
+        let text = long.clone();
+        let error = index.write_blocking(move |w| w.set_meta("long", &text)).unwrap_err();
+        assert_eq!(error.fault(), Fault::Full, "{error}");
+        index.write_blocking(limit(100_000)).unwrap();
+        index.write_blocking(move |w| w.set_meta("long", &long)).unwrap();
+        assert_eq!(
+            index.read_blocking(|r| r.meta("long")).unwrap().map(|text| text.len()),
+            Some(1 << 20)
+        );
+    }
+
+    #[test]
+    fn an_answer_means_that_everybody_can_see_it() {
+        let (_directory, index) = index();
+        let other = raw(index.path());
+        for number in 1..=50 {
+            index
+                .write_blocking(move |w| w.set_meta(&number.to_string(), "1"))
+                .unwrap();
+            assert_eq!(metas(&other), number);
+        }
+    }
+
+    fn hold_lock(path: &Path, time: Duration) -> std::thread::JoinHandle<()> {
+        let other = raw(path);
+        other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+        spawn_thread("locks", move || {
+            pause(time);
+            other.execute_batch("COMMIT").unwrap();
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn a_write_waits_for_somebody_elses_lock_while_others_read() {
+        let (_directory, index) = index();
+        let holder = hold_lock(index.path(), Duration::from_secs(2));
+        let writer = index.clone();
+        let writing = spawn_thread("writes", move || {
+            writer.write_blocking(|w| w.close_segment(&closed(1, 0, 60)))
+        })
+        .unwrap();
+        while !holder.is_finished() {
+            assert_eq!(index.read_blocking(|r| r.volumes()).unwrap().len(), 2);
+        }
+        writing.join().unwrap().unwrap();
+        holder.join().unwrap();
+        assert_eq!(index.read_blocking(|r| r.count_segments(None)).unwrap(), 1);
+    }
+
+    #[test]
+    fn a_lock_that_outlasts_every_patience_of_sqlite_only_delays_a_write() {
+        let (_directory, desk) = desk(Duration::from_millis(10));
+        let holder = hold_lock(&desk.path, Duration::from_millis(700));
+        let (queue, asks) = channel();
+        let write = ask(&queue, |w| w.set_meta("late", "1"));
+        drop(queue);
+        desk.serve(&asks);
+        assert_eq!(write.recv().unwrap(), Ok(()));
+        holder.join().unwrap();
+    }
+
+    #[test]
+    fn closing_does_not_wait_for_a_foreign_lock_for_ever() {
+        let (_directory, desk) = desk(Duration::from_millis(10));
+        let other = raw(&desk.path);
+        other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+        desk.closing.store(true, Ordering::Relaxed);
+        let (queue, asks) = channel();
+        let write = ask(&queue, |w| w.set_meta("never", "1"));
+        drop(queue);
+        desk.serve(&asks);
+        assert!(matches!(write.recv().unwrap(), Err(IndexError::Locked { .. })));
+        drop(other);
+    }
+
+    #[test]
+    fn sixteen_cameras_that_write_at_once_all_get_their_rows() {
+        let (_directory, index) = index();
+        let writers: Vec<_> = (0..16u128)
+            .map(|camera| {
+                let index: Index = index.clone();
+                spawn_thread("camera", move || {
+                    for number in 0..20 {
+                        let id = camera * 1000 + number + 1;
+                        index
+                            .write_blocking(move |w| w.close_segment(&closed(id, 0, 60)))
+                            .unwrap();
+                    }
+                })
+                .unwrap()
+            })
+            .collect();
+        writers.into_iter().for_each(|writer| writer.join().unwrap());
+        assert_eq!(index.read_blocking(|r| r.count_segments(None)).unwrap(), 320);
     }
 }

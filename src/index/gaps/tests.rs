@@ -1,0 +1,205 @@
+//! Tests of gaps in the index.
+#![allow(clippy::unwrap_used)]
+use super::*;
+use crate::index::fixture::{at, camera_id, index, span};
+use crate::model::{Fault, Loss};
+
+const KEPT: Duration = Duration::from_secs(3);
+
+fn gap(start: i64, end: i64) -> Gap {
+    Gap {
+        id: GapId(0),
+        camera: camera_id("door"),
+        span: span(start, end),
+        open: false,
+        cause: GapCause::Killed,
+        fate: GapFate::Failed,
+        attempts: 3,
+        last_attempt_at: Some(at(end + 1)),
+        filled_at: None,
+        recovered_seconds: 0.25,
+    }
+}
+
+#[test]
+fn every_cause_and_fate_comes_back_as_it_went_in() {
+    let (_directory, index) = index();
+    let causes = [
+        GapCause::Stopped,
+        GapCause::Killed,
+        GapCause::Changed,
+        GapCause::Unknown,
+    ];
+    for cause in causes.into_iter().chain(Loss::ALL.map(GapCause::Lost)) {
+        for fate in [GapFate::Pending, GapFate::Filled, GapFate::Failed] {
+            let sent = Gap {
+                cause,
+                fate,
+                filled_at: Some(at(9)),
+                ..gap(10, 20)
+            };
+            let expected = sent.clone();
+            let id = index.write_blocking(move |w| w.insert_gap(&sent)).unwrap();
+            let found = index.read_blocking(|r| r.gap(id)).unwrap();
+            assert_eq!(found, Some(Gap { id, ..expected }));
+        }
+    }
+}
+
+#[test]
+fn a_gap_begins_once_with_its_first_cause_and_ends_once() {
+    let (_directory, index) = index();
+    let door = camera_id("door");
+    let begin = |second, cause| index.write_blocking(move |w| w.begin_gap(&camera_id("door"), at(second), cause));
+    let end = |second| index.write_blocking(move |w| w.end_gap(&camera_id("door"), at(second), KEPT));
+    let first = begin(100, GapCause::Lost(Loss::Stalled)).unwrap();
+    assert_eq!(begin(105, GapCause::Lost(Loss::Refused)).unwrap(), first);
+    assert_eq!(index.read_blocking(|r| r.open_gap(&door)).unwrap(), Some(first.clone()));
+    let kept = end(110).unwrap().unwrap();
+    assert_eq!(
+        (kept.id, kept.span, kept.open, kept.cause),
+        (first.id, span(100, 110), false, first.cause)
+    );
+    assert_eq!(index.read_blocking(|r| r.gap(kept.id)).unwrap(), Some(kept));
+    assert_eq!(end(120).unwrap(), None);
+    assert_eq!(index.read_blocking(|r| r.open_gap(&door)).unwrap(), None);
+}
+
+#[test]
+fn a_gap_of_three_seconds_is_not_kept_and_a_longer_one_is() {
+    let (_directory, index) = index();
+    for (start, nanos, kept) in [
+        (100, 3_000_000_000, false),
+        (200, 3_000_000_001, true),
+        (300, -5, false),
+    ] {
+        let gap = index
+            .write_blocking(move |w| {
+                w.begin_gap(&camera_id("door"), at(start), GapCause::Unknown)?;
+                w.end_gap(&camera_id("door"), at(start).offset(nanos), KEPT)
+            })
+            .unwrap();
+        assert_eq!(gap.is_some(), kept, "{nanos} ns");
+    }
+    assert_eq!(
+        index
+            .read_blocking(|r| r.gaps(&GapFilter::default(), 10))
+            .unwrap()
+            .len(),
+        1
+    );
+}
+
+#[test]
+fn gaps_are_listed_newest_first_page_by_page() {
+    let (_directory, index) = index();
+    index
+        .write_blocking(|w| {
+            for number in 0..10 {
+                let fate = if number % 2 == 0 {
+                    GapFate::Pending
+                } else {
+                    GapFate::Failed
+                };
+                w.insert_gap(&Gap {
+                    fate,
+                    ..gap(number / 3 * 100, number / 3 * 100 + 50)
+                })?;
+            }
+            w.insert_gap(&Gap {
+                camera: camera_id("yard"),
+                ..gap(150, 160)
+            })?;
+            Ok(())
+        })
+        .unwrap();
+    let list = |mut filter: GapFilter| {
+        let mut ids = Vec::new();
+        loop {
+            let page = index.read_blocking(|r| r.gaps(&filter, 3)).unwrap();
+            let Some(last) = page.last() else {
+                return ids;
+            };
+            filter.after = Some((last.span.start, last.id));
+            ids.extend(page.iter().map(|gap| gap.id.0));
+        }
+    };
+    let door = Some(camera_id("door"));
+    assert_eq!(list(GapFilter::default()), [10, 9, 8, 7, 11, 6, 5, 4, 3, 2, 1]);
+    assert_eq!(
+        list(GapFilter {
+            camera: door.clone(),
+            ..GapFilter::default()
+        }),
+        [10, 9, 8, 7, 6, 5, 4, 3, 2, 1]
+    );
+    let pending = GapFilter {
+        fate: Some(GapFate::Pending),
+        ..GapFilter::default()
+    };
+    assert_eq!(list(pending.clone()), [9, 7, 5, 3, 1]);
+    assert_eq!(
+        list(GapFilter {
+            camera: door,
+            ..pending
+        }),
+        [9, 7, 5, 3, 1]
+    );
+}
+
+#[test]
+fn gaps_of_a_span_are_those_that_touch_it_and_the_one_that_lasts() {
+    let (_directory, index) = index();
+    index
+        .write_blocking(|w| {
+            w.insert_gap(&gap(0, 10_000))?;
+            w.insert_gap(&gap(100, 200))?;
+            w.insert_gap(&gap(500, 600))?;
+            w.begin_gap(&camera_id("door"), at(20_000), GapCause::Unknown)?;
+            Ok(())
+        })
+        .unwrap();
+    let found = |start, end| {
+        let gaps = index
+            .read_blocking(|r| r.gaps_within(&camera_id("door"), span(start, end)))
+            .unwrap();
+        gaps.iter().map(|gap| gap.id.0).collect::<Vec<_>>()
+    };
+    assert_eq!(found(200, 500), [1]);
+    assert_eq!(found(150, 501), [1, 2, 3]);
+    assert_eq!(found(10_000, 20_000), [0; 0]);
+    assert_eq!(found(90_000, 90_001), [4]);
+}
+
+#[test]
+fn a_person_can_have_a_gap_tried_again_but_not_one_that_is_filled() {
+    let (_directory, index) = index();
+    let id = index.write_blocking(|w| w.insert_gap(&gap(0, 10))).unwrap();
+    let again = index.write_blocking(move |w| w.retry_gap(id)).unwrap();
+    assert_eq!((again.fate, again.attempts), (GapFate::Pending, 0));
+    assert_eq!(index.read_blocking(|r| r.gap(id)).unwrap(), Some(again.clone()));
+    let filled = Gap {
+        fate: GapFate::Filled,
+        ..again
+    };
+    index.write_blocking(move |w| w.update_gap(&filled)).unwrap();
+    assert_eq!(
+        index.write_blocking(move |w| w.retry_gap(id)).unwrap_err().fault(),
+        Fault::Conflict
+    );
+    assert_eq!(
+        index.write_blocking(|w| w.retry_gap(GapId(99))).unwrap_err().fault(),
+        Fault::NotFound
+    );
+    let unknown = Gap {
+        id: GapId(99),
+        ..gap(0, 1)
+    };
+    assert_eq!(
+        index
+            .write_blocking(move |w| w.update_gap(&unknown))
+            .unwrap_err()
+            .fault(),
+        Fault::NotFound
+    );
+}
