@@ -275,11 +275,13 @@ mod tests {
         }
     }
 
+    /// Somebody who holds the file for a while, whatever happens meanwhile.
     fn hold_lock(path: &Path, time: Duration) -> std::thread::JoinHandle<()> {
         let other = raw(path);
         other.execute_batch("BEGIN EXCLUSIVE").unwrap();
         spawn_thread("locks", move || {
-            pause(time);
+            let (_nobody, calls) = channel::<()>();
+            assert!(calls.recv_timeout(time).is_err());
             other.execute_batch("COMMIT").unwrap();
         })
         .unwrap()
