@@ -173,4 +173,56 @@ mod tests {
         let contents = crate::storage::read_journal(&path).unwrap();
         assert_eq!((contents.units, contents.left_bytes), (1, 0));
     }
+
+    const CHILD: &str = "CAMKEEP_JOURNAL_TEST";
+
+    #[test]
+    fn a_kill_takes_no_unit_that_was_appended() {
+        use std::io::{BufRead, BufReader};
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.tail");
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "storage::journal::writer::tests::the_child_of_the_test_above",
+                "--nocapture",
+            ])
+            .env(CHILD, &path)
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        // The child says each unit that it has appended; after the five hundredth it is killed in the midst of more.
+        let said = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let mut said = said.filter(|line| line.starts_with("appended "));
+        assert_eq!(said.by_ref().nth(499).as_deref(), Some("appended 499"));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let acknowledged = 500 + said.count();
+        let contents = crate::storage::read_journal(&path).unwrap();
+        assert!(
+            contents.units >= acknowledged as u64,
+            "{} of {acknowledged}",
+            contents.units
+        );
+        let units: Vec<Unit> = contents.units().unwrap().map(Result::unwrap).collect();
+        assert!(
+            units
+                .iter()
+                .enumerate()
+                .all(|(number, read)| *read == unit(number as i64))
+        );
+    }
+
+    #[test]
+    fn the_child_of_the_test_above() {
+        let Some(path) = std::env::var_os(CHILD) else {
+            return;
+        };
+        let mut journal = JournalWriter::create(Path::new(&path), &header()).unwrap();
+        for number in 0..i64::MAX {
+            journal.append(&unit(number)).unwrap();
+            // On a line of its own, whatever the test harness has begun to say.
+            println!("\nappended {number}");
+        }
+    }
 }
