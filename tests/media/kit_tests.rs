@@ -419,9 +419,16 @@ fn a_camera_switched_off_leaves_neither_port_nor_thread() {
     let (room, port) = (TempDir::new().unwrap(), camera.port());
     let mut viewer = Viewer::start(&camera.url(), &room.path().join("seen.mkv"), &[]);
     wait_until(SOON, "frames", || (camera.sent_frames().len() > 10).then_some(()));
+    let threads = || {
+        let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+        let names = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
+        names.filter(|name| name.trim() == format!("demo-{port}")).count()
+    };
+    assert_eq!(threads(), 1);
     drop(camera);
     viewer.wait(SOON);
     assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
+    assert_eq!(threads(), 0);
 }
 
 #[test]

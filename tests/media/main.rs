@@ -3,4 +3,5 @@
 
 mod kit;
 mod kit_tests;
+mod peer_tests;
 mod recorder;

@@ -104,7 +104,7 @@ impl Server {
             glib::ControlFlow::Break
         })
         .attach(Some(&self.context));
-        let thread = spawn_thread("demo-camera", move || {
+        let thread = spawn_thread(&format!("demo-{}", self.port), move || {
             if context.with_thread_default(|| main_loop.run()).is_err() {
                 tracing::error!("the demo camera's main context belongs to another thread");
             }

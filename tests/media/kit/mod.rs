@@ -5,6 +5,10 @@
 #![allow(dead_code)]
 
 pub(crate) mod daemon;
+pub(crate) mod dialogues;
+pub(crate) mod footage;
+pub(crate) mod mock;
+pub(crate) mod peer;
 pub(crate) mod proxy;
 pub(crate) mod referee;
 pub(crate) mod viewer;
