@@ -14,7 +14,7 @@ use crate::model::{
 };
 use crate::pipeline::{RecordSpec, Recording};
 use crate::runtime::{Instant, Tasks};
-use crate::storage::{Identity, make_durable};
+use crate::storage::{Identity, TailLane, make_durable};
 
 use super::piece::Origins;
 use super::run::{Run, RunNews};
@@ -41,6 +41,7 @@ pub(super) type SharedHealth = Arc<Mutex<CameraHealth>>;
 /// One camera's task.
 #[derive(Debug)]
 pub(super) struct Driver {
+    lane: Option<TailLane>,
     setting: Setting,
     camera: Camera,
     machine: Machine,
@@ -105,6 +106,7 @@ impl Driver {
             machine: Machine::new(patience),
             codec: last.map_or(Codec::H264, |segment| segment.format.codec),
             covered_until: last.map(|segment| segment.span.end),
+            lane: setting.tail.as_ref().map(|tail| tail.lane(camera.id.clone())),
             setting,
             camera,
             health,
@@ -242,8 +244,8 @@ impl Driver {
         tracing::info!(camera = %self.camera.id, run = %origins.run, from = spec.address.shown(), "connecting");
         let run = Run::new(
             origins,
-            self.setting.clock.clone(),
-            self.setting.volume.clone(),
+            &self.setting,
+            self.lane.clone(),
             self.segment_length(),
             self.tell.clone(),
         );
@@ -378,6 +380,7 @@ impl Driver {
             self.camera.name.clone(),
             self.setting.clock.clone(),
         );
+        let lane = self.lane.clone();
         self.work.spawn("close-segment", async move {
             let done = tokio::task::spawn_blocking(move || durable(segment, &path)).await;
             match done {
@@ -388,6 +391,10 @@ impl Driver {
                         let (at, kind) = (clock.now(), EventKind::RecorderError);
                         let message = format!("a segment of {camera} is suspect: {message}");
                         let _ = news.send(News::Happened(Event { at, kind, camera: Some(segment.camera.clone()), message }));
+                    }
+                    let whole = segment.copies.iter().all(|copy| copy.state == CopyState::Whole);
+                    if let Some(lane) = lane.filter(|_| whole) {
+                        lane.finish(segment.id);
                     }
                     let _ = news.send(News::Closed(segment));
                 }

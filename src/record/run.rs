@@ -4,7 +4,7 @@
 //! thread that writes files, touches a disk.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,10 +14,11 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::model::{Codec, Loss, RunId, Segment, SegmentId, Span, Timestamp, TrackCaps, Unit, VideoFormat};
 use crate::pipeline::{Cut, Feed, PipelineEvent};
 use crate::runtime::{Clock, Instant};
-use crate::storage::{Place, StorageError, Volume};
+use crate::storage::{Anchor, JournalHeader, Place, StorageError, Syncer, TailLane, Volume};
 
 use super::clockmap::{ClockMap, Observation};
 use super::piece::{Origins, Piece};
+use super::setting::Setting;
 
 /// What a run tells its driver.
 #[derive(Debug)]
@@ -64,6 +65,9 @@ pub(super) struct Run {
     origins: Origins,
     clock: Arc<dyn Clock>,
     volume: Arc<Volume>,
+    /// Where each unit goes at once, so that a kill loses next to nothing.
+    lane: Option<TailLane>,
+    syncer: Arc<Syncer>,
     tell: UnboundedSender<(RunId, RunNews)>,
     pub(super) pulse: Pulse,
     inner: Mutex<Inner>,
@@ -72,7 +76,10 @@ pub(super) struct Run {
 #[derive(Debug)]
 struct Inner {
     map: ClockMap,
+    /// The wall clock at running time 0 as the journal knows it.
+    told_zero: Option<Timestamp>,
     format: Option<VideoFormat>,
+    caps: TrackCaps,
     segment: Duration,
     pieces: VecDeque<Piece>,
     sequence: u32,
@@ -87,14 +94,17 @@ struct Inner {
 impl Run {
     pub(super) fn new(
         origins: Origins,
-        clock: Arc<dyn Clock>,
-        volume: Arc<Volume>,
+        setting: &Setting,
+        lane: Option<TailLane>,
         segment: Duration,
         tell: UnboundedSender<(RunId, RunNews)>,
     ) -> Self {
+        let (clock, volume, syncer) = (setting.clock.clone(), setting.volume.clone(), setting.syncer.clone());
         let inner = Inner {
             map: ClockMap::new(clock.now(), clock.instant()),
+            told_zero: None,
             format: None,
+            caps: TrackCaps::default(),
             segment,
             pieces: VecDeque::new(),
             sequence: 0,
@@ -106,6 +116,8 @@ impl Run {
             origins,
             clock,
             volume,
+            lane,
+            syncer,
             tell,
             pulse: Pulse::default(),
             inner: Mutex::new(inner),
@@ -144,14 +156,14 @@ impl Run {
             .collect()
     }
 
-    /// Segments that have no file and never will, once the pipeline is down.
+    /// Segments that have no file and never will, once the pipeline is down: not even the journal has them.
     pub(super) fn unwritten(&self) -> Vec<SegmentId> {
-        self.lock()
+        let inner = self.lock();
+        let nowhere = inner
             .pieces
             .iter()
-            .filter(|piece| piece.file.is_none())
-            .map(|piece| piece.id)
-            .collect()
+            .filter(|piece| piece.file.is_none() && self.lane.is_none());
+        nowhere.map(|piece| piece.id).collect()
     }
 
     /// Whether every segment's file is closed.
@@ -205,7 +217,41 @@ impl Run {
         let piece = Piece::new(inner.sequence, format, unit, start);
         inner.sequence += 1;
         self.tell(RunNews::Opened(piece.segment(&self.origins, &inner.map)));
+        if let Some(lane) = &self.lane {
+            let wall = piece.start(&inner.map).offset(-unit.pts);
+            inner.told_zero = Some(wall);
+            lane.begin(JournalHeader {
+                camera: self.origins.camera.clone(),
+                segment: piece.id,
+                run: self.origins.run,
+                sequence: piece.sequence,
+                format,
+                caps: inner.caps.clone(),
+                anchor: Anchor {
+                    wall,
+                    clock: self.origins.clock,
+                },
+            });
+        }
         inner.pieces.push_back(piece);
+    }
+
+    /// Gives a unit to the journal, and what the clock map has learnt since.
+    fn keep(&self, inner: &mut Inner, unit: Unit) {
+        let Some(lane) = &self.lane else { return };
+        // Only the first segment of a run moves, while the map settles.
+        if let (1, Some(zero)) = (inner.sequence, inner.map.zero())
+            && inner
+                .told_zero
+                .is_none_or(|told| told.nanos_since(zero).abs() > 1_000_000)
+        {
+            inner.told_zero = Some(zero);
+            lane.anchor(Anchor {
+                wall: zero,
+                clock: self.origins.clock,
+            });
+        }
+        lane.unit(unit);
     }
 
     fn try_place(&self, first_pts: i64) -> Result<PathBuf, StorageError> {
@@ -249,12 +295,13 @@ impl Run {
         let mut inner = self.lock();
         let Inner { map, pieces, .. } = &mut *inner;
         if let Some(piece) = pieces.iter_mut().find(|piece| piece.id == id) {
+            self.syncer.register(&path);
             piece.file = Some((relative, path));
             self.tell(RunNews::Placed(piece.segment(&self.origins, map)));
         }
     }
 
-    fn close(&self, path: &PathBuf) {
+    fn close(&self, path: &Path) {
         let mut inner = self.lock();
         let Inner { map, pieces, .. } = &mut *inner;
         let found = pieces
@@ -270,12 +317,13 @@ impl Run {
         inner.began.get_or_insert(segment.span.start);
         inner.last_end = Some(segment.span.end);
         drop(inner);
-        self.tell(RunNews::Closed(segment, path.clone()));
+        self.syncer.unregister(path);
+        self.tell(RunNews::Closed(segment, path.to_path_buf()));
     }
 }
 
 impl Feed for Run {
-    fn format(&self, format: VideoFormat, _caps: TrackCaps) {
+    fn format(&self, format: VideoFormat, caps: TrackCaps) {
         let mut inner = self.lock();
         if inner.format.is_some_and(|known| {
             known.codec != format.codec || known.width != format.width || known.height != format.height
@@ -290,6 +338,7 @@ impl Feed for Run {
             return;
         }
         inner.format = Some(format);
+        inner.caps = caps;
     }
 
     fn heard(&self) {
@@ -319,14 +368,17 @@ impl Feed for Run {
         match inner.pieces.back_mut() {
             None => {
                 self.begin_piece(&mut inner, format, &unit, arrival);
+                self.keep(&mut inner, unit);
                 Cut::Continue
             }
             Some(piece) if unit.keyframe && piece.age_at(unit.pts) >= nanos(due) => {
                 self.begin_piece(&mut inner, format, &unit, arrival);
+                self.keep(&mut inner, unit);
                 Cut::Here
             }
             Some(piece) => {
                 piece.add(&unit);
+                self.keep(&mut inner, unit);
                 Cut::Continue
             }
         }

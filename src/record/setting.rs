@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use crate::model::News;
 use crate::pipeline::Catalog;
 use crate::runtime::Clock;
-use crate::storage::Volume;
+use crate::storage::{Syncer, TailWriter, Volume};
 
 /// What recording needs from the rest of the house.
 #[derive(Debug, Clone)]
@@ -19,6 +19,10 @@ pub struct Setting {
     pub catalog: Arc<Catalog>,
     /// Where segments are written.
     pub volume: Arc<Volume>,
+    /// Writes what is too new to be in a segment's file; nothing when that is switched off.
+    pub tail: Option<Arc<TailWriter>>,
+    /// Brings growing files to the disk each second.
+    pub syncer: Arc<Syncer>,
     /// Where news goes.
     pub news: mpsc::UnboundedSender<News>,
     /// No frame for so long is a stall.

@@ -9,7 +9,7 @@ use camkeep::pipeline::demo::{CameraOptions, FakeCamera, SentFrame, StreamOption
 use camkeep::pipeline::{self, Catalog};
 use camkeep::record::{Recorder, Setting};
 use camkeep::runtime::SystemClock;
-use camkeep::storage::{Identity, Volume};
+use camkeep::storage::{Complain, Identity, Syncer, TailWriter, Volume};
 use tempfile::TempDir;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -38,10 +38,15 @@ impl Desk {
         let made_at = Timestamp::from_seconds(1_763_000_000);
         let volume = Arc::new(Volume::open(room.path(), VolumeRole::Primary, made_at).unwrap());
         let (news, hears) = unbounded_channel();
+        let complain: Complain = Arc::new(|error| panic!("a disk refuses: {error}"));
         let recorder = Recorder::new(Setting {
             clock: SystemClock::shared(),
             catalog: Arc::new(Catalog::built_in().unwrap()),
             volume: volume.clone(),
+            tail: Some(Arc::new(
+                TailWriter::start(room.path(), TailWriter::LIMIT_BYTES, complain.clone()).unwrap(),
+            )),
+            syncer: Arc::new(Syncer::start("sync", Syncer::PERIOD, complain).unwrap()),
             news,
             stall: Duration::from_secs(5),
             connect: Duration::from_secs(10),
