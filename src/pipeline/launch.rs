@@ -122,18 +122,34 @@ pub(super) fn launch(catalog: &Catalog, name: &str, filling: &Filling) -> Result
     Ok(pipeline)
 }
 
-/// Builds a part from the catalogue as a bin with a pad for each end that the text leaves open.
-#[expect(dead_code, reason = "the change of a stream inside a run comes next")]
-pub(super) fn launch_part(catalog: &Catalog, name: &str, filling: &Filling) -> Result<gst::Bin, PipelineError> {
+/// Builds a part from the catalogue as a bin whose one pad, `sink`, is that of the named element.
+///
+/// GStreamer's own search for open ends is not used: it looks into splitmuxsink and takes the end of its muxer.
+pub(super) fn launch_part(
+    catalog: &Catalog,
+    name: &str,
+    filling: &Filling,
+    entry: &str,
+) -> Result<gst::Bin, PipelineError> {
     let text = catalog.fill(name, filling)?;
     let bin = parse(name, |context, flags| {
         #[allow(clippy::disallowed_methods, reason = "the one place that may")]
-        gst::parse::bin_from_description_full(&text, true, Some(context), flags)
+        gst::parse::bin_from_description_full(&text, false, Some(context), flags)
     })?;
     let bin = bin
         .downcast::<gst::Bin>()
         .map_err(|_| failed(name, "a part is a bin"))?;
     hold_promises(catalog, name, filling, &bin)?;
+    let pad = bin
+        .by_name(entry)
+        .and_then(|entry| entry.static_pad("sink"))
+        .ok_or_else(|| failed(name, "no entry"))?;
+    let ghost = gst::GhostPad::with_target(&pad).map_err(|error| failed(name, &error.to_string()))?;
+    // A pad must be active before the bin follows its parent's state.
+    ghost
+        .set_active(true)
+        .and_then(|()| bin.add_pad(&ghost))
+        .map_err(|error| failed(name, &error.to_string()))?;
     Ok(bin)
 }
 

@@ -1,5 +1,6 @@
 //! Everything that speaks GStreamer. What leaves this room are our own types.
 
+mod branch;
 mod catalog;
 #[cfg(feature = "demo-camera")]
 pub mod demo;

@@ -10,15 +10,16 @@ use gstreamer as gst;
 use gstreamer_rtsp::RTSPMethod;
 use gstreamer_rtsp::rtsp_message::RTSPMessage;
 
-use crate::model::{Address, Codec, Track, TrackCaps, Transport, Unit, VideoFormat};
+use crate::model::{Address, Codec, Loss, Track, TrackCaps, Transport, Unit, VideoFormat};
 use crate::runtime::pause;
 
+use super::branch::Writing;
 use super::catalog::Catalog;
 use super::error::PipelineError;
 use super::event::PipelineEvent;
 use super::launch::launch;
 use super::rtsp;
-use super::runner::Runner;
+use super::runner::{Runner, on_the_side};
 use super::template::Filling;
 
 /// How long a pipeline may take to begin; the conversation with the camera is not part of it.
@@ -102,7 +103,8 @@ pub fn record_filling(spec: &RecordSpec) -> Filling {
 impl Recording {
     /// Builds the pipeline and begins to play it. Everything after this is told to the feed.
     pub fn begin(catalog: &Catalog, spec: &RecordSpec, feed: Arc<dyn Feed>) -> Result<Self, PipelineError> {
-        let pipeline = launch(catalog, "record", &record_filling(spec))?;
+        let filling = record_filling(spec);
+        let pipeline = launch(catalog, "record", &filling)?;
         let part = |name: &str| {
             pipeline.by_name(name).ok_or_else(|| PipelineError::Contract {
                 name: "record".to_owned(),
@@ -111,9 +113,12 @@ impl Recording {
             })
         };
         bind_source(&part("source")?, spec, &feed);
-        let segments = part("segments")?;
-        bind_tap(&part("tap")?, &segments, &feed);
-        bind_segments(&segments, &feed);
+        let writing = Writing::of(&pipeline, catalog, &filling, &feed).ok_or_else(|| PipelineError::Contract {
+            name: "segments".to_owned(),
+            element: "segments".to_owned(),
+            factory: "splitmuxsink".to_owned(),
+        })?;
+        bind_tap(&part("tap")?, writing, &feed);
         let runner = Runner::new(pipeline, move |event| feed.event(event));
         match runner.reach(gst::State::Playing, BEGIN) {
             Ok(()) => Ok(Self { runner }),
@@ -135,7 +140,7 @@ impl Recording {
         {
             // From here on nothing more enters, so that nothing is counted that is not written.
             pad.add_probe(gst::PadProbeType::BUFFER, |_, _| gst::PadProbeReturn::Drop);
-            self.runner.on_the_side(move || pad.send_event(gst::event::Eos::new()));
+            on_the_side(move || pad.send_event(gst::event::Eos::new()));
         }
         let step = Duration::from_millis(10);
         let mut waited = Duration::ZERO;
@@ -218,19 +223,18 @@ fn select(caps: &gst::CapsRef, expected: Codec, feed: &dyn Feed) -> Option<bool>
     Some(codec == Some(expected))
 }
 
-/// Counts and cuts at the tap's entry, before any reader sees a unit.
-fn bind_tap(tap: &gst::Element, segments: &gst::Element, feed: &Arc<dyn Feed>) {
+/// Counts and cuts at the tap's entry, before any branch sees a unit.
+fn bind_tap(tap: &gst::Element, writing: Arc<Writing>, feed: &Arc<dyn Feed>) {
     let Some(pad) = tap.static_pad("sink") else { return };
-    let (feed, segments) = (feed.clone(), segments.clone());
+    let (feed, tap) = (feed.clone(), tap.downgrade());
     let started = AtomicBool::new(false);
     pad.add_probe(
         gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM,
-        move |pad, info| {
-            match &info.data {
-                Some(gst::PadProbeData::Event(event)) => {
-                    if let gst::EventView::Caps(caps) = event.view()
-                        && let Some(format) = video_format(caps.caps())
-                    {
+        move |pad, info| match &info.data {
+            Some(gst::PadProbeData::Event(event)) => {
+                if let gst::EventView::Caps(caps) = event.view() {
+                    writing.hear_caps(&caps.caps_owned());
+                    if let Some(format) = video_format(caps.caps()) {
                         feed.format(
                             format,
                             TrackCaps {
@@ -239,28 +243,40 @@ fn bind_tap(tap: &gst::Element, segments: &gst::Element, feed: &Arc<dyn Feed>) {
                             },
                         );
                     }
-                    gst::PadProbeReturn::Ok
                 }
-                Some(gst::PadProbeData::Buffer(buffer)) => {
-                    let keyframe = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
-                    if !started.load(Ordering::Relaxed) && (!keyframe || buffer.pts().is_none()) {
-                        // A stream that is joined in the middle of a group of pictures cannot be shown before the next.
-                        return gst::PadProbeReturn::Drop;
-                    }
-                    let Some(unit) = unit(pad, buffer, keyframe) else {
-                        return gst::PadProbeReturn::Drop;
-                    };
-                    started.store(true, Ordering::Relaxed);
-                    let dts = unit.dts;
-                    if feed.unit(unit) == Cut::Here {
-                        // splitmuxsink cuts at the first group that begins after the time it is told.
-                        let just_before = u64::try_from(dts).unwrap_or(0).saturating_sub(1);
-                        segments.emit_by_name::<()>("split-at-running-time", &[&just_before]);
-                    }
-                    gst::PadProbeReturn::Ok
-                }
-                _ => gst::PadProbeReturn::Ok,
+                gst::PadProbeReturn::Ok
             }
+            Some(gst::PadProbeData::Buffer(buffer)) => {
+                let keyframe = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
+                if !started.load(Ordering::Relaxed) && (!keyframe || buffer.pts().is_none()) {
+                    // A stream that is joined in the middle of a group of pictures cannot be shown before the next.
+                    feed.heard();
+                    return gst::PadProbeReturn::Drop;
+                }
+                let (Some(unit), Some(tap)) = (unit(pad, buffer, keyframe), tap.upgrade()) else {
+                    return gst::PadProbeReturn::Drop;
+                };
+                started.store(true, Ordering::Relaxed);
+                if let Err(error) = writing.be_ready(&tap) {
+                    let (loss, element) = (Loss::Broken, "segments".to_owned());
+                    feed.event(PipelineEvent::Error {
+                        loss,
+                        element,
+                        message: error.to_string(),
+                    });
+                    return gst::PadProbeReturn::Drop;
+                }
+                let dts = unit.dts;
+                match feed.unit(unit) {
+                    Cut::Continue => gst::PadProbeReturn::Ok,
+                    Cut::Drop => gst::PadProbeReturn::Drop,
+                    Cut::Here => {
+                        writing.cut(dts);
+                        gst::PadProbeReturn::Ok
+                    }
+                }
+            }
+            _ => gst::PadProbeReturn::Ok,
         },
     );
 }
@@ -311,7 +327,7 @@ fn video_format(caps: &gst::CapsRef) -> Option<VideoFormat> {
     })
 }
 
-fn bind_segments(segments: &gst::Element, feed: &Arc<dyn Feed>) {
+pub(super) fn bind_segments(segments: &gst::Element, feed: &Arc<dyn Feed>) {
     let feed = feed.clone();
     segments.connect("format-location-full", false, move |values| {
         let sample = values.get(2).and_then(|value| value.get::<gst::Sample>().ok());

@@ -45,12 +45,6 @@ impl Runner {
         &self.pipeline
     }
 
-    /// Does something that a stuck stream may hold up, without being held up.
-    pub(super) fn on_the_side(&self, work: impl FnOnce() -> bool + Send + 'static) {
-        // Whether it worked shows in what the pipeline does next.
-        let _ = on_a_thread(work);
-    }
-
     /// Brings the pipeline to a state, or says within the deadline why not. A state that comes by itself later, as
     /// that of a live source, is success.
     pub(super) fn reach(&self, state: gst::State, deadline: Duration) -> Result<(), PipelineError> {
@@ -92,6 +86,12 @@ impl Runner {
         }
         down
     }
+}
+
+/// Does something that a stuck stream may hold up, without being held up. Whether it worked shows in what the pipeline
+/// does next.
+pub(super) fn on_the_side(work: impl FnOnce() -> bool + Send + 'static) {
+    let _ = on_a_thread(work);
 }
 
 /// Runs something that may hang on a thread of its own. The thread ends when the work does; nobody joins it, because

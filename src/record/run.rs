@@ -80,6 +80,8 @@ struct Inner {
     told_zero: Option<Timestamp>,
     format: Option<VideoFormat>,
     caps: TrackCaps,
+    /// The next unit goes into a new branch, and so into a new file.
+    is_new_branch: bool,
     segment: Duration,
     pieces: VecDeque<Piece>,
     sequence: u32,
@@ -105,6 +107,7 @@ impl Run {
             told_zero: None,
             format: None,
             caps: TrackCaps::default(),
+            is_new_branch: false,
             segment,
             pieces: VecDeque::new(),
             sequence: 0,
@@ -325,18 +328,12 @@ impl Run {
 impl Feed for Run {
     fn format(&self, format: VideoFormat, caps: TrackCaps) {
         let mut inner = self.lock();
-        if inner.format.is_some_and(|known| {
-            known.codec != format.codec || known.width != format.width || known.height != format.height
-        }) && !inner.pieces.is_empty()
-        {
-            inner.over = true;
-            drop(inner);
-            self.tell(RunNews::Lost(
-                Loss::Broken,
-                "the camera changed its picture's size or codec; a new run begins".to_owned(),
-            ));
-            return;
-        }
+        // What is declared of the frame rate may change by a hair; a file only minds what it must say at its start.
+        let looks = |format: &VideoFormat| (format.codec, format.width, format.height);
+        let other = inner
+            .format
+            .is_some_and(|known| looks(&known) != looks(&format) || inner.caps != caps);
+        inner.is_new_branch = other && !inner.pieces.is_empty();
         inner.format = Some(format);
         inner.caps = caps;
     }
@@ -365,6 +362,11 @@ impl Feed for Run {
             return Cut::Drop;
         }
         let due = inner.segment;
+        if std::mem::take(&mut inner.is_new_branch) {
+            self.begin_piece(&mut inner, format, &unit, arrival);
+            self.keep(&mut inner, unit);
+            return Cut::Continue;
+        }
         match inner.pieces.back_mut() {
             None => {
                 self.begin_piece(&mut inner, format, &unit, arrival);

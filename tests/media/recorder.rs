@@ -234,3 +234,63 @@ fn a_frozen_camera_is_a_stall_and_the_gap_is_exact_to_a_frame() {
         ms_apart(after, regained)
     );
 }
+
+#[test]
+fn a_change_of_resolution_inside_a_session_begins_a_new_segment_and_loses_no_frame() {
+    let camera = FakeCamera::start(StreamOptions::small()).unwrap();
+    let mut desk = Desk::new();
+    desk.record(&camera.url(), 4);
+    desk.wait_for_closed(1, 20);
+    camera.change_resolution(640, 360).unwrap();
+    desk.wait_for_closed(4, 30);
+    desk.stop();
+    let segments = desk.closed();
+    let widths: Vec<u32> = segments.iter().map(|segment| segment.format.width).collect();
+    assert!(widths.starts_with(&[320]) && widths.ends_with(&[640]), "{widths:?}");
+    assert!(widths.is_sorted(), "{widths:?}");
+    assert_exact(&desk, &segments, &camera.sent_frames());
+    assert_eq!(camera.count_sessions().total, 1, "the session goes on");
+    assert!(!desk.news.iter().any(|news| matches!(
+        news,
+        News::Lost {
+            cause: GapCause::Lost(_),
+            ..
+        }
+    )));
+}
+
+#[test]
+fn long_groups_of_pictures_are_cut_at_their_keyframes() {
+    let options = StreamOptions::small().with_gop(Duration::from_secs(6));
+    let camera = FakeCamera::start(options).unwrap();
+    let mut desk = Desk::new();
+    desk.record(&camera.url(), 4);
+    desk.wait_for_closed(2, 40);
+    desk.stop();
+    let segments = desk.closed();
+    assert_exact(&desk, &segments, &camera.sent_frames());
+    assert!(
+        (segments[1].span.seconds() - 6.0).abs() < 0.05,
+        "{} s",
+        segments[1].span.seconds()
+    );
+}
+
+#[test]
+fn b_frames_are_recorded_in_order() {
+    let camera = FakeCamera::start(StreamOptions {
+        bframes: 2,
+        ..StreamOptions::small()
+    })
+    .unwrap();
+    let mut desk = Desk::new();
+    desk.record(&camera.url(), 4);
+    desk.wait_for_closed(2, 30);
+    desk.stop();
+    let segments = desk.closed();
+    for segment in &segments {
+        assert_eq!(referee::decode_errors(&desk.path(segment)), Vec::<String>::new());
+    }
+    let wrong = referee::missing_or_doubled(&desk.stamps(&segments));
+    assert!(wrong.is_nothing(), "{wrong:?}");
+}
