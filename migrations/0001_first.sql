@@ -77,7 +77,7 @@ CREATE TABLE segments (
 ) STRICT;
 
 -- Pages go by (start_ns, id); the further columns let the timeline be drawn from this index alone.
-CREATE INDEX segments_by_time ON segments (camera_id, start_ns, id, end_ns, run_id, playable);
+CREATE INDEX segments_by_time ON segments (camera_id, start_ns, id, end_ns, run_id, sequence, playable);
 CREATE INDEX segments_open ON segments (camera_id, start_ns) WHERE state = 'open';
 CREATE INDEX segments_held ON segments (camera_id) WHERE evidence_locked = 1;
 

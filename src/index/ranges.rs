@@ -9,7 +9,7 @@ use crate::model::{CameraId, RunId, Span, Timestamp};
 
 /// Answered from the index `segments_by_time` alone.
 pub(super) const RANGES: &str = "
-    SELECT start_ns, end_ns, run_id FROM segments
+    SELECT start_ns, end_ns, run_id, sequence FROM segments
     WHERE camera_id = ?1 AND start_ns > ?2 AND start_ns < ?3 AND end_ns > ?4 AND playable = 1 ORDER BY start_ns, id";
 pub(super) const NEXT: &str = "
     SELECT start_ns, end_ns FROM segments
@@ -21,12 +21,13 @@ pub(super) const LATEST: &str = "
 const DAY_NANOS: i64 = 86_400_000_000_000;
 
 impl Reader<'_> {
-    /// Footage of a camera that overlaps a span and can be played, by start, whole (not cut to the span).
-    pub fn ranges(&self, camera: &CameraId, window: Span) -> Result<Vec<(Span, RunId)>, IndexError> {
+    /// Footage of a camera that overlaps a span and can be played, by start, whole (not cut to the span), each piece with
+    /// its run and its place in it.
+    pub fn ranges(&self, camera: &CameraId, window: Span) -> Result<Vec<(Span, RunId, u32)>, IndexError> {
         let first = self.first_start(camera, window.start)?;
         let (from, to) = (window.start.as_nanos(), window.end.as_nanos());
         self.rows(RANGES, params![camera.as_str(), first.as_nanos(), to, from], |row| {
-            Ok((span(row)?, RunId(row.get("run_id")?)))
+            Ok((span(row)?, RunId(row.get("run_id")?), row.get("sequence")?))
         })
     }
 
@@ -285,7 +286,7 @@ mod tests {
                 prop_assert_eq!(&found, &expected);
                 let ranges = index.read_blocking(|r| r.ranges(&camera_id("door"), window)).unwrap();
                 let spans: Vec<Span> = expected.iter().map(|segment| segment.span).collect();
-                prop_assert_eq!(ranges.into_iter().map(|(span, _)| span).collect::<Vec<_>>(), spans);
+                prop_assert_eq!(ranges.into_iter().map(|(span, _, _)| span).collect::<Vec<_>>(), spans);
                 Ok(())
             })
             .unwrap();
