@@ -14,9 +14,11 @@
 //! | 1 | [`model`]: pure types |
 
 pub mod config;
+pub mod http;
 pub mod index;
 pub mod model;
 pub mod pipeline;
 pub mod record;
 pub mod runtime;
 pub mod storage;
+pub mod timeline;

@@ -1,0 +1,60 @@
+//! What every request may speak to.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+
+use super::problem::Problem;
+use crate::index::{Index, IndexError, Reader};
+use crate::model::{Camera, CameraId, Timestamp};
+use crate::record::Recorder;
+use crate::runtime::Clock;
+
+/// The daemon as requests see it. Clones share it.
+#[derive(Debug, Clone)]
+pub struct App {
+    /// What is known.
+    pub index: Index,
+    /// Who records.
+    pub recorder: Recorder,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Where the primary volume's files lie.
+    pub recordings: PathBuf,
+    /// When the daemon started.
+    pub started_at: Timestamp,
+    /// Which camkeep this is.
+    pub version: &'static str,
+    /// Held while a camera changes, so that the recorder hears of changes in the order of the index.
+    pub(super) changing: Arc<Mutex<()>>,
+}
+
+impl App {
+    /// Puts together what requests may speak to.
+    pub fn new(index: Index, recorder: Recorder, clock: Arc<dyn Clock>, recordings: PathBuf) -> Self {
+        Self {
+            index,
+            recorder,
+            started_at: clock.now(),
+            clock,
+            recordings,
+            version: env!("CARGO_PKG_VERSION"),
+            changing: Arc::default(),
+        }
+    }
+
+    /// Reads about one camera; the problem when there is none of this id.
+    pub(super) async fn about<T: Send + 'static>(
+        &self,
+        id: &CameraId,
+        look: impl FnOnce(&Reader<'_>, Camera) -> Result<T, IndexError> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let asked = id.clone();
+        let found = self
+            .index
+            .read(move |reader| reader.camera(&asked)?.map(|camera| look(reader, camera)).transpose())
+            .await?;
+        Problem::unless_found(found, id)
+    }
+}

@@ -1,0 +1,263 @@
+//! What is sent: a JSON object whose fields are taken one by one, so that each mistake has its field's name.
+
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, header};
+use serde_json::{Map, Value};
+
+use super::problem::Problem;
+
+/// The most bytes that are read of a body. A camera with every field filled takes about two thousand.
+pub(super) const LIMIT: usize = 64 * 1024;
+
+/// The fields of a body, not yet taken.
+#[derive(Debug)]
+pub(super) struct Fields {
+    given: Map<String, Value>,
+}
+
+/// What a request says about one field: nothing, that it be cleared, or what it shall be.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Said<T> {
+    /// The field is absent: it stays as it is.
+    Nothing,
+    /// The field is `null`: back to what it is when nothing is said.
+    Clear,
+    /// The field is given.
+    Set(T),
+}
+
+impl<S: Sync + Send> FromRequest<S> for Fields {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        // A page elsewhere cannot send this type without asking first, and is never answered when it asks.
+        if !says_json(request.headers()) {
+            return Err(Problem::media_type());
+        }
+        let too_long = request
+            .headers()
+            .get(header::CONTENT_LENGTH)
+            .and_then(|length| length.to_str().ok()?.parse::<u64>().ok())
+            .is_some_and(|length| length > LIMIT as u64);
+        if too_long {
+            return Err(Problem::too_large(LIMIT));
+        }
+        let bytes = axum::body::to_bytes(request.into_body(), LIMIT)
+            .await
+            .map_err(|error| {
+                // The limit is the one thing that makes axum's own error; the other is a caller who left.
+                if std::error::Error::source(&error).is_some_and(|cause| cause.to_string().contains("limit")) {
+                    Problem::too_large(LIMIT)
+                } else {
+                    Problem::invalid("the request ended before its body did")
+                }
+            })?;
+        Self::parse(&bytes)
+    }
+}
+
+fn says_json(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .is_some_and(|media| {
+            let media = media.trim().to_ascii_lowercase();
+            media == "application/json" || (media.starts_with("application/") && media.ends_with("+json"))
+        })
+}
+
+impl Fields {
+    /// Reads a body.
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, Problem> {
+        match serde_json::from_slice(bytes) {
+            Ok(Value::Object(given)) => Ok(Self { given }),
+            Ok(_) => Err(Problem::invalid("send a JSON object, like {\"name\": \"Front door\"}")),
+            Err(error) => Err(Problem::invalid(format!(
+                "this is not JSON: line {}, column {}",
+                error.line(),
+                error.column()
+            ))),
+        }
+    }
+
+    /// Takes a field.
+    pub(super) fn take<T: FromField>(&mut self, name: &str) -> Result<Said<T>, Problem> {
+        match self.given.remove(name) {
+            None => Ok(Said::Nothing),
+            Some(Value::Null) => Ok(Said::Clear),
+            Some(value) => T::read(value)
+                .map(Said::Set)
+                .map_err(|message| Problem::field(name, message)),
+        }
+    }
+
+    /// Lets a field go that only answers carry, so that an answer can be sent back whole.
+    pub(super) fn ignore(&mut self, name: &str) {
+        self.given.remove(name);
+    }
+
+    /// Refuses what nobody took.
+    pub(super) fn done(self, known: &[&str]) -> Result<(), Problem> {
+        let Some(name) = self.given.keys().next() else {
+            return Ok(());
+        };
+        let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
+        Err(Problem::field(
+            &shown,
+            format!("unknown field; known are {}", known.join(", ")),
+        ))
+    }
+}
+
+/// A type that a field can hold.
+pub(super) trait FromField: Sized {
+    /// Reads it, or says what would be right. The value itself is repeated only where it can be no secret.
+    fn read(value: Value) -> Result<Self, String>;
+}
+
+/// Longest text in any field.
+const LONGEST: usize = 2048;
+
+impl FromField for String {
+    fn read(value: Value) -> Result<Self, String> {
+        match value {
+            Value::String(text) if text.len() > LONGEST => Err(format!("at most {LONGEST} bytes of text")),
+            Value::String(text) if text.chars().any(char::is_control) => {
+                Err("a text without control characters, please".to_owned())
+            }
+            Value::String(text) => Ok(text),
+            other => Err(format!("expected a text, got {}", kind(&other))),
+        }
+    }
+}
+
+impl FromField for crate::model::Secret {
+    fn read(value: Value) -> Result<Self, String> {
+        String::read(value).map(Self::new)
+    }
+}
+
+impl FromField for bool {
+    fn read(value: Value) -> Result<Self, String> {
+        value
+            .as_bool()
+            .ok_or_else(|| format!("expected true or false, got {}", kind(&value)))
+    }
+}
+
+macro_rules! whole_numbers {
+    ($($type:ty),+) => {$(
+        impl FromField for $type {
+            fn read(value: Value) -> Result<Self, String> {
+                let number = value.as_i64().and_then(|n| Self::try_from(n).ok());
+                let number = number.or_else(|| value.as_u64().and_then(|n| Self::try_from(n).ok()));
+                number.ok_or_else(|| match &value {
+                    Value::Number(given) => format!("{given} is no whole number from {} to {}", Self::MIN, Self::MAX),
+                    other => format!("expected a whole number, got {}", kind(other)),
+                })
+            }
+        }
+    )+};
+}
+whole_numbers!(u16, u32, u64, i32);
+
+macro_rules! word_fields {
+    ($($type:ty),+) => {$(
+        impl FromField for $type {
+            fn read(value: Value) -> Result<Self, String> {
+                let words = || Self::ALL.iter().map(|word| word.as_str()).collect::<Vec<_>>().join(", ");
+                match value.as_str() {
+                    Some(word) => Self::parse(word).ok_or_else(|| {
+                        let shown: String = word.chars().filter(|c| !c.is_control()).take(40).collect();
+                        format!("`{shown}` is none of {}", words())
+                    }),
+                    None => Err(format!("expected one of {}, got {}", words(), kind(&value))),
+                }
+            }
+        }
+    )+};
+}
+word_fields!(
+    crate::model::Vendor,
+    crate::model::RecordStream,
+    crate::model::Transport,
+    crate::model::TimeSource,
+    crate::model::RecordMode
+);
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::model::{Secret, Vendor};
+
+    fn fields(text: &str) -> Fields {
+        Fields::parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn absent_null_and_given_are_three_things() {
+        let mut fields = fields(r#"{"a": null, "b": 5}"#);
+        assert_eq!(fields.take::<u16>("a").unwrap(), Said::Clear);
+        assert_eq!(fields.take::<u16>("b").unwrap(), Said::Set(5));
+        assert_eq!(fields.take::<u16>("c").unwrap(), Said::Nothing);
+        fields.done(&[]).unwrap();
+    }
+
+    #[test]
+    fn each_mistake_names_its_field_and_what_would_be_right() {
+        let detail = |problem: Problem| problem.detail().to_owned();
+        let mut sent = fields(r#"{"port": "554", "big": 70000, "half": 1.5, "vendor": "acme", "on": 1, "x": 0}"#);
+        assert_eq!(
+            detail(sent.take::<u16>("port").unwrap_err()),
+            "port: expected a whole number, got a text"
+        );
+        assert_eq!(
+            detail(sent.take::<u16>("big").unwrap_err()),
+            "big: 70000 is no whole number from 0 to 65535"
+        );
+        assert!(detail(sent.take::<u32>("half").unwrap_err()).starts_with("half: 1.5 is no whole number"));
+        assert_eq!(
+            detail(sent.take::<Vendor>("vendor").unwrap_err()),
+            "vendor: `acme` is none of generic, hikvision, dahua, axis, onvif"
+        );
+        assert_eq!(
+            detail(sent.take::<bool>("on").unwrap_err()),
+            "on: expected true or false, got a number"
+        );
+        assert_eq!(
+            detail(sent.done(&["port", "on"]).unwrap_err()),
+            "x: unknown field; known are port, on"
+        );
+    }
+
+    #[test]
+    fn a_secret_of_the_wrong_type_is_not_repeated() {
+        let mut sent = fields(r#"{"password": 123456, "url": "a\nhunter2"}"#);
+        for name in ["password", "url"] {
+            let problem = sent.take::<Secret>(name).unwrap_err();
+            assert!(!problem.detail().contains("123456") && !problem.detail().contains("hunter2"));
+        }
+    }
+
+    #[test]
+    fn what_is_no_object_is_refused_with_its_place() {
+        assert!(Fields::parse(b"[]").unwrap_err().detail().contains("JSON object"));
+        let problem = Fields::parse(b"{\"a\": }").unwrap_err();
+        assert_eq!(problem.detail(), "this is not JSON: line 1, column 7");
+        let deep = "[".repeat(100_000);
+        assert!(Fields::parse(deep.as_bytes()).is_err());
+    }
+}

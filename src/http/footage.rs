@@ -1,0 +1,191 @@
+//! What there is of a camera and what is missing: segments, timelines, gaps, days.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{OriginalUri, State};
+use axum::response::Response;
+use chrono::NaiveDate;
+use chrono_tz::Tz;
+
+use super::app::App;
+use super::paging::{Cursor, MOST, USUAL, cut, page};
+use super::problem::Problem;
+use super::query::{InPath, Query};
+use super::wire::{CoverageShown, DayShown, GapShown, KeptGapShown, LaneShown, SegmentShown, TimelineShown};
+use crate::index::GapFilter;
+use crate::model::{CameraId, GapFate, Span};
+use crate::timeline;
+
+pub(super) async fn segments(
+    State(app): State<App>,
+    InPath(id): InPath,
+    OriginalUri(uri): OriginalUri,
+    mut query: Query,
+) -> Result<Response, Problem> {
+    let window = query.span()?;
+    let limit = query.number("limit", 1..=MOST, USUAL)?;
+    let after = Cursor::parse(query.text("cursor"))?;
+    query.done()?;
+    let mut rows = app
+        .about(&id, move |reader, camera| {
+            reader.segments(&camera.id, window, limit + 1, after)
+        })
+        .await?;
+    let next = cut(&mut rows, limit, |segment| (segment.span.start, segment.id));
+    let rows: Vec<SegmentShown> = rows.into_iter().map(SegmentShown::from).collect();
+    Ok(page(rows, next, &uri))
+}
+
+pub(super) async fn timeline(
+    State(app): State<App>,
+    InPath(id): InPath,
+    mut query: Query,
+) -> Result<Json<TimelineShown>, Problem> {
+    let window = query.day(app.clock.now())?;
+    query.done()?;
+    let found = app
+        .about(&id, move |reader, camera| timeline::timeline(reader, &camera, window))
+        .await?;
+    Ok(Json(TimelineShown::new(&id, window, found)))
+}
+
+/// Most cameras on one timeline.
+const LANES: usize = 64;
+/// As fine as a wide screen can show.
+const COLUMNS: u32 = 2000;
+
+pub(super) async fn lanes(State(app): State<App>, mut query: Query) -> Result<Json<Vec<LaneShown>>, Problem> {
+    let now = app.clock.now();
+    let named = query.text("cameras");
+    let window = query.day(now)?;
+    let finest = window.duration() / COLUMNS;
+    let resolution = query.number("resolution", 0.0..=86_400.0, finest.as_secs_f64())?;
+    query.done()?;
+    let resolution = Duration::try_from_secs_f64(resolution).unwrap_or(finest);
+    let wanted = named.as_deref().map(camera_list).transpose()?;
+    let lanes = app
+        .index
+        .read(move |reader| {
+            let mut cameras = reader.cameras()?;
+            if let Some(wanted) = wanted {
+                // In the order of asking, which is the order of the wall.
+                let mut asked = Vec::new();
+                for id in wanted {
+                    match cameras.iter().find(|camera| camera.id == id) {
+                        Some(camera) => asked.push(camera.clone()),
+                        None => return Ok(Err(Problem::no_camera(id.as_str()))),
+                    }
+                }
+                cameras = asked;
+            }
+            let mut lanes = Vec::new();
+            for camera in cameras {
+                let lane = timeline::lane(reader, &camera, window, now, resolution)?;
+                lanes.push(LaneShown::new(&camera.id, camera.name, lane));
+            }
+            Ok(Ok(lanes))
+        })
+        .await??;
+    Ok(Json(lanes))
+}
+
+fn camera_list(text: &str) -> Result<Vec<CameraId>, Problem> {
+    let mut cameras = Vec::new();
+    for id in text.split(',').map(str::trim).filter(|id| !id.is_empty()) {
+        let id = CameraId::parse(id).map_err(|_| Problem::no_camera(id))?;
+        if !cameras.contains(&id) {
+            cameras.push(id);
+        }
+    }
+    if cameras.len() > LANES {
+        return Err(Problem::field("cameras", format!("at most {LANES} at a time")));
+    }
+    Ok(cameras)
+}
+
+pub(super) async fn gaps(
+    State(app): State<App>,
+    InPath(id): InPath,
+    mut query: Query,
+) -> Result<Json<Vec<GapShown>>, Problem> {
+    let now = app.clock.now();
+    let window = query.day(now)?;
+    query.done()?;
+    let found = app
+        .about(&id, move |reader, camera| timeline::gaps(reader, &camera, window, now))
+        .await?;
+    Ok(Json(found.into_iter().map(GapShown::from).collect()))
+}
+
+/// A loss that still lasts shows here once it is long enough to be kept.
+const KEPT: Duration = Duration::from_secs(3);
+
+pub(super) async fn kept_gaps(
+    State(app): State<App>,
+    InPath(id): InPath,
+    OriginalUri(uri): OriginalUri,
+    mut query: Query,
+) -> Result<Response, Problem> {
+    let state = query.text("state");
+    let fate = state
+        .map(|word| GapFate::parse(&word).ok_or_else(|| Problem::field("state", "one of pending, filled, failed")))
+        .transpose()?;
+    let limit = query.number("limit", 1..=MOST, USUAL)?;
+    let after = Cursor::parse(query.text("cursor"))?;
+    query.done()?;
+    let filter = GapFilter {
+        camera: Some(id.clone()),
+        fate,
+        after,
+    };
+    let mut rows = app.about(&id, move |reader, _| reader.gaps(&filter, limit + 1)).await?;
+    let next = cut(&mut rows, limit, |gap| (gap.span.start, gap.id));
+    let now = app.clock.now();
+    rows.retain(|gap| !gap.open || now.since(gap.span.start) > KEPT);
+    let rows: Vec<KeptGapShown> = rows.into_iter().map(|gap| KeptGapShown::new(gap, now)).collect();
+    Ok(page(rows, next, &uri))
+}
+
+pub(super) async fn coverage(
+    State(app): State<App>,
+    InPath(id): InPath,
+    mut query: Query,
+) -> Result<Json<CoverageShown>, Problem> {
+    let now = app.clock.now();
+    let zone = zone(&mut query)?;
+    let day = match query.text("day") {
+        None => now.to_utc().with_timezone(&zone).date_naive(),
+        Some(day) => NaiveDate::parse_from_str(&day, "%Y-%m-%d")
+            .map_err(|_| Problem::field("day", "write it like 2026-11-20"))?,
+    };
+    query.done()?;
+    let span: Span = timeline::day_span(day, &zone).ok_or_else(|| Problem::field("day", "too far away"))?;
+    let found = app
+        .about(&id, move |reader, camera| {
+            timeline::coverage(reader, &camera, span, now)
+        })
+        .await?;
+    Ok(Json(CoverageShown::new(&id, day.to_string(), &found)))
+}
+
+pub(super) async fn days(
+    State(app): State<App>,
+    InPath(id): InPath,
+    mut query: Query,
+) -> Result<Json<Vec<DayShown>>, Problem> {
+    let zone = zone(&mut query)?;
+    query.done()?;
+    let found = app
+        .about(&id, move |reader, camera| timeline::calendar(reader, &camera, &zone))
+        .await?;
+    Ok(Json(found.into_iter().map(DayShown::from).collect()))
+}
+
+/// The zone whose midnights count; the box itself knows UTC only.
+fn zone(query: &mut Query) -> Result<Tz, Problem> {
+    query.text("zone").map_or(Ok(Tz::UTC), |name| {
+        name.parse()
+            .map_err(|_| Problem::field("zone", "an IANA time zone, like Europe/Berlin"))
+    })
+}

@@ -1,0 +1,93 @@
+//! How cameras are, and how the box is.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+
+use super::app::App;
+use super::problem::Problem;
+use super::query::{InPath, Query};
+use crate::model::{Camera, CameraHealth, CameraState, Timestamp};
+
+pub(super) async fn cameras(State(app): State<App>, query: Query) -> Result<Json<Vec<CameraHealth>>, Problem> {
+    query.done()?;
+    let cameras = app.index.read(|reader| reader.cameras()).await?;
+    let known = app.recorder.health();
+    let health = cameras.into_iter().map(|camera| {
+        let told = known.iter().find(|health| health.camera_id == camera.id).cloned();
+        told.unwrap_or_else(|| not_yet(camera))
+    });
+    Ok(Json(health.collect()))
+}
+
+pub(super) async fn camera(
+    State(app): State<App>,
+    InPath(id): InPath,
+    query: Query,
+) -> Result<Json<CameraHealth>, Problem> {
+    query.done()?;
+    let camera = app.about(&id, |_, camera| Ok(camera)).await?;
+    Ok(Json(app.recorder.camera_health(&id).unwrap_or_else(|| not_yet(camera))))
+}
+
+/// A camera that the recorder has not taken up: it is switched off, or was added this moment.
+fn not_yet(camera: Camera) -> CameraHealth {
+    CameraHealth {
+        state: if camera.enabled && camera.record_enabled {
+            CameraState::Connecting
+        } else {
+            CameraState::Disabled
+        },
+        camera_id: camera.id,
+        name: camera.name,
+        since: camera.updated_at,
+        loss: None,
+        message: None,
+        last_frame_at: None,
+        frames_per_second: 0.0,
+        bytes_per_second: 0.0,
+        reconnects: 0,
+        abandoned: 0,
+    }
+}
+
+/// The daemon lives.
+#[derive(Debug, Serialize)]
+pub(super) struct Alive {
+    status: &'static str,
+    version: &'static str,
+    time: Timestamp,
+    started_at: Timestamp,
+    uptime_seconds: f64,
+}
+
+pub(super) async fn healthz(State(app): State<App>) -> Json<Alive> {
+    let now = app.clock.now();
+    Json(Alive {
+        status: "ok",
+        version: app.version,
+        time: now,
+        started_at: app.started_at,
+        uptime_seconds: now.since(app.started_at).as_secs_f64(),
+    })
+}
+
+/// The daemon can do its work.
+#[derive(Debug, Serialize)]
+pub(super) struct Ready {
+    status: &'static str,
+    cameras: usize,
+    recording: usize,
+}
+
+pub(super) async fn readyz(State(app): State<App>) -> Result<Json<Ready>, Problem> {
+    // The index is asked, not assumed; when it does not answer, the problem says so.
+    let cameras = app.index.read(|reader| reader.cameras()).await?;
+    let health = app.recorder.health();
+    let recording = health.iter().filter(|health| health.state == CameraState::Recording);
+    Ok(Json(Ready {
+        status: "ready",
+        cameras: cameras.len(),
+        recording: recording.count(),
+    }))
+}

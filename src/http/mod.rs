@@ -1,0 +1,27 @@
+//! HTTP: the API under `/api/v1`, the recordings under `/media`, the page at `/`.
+//!
+//! Speaks to engines and `timeline`, never to SQL or GStreamer. Every error becomes one problem document in one place.
+
+mod app;
+mod body;
+mod cameras;
+mod events;
+mod footage;
+mod guard;
+mod health;
+mod media;
+mod paging;
+mod problem;
+mod query;
+mod router;
+mod serve;
+#[cfg(test)]
+mod tests;
+mod web;
+mod wire;
+
+pub use app::App;
+pub use problem::Problem;
+pub use router::router;
+pub use serve::serve;
+pub use wire::CAMERA_FIELDS;

@@ -1,0 +1,66 @@
+//! Every route on one screen.
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{HeaderValue, Method, header};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::get;
+
+use super::app::App;
+use super::guard::guard;
+use super::problem::Problem;
+use super::{cameras, events, footage, health, media, web};
+
+/// The whole of it. Served with the peer's address at hand: see [`super::serve`].
+pub fn router(app: App) -> Router {
+    let api = Router::new()
+        .route("/cameras", get(cameras::list).post(cameras::add))
+        .route(
+            "/cameras/{id}",
+            get(cameras::show).patch(cameras::change).delete(cameras::remove),
+        )
+        .route("/cameras/{id}/health", get(health::camera))
+        .route("/cameras/{id}/segments", get(footage::segments))
+        .route("/cameras/{id}/timeline", get(footage::timeline))
+        .route("/cameras/{id}/gaps", get(footage::gaps))
+        .route("/cameras/{id}/recording-gaps", get(footage::kept_gaps))
+        .route("/cameras/{id}/coverage", get(footage::coverage))
+        .route("/cameras/{id}/days", get(footage::days))
+        .route("/timeline", get(footage::lanes))
+        .route("/health/cameras", get(health::cameras))
+        .route("/events", get(events::list));
+    Router::new()
+        .nest("/api/v1", api)
+        .route("/media/recordings/{id}/{file}", get(media::recording))
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/", get(web::page))
+        .route("/web/{file}", get(web::part))
+        .fallback(nowhere)
+        .method_not_allowed_fallback(not_this_way)
+        .layer(middleware::from_fn(guard))
+        .layer(middleware::from_fn(say_how_to_take_it))
+        .with_state(app)
+}
+
+async fn nowhere() -> Problem {
+    Problem::not_found("there is nothing at this address")
+}
+
+async fn not_this_way(method: Method) -> Problem {
+    Problem::method_not_allowed(&method)
+}
+
+/// What holds for every answer: take it for what it says it is, keep none of it, and no other page may have it.
+async fn say_how_to_take_it(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+    response
+}

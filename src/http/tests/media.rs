@@ -1,0 +1,146 @@
+#![allow(clippy::unwrap_used)]
+
+use super::desk::Desk;
+use crate::model::SegmentState;
+use crate::timeline::fixture::segment;
+
+const URL: &str = "/media/recordings/door/20261120_100000.000Z_00000001_000000.mp4";
+
+fn with_file(desk: &Desk, content: &[u8]) {
+    desk.add_segments(vec![segment(0, 10, 1, 0)]);
+    let path = desk
+        .app
+        .recordings
+        .join("door/2026-11-20/20261120_100000.000Z_00000001_000000.mp4");
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, content).unwrap();
+}
+
+#[test]
+fn a_recording_is_served_whole_and_in_parts() {
+    let desk = Desk::new();
+    with_file(&desk, b"0123456789");
+    let whole = desk.get(URL);
+    assert_eq!((whole.status, whole.body.as_slice()), (200, b"0123456789".as_slice()));
+    assert_eq!(whole.header("content-type"), Some("video/mp4"));
+    assert_eq!(whole.header("accept-ranges"), Some("bytes"));
+    let part = desk.with_headers("GET", URL, "Range: bytes=2-4\r\n", "");
+    assert_eq!((part.status, part.body.as_slice()), (206, b"234".as_slice()));
+    assert_eq!(part.header("content-range"), Some("bytes 2-4/10"));
+    let tail = desk.with_headers("GET", URL, "Range: bytes=-2\r\n", "");
+    assert_eq!((tail.status, tail.body.as_slice()), (206, b"89".as_slice()));
+    let beyond = desk.with_headers("GET", URL, "Range: bytes=20-\r\n", "");
+    assert_eq!(beyond.status, 416);
+    let head = desk.with_headers("HEAD", URL, "", "");
+    assert_eq!(
+        (head.status, head.header("content-length"), head.body.len()),
+        (200, Some("10"), 0)
+    );
+}
+
+#[test]
+fn a_segment_that_grows_is_served_as_it_is() {
+    let desk = Desk::new();
+    let mut open = segment(0, 10, 1, 0);
+    open.state = SegmentState::Open;
+    desk.app
+        .index
+        .write_blocking(move |writer| writer.open_segment(&open))
+        .unwrap();
+    let path = desk.app.recordings.join("door/2026-11-20");
+    std::fs::create_dir_all(&path).unwrap();
+    std::fs::write(path.join("20261120_100000.000Z_00000001_000000.mp4"), b"012").unwrap();
+    let answer = desk.get(URL);
+    assert_eq!((answer.status, answer.header("cache-control")), (200, Some("no-store")));
+}
+
+#[test]
+fn a_file_that_is_gone_is_said_to_be_gone() {
+    let desk = Desk::new();
+    desk.add_segments(vec![segment(0, 10, 1, 0)]);
+    let answer = desk.get(URL);
+    assert_eq!(answer.status, 404);
+    assert_eq!(answer.problem(), "the file of this segment is no longer on the disk");
+}
+
+#[test]
+fn nothing_but_a_known_recording_is_ever_served() {
+    let desk = Desk::new();
+    with_file(&desk, b"0123456789");
+    std::fs::write(desk.place.root.path().join("secret.mp4"), b"SECRET").unwrap();
+    std::fs::write(desk.app.recordings.join("secret.mp4"), b"SECRET").unwrap();
+    // A whole recording that the index does not know.
+    let stranger = desk
+        .app
+        .recordings
+        .join("door/2026-11-20/20261120_100000.000Z_00000001_000009.mp4");
+    std::fs::write(stranger, b"SECRET").unwrap();
+    let long = format!("/media/recordings/door/{}", "a".repeat(6000));
+    let mut targets = vec![long.as_str()];
+    targets.extend([
+        "/media/recordings/door/20261120_100000.000Z_00000001_000009.mp4",
+        "/media/recordings/door/..",
+        "/media/recordings/door/../secret.mp4",
+        "/media/recordings/door/../../secret.mp4",
+        "/media/recordings/../index.db",
+        "/media/recordings/%2e%2e/index.db",
+        "/media/recordings/door/%2e%2e%2fsecret.mp4",
+        "/media/recordings/door/..%2f..%2fsecret.mp4",
+        "/media/recordings/door/%2e%2e%5csecret.mp4",
+        "/media/recordings/door/..\\secret.mp4",
+        "/media/recordings/door/%252e%252e%252fsecret.mp4",
+        "/media/recordings/door/%00",
+        "/media/recordings/door/20261120_100000.000Z_00000001_000000.mp4%00",
+        "/media/recordings/door/20261120_100000.000Z_00000001_000000.mp4%00.txt",
+        "/media/recordings/door/20261120_100000.000Z_00000001_000000.mp4/",
+        "/media/recordings/door/2026-11-20/20261120_100000.000Z_00000001_000000.mp4",
+        "/media/recordings/door/2026-11-20%2f20261120_100000.000Z_00000001_000000.mp4",
+        "/media/recordings/door/%2fetc%2fpasswd",
+        "/media/recordings//etc/passwd",
+        "/media/recordings/%2fetc/passwd",
+        "/media/recordings/door/%FF%FE.mp4",
+        "/media/recordings/door/%E2%80%AEmp4.exe",
+        "/media/recordings/door/%EF%BC%8E%EF%BC%8E%EF%BC%8Fsecret.mp4",
+        "/media/recordings/DOOR/20261120_100000.000Z_00000001_000000.mp4",
+        "/media/recordings/door/+20261120_100000.000Z_00000001_000000.mp4",
+        "/media/recordings/door/20261120_100000.000Z_00000001_0000000.mp4",
+        "/media/recordings/door/99999999_999999.999Z_00000001_000000.mp4",
+        "/media/recordings/.quarantine/x.mp4",
+        "/media/recordings/door/",
+        "/media/recordings/door",
+        "/media/recordings/",
+        "/media/secret.mp4",
+        "/web/../Cargo.toml",
+        "/web/%2e%2e/Cargo.toml",
+        "/web/..%2fCargo.toml",
+    ]);
+    for target in targets {
+        let answer = desk.get(target);
+        assert!(matches!(answer.status, 400 | 404 | 414), "{target}: {}", answer.head);
+        assert!(!answer.body.windows(6).any(|six| six == b"SECRET"), "{target}");
+    }
+    assert_eq!(desk.get(URL).status, 200);
+}
+
+#[test]
+fn the_page_comes_with_a_policy_and_is_not_sent_twice() {
+    let desk = Desk::new();
+    let page = desk.get("/");
+    assert_eq!(page.status, 200);
+    assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+    assert!(
+        page.header("content-security-policy")
+            .unwrap()
+            .starts_with("default-src 'self';")
+    );
+    assert_eq!(page.header("x-content-type-options"), Some("nosniff"));
+    let tag = page.header("etag").unwrap();
+    let again = desk.with_headers("GET", "/", &format!("If-None-Match: {tag}\r\n"), "");
+    assert_eq!((again.status, again.body.len()), (304, 0));
+    let script = desk.get("/web/app.js");
+    assert_eq!(
+        (script.status, script.header("content-type")),
+        (200, Some("text/javascript; charset=utf-8"))
+    );
+    assert_eq!(desk.get("/web/nothing.js").status, 404);
+}

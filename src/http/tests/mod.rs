@@ -1,0 +1,7 @@
+//! The API as a client meets it: over a real socket.
+
+mod cameras;
+mod desk;
+mod footage;
+mod media;
+mod strangers;

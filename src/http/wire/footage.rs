@@ -1,0 +1,325 @@
+//! Segments, ranges, gaps and events as they are shown.
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::model::{CameraId, CopyState, Event, Gap, Segment, SegmentState, Span, Timestamp};
+use crate::timeline::{Calendar, Coverage, Lane, Missing, Row, Timeline};
+
+/// A segment. Where its files lie on this machine is nobody's business.
+#[derive(Debug, Serialize)]
+pub(in crate::http) struct SegmentShown {
+    id: Uuid,
+    camera_id: String,
+    start_time: Timestamp,
+    end_time: Timestamp,
+    duration_s: f64,
+    codec: &'static str,
+    width: u32,
+    height: u32,
+    fps: Option<f64>,
+    has_audio: bool,
+    size_bytes: u64,
+    container: &'static str,
+    open: bool,
+    origin: &'static str,
+    clock: &'static str,
+    run: String,
+    sequence: u32,
+    frames: u64,
+    locked: bool,
+    evidence_locked: bool,
+    incident_id: Option<String>,
+    created_at: Timestamp,
+    url: Option<String>,
+    copies: Vec<CopyShown>,
+}
+
+/// One file that holds a segment.
+#[derive(Debug, Serialize)]
+struct CopyShown {
+    volume_id: Uuid,
+    state: CopyState,
+    size_bytes: u64,
+    sha256: Option<String>,
+}
+
+impl From<Segment> for SegmentShown {
+    fn from(segment: Segment) -> Self {
+        // The index gives the primary's copy first.
+        let readable = segment.copies.iter().find(|copy| is_readable(copy.state));
+        let size_bytes = readable.or(segment.copies.first()).map_or(0, |copy| copy.size_bytes);
+        let url = readable
+            .and_then(|copy| copy.path.rsplit('/').next())
+            .map(|file| format!("/media/recordings/{}/{file}", segment.camera));
+        Self {
+            id: segment.id.0,
+            camera_id: segment.camera.to_string(),
+            start_time: segment.span.start,
+            end_time: segment.span.end,
+            duration_s: segment.span.seconds(),
+            codec: segment.format.codec.as_str(),
+            width: segment.format.width,
+            height: segment.format.height,
+            fps: segment.format.fps,
+            has_audio: segment.has_audio,
+            size_bytes,
+            container: segment.container.as_str(),
+            open: segment.state == SegmentState::Open,
+            origin: segment.origin.as_str(),
+            clock: segment.clock.as_str(),
+            run: segment.run.to_string(),
+            sequence: segment.sequence,
+            frames: segment.frames,
+            locked: false,
+            evidence_locked: false,
+            incident_id: None,
+            created_at: segment.created_at,
+            url,
+            copies: segment
+                .copies
+                .into_iter()
+                .map(|copy| CopyShown {
+                    volume_id: copy.volume.0,
+                    state: copy.state,
+                    size_bytes: copy.size_bytes,
+                    sha256: copy.sha256.map(hex),
+                })
+                .collect(),
+        }
+    }
+}
+
+/// Whether a copy can be played, as far as is known.
+pub(in crate::http) const fn is_readable(state: CopyState) -> bool {
+    matches!(state, CopyState::Open | CopyState::Whole | CopyState::Suspect)
+}
+
+fn hex(bytes: [u8; 32]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A recorded range.
+#[derive(Debug, Serialize)]
+pub(in crate::http) struct RangeShown {
+    start: Timestamp,
+    end: Timestamp,
+    seconds: f64,
+}
+
+impl From<Span> for RangeShown {
+    fn from(span: Span) -> Self {
+        Self {
+            start: span.start,
+            end: span.end,
+            seconds: span.seconds(),
+        }
+    }
+}
+
+/// What is recorded of a camera in a window.
+#[derive(Debug, Serialize)]
+pub(in crate::http) struct TimelineShown {
+    camera_id: String,
+    from: Timestamp,
+    to: Timestamp,
+    ranges: Vec<RangeShown>,
+    recorded_seconds: f64,
+    segment_count: usize,
+}
+
+impl TimelineShown {
+    pub(in crate::http) fn new(camera: &CameraId, window: Span, timeline: Timeline) -> Self {
+        Self {
+            camera_id: camera.to_string(),
+            from: window.start,
+            to: window.end,
+            ranges: timeline.ranges.into_iter().map(RangeShown::from).collect(),
+            recorded_seconds: timeline.recorded.as_secs_f64(),
+            segment_count: timeline.segments,
+        }
+    }
+}
+
+/// A computed gap.
+#[derive(Debug, Serialize)]
+pub(in crate::http) struct GapShown {
+    start: Timestamp,
+    end: Timestamp,
+    seconds: f64,
+    cause: &'static str,
+}
+
+impl From<Missing> for GapShown {
+    fn from(gap: Missing) -> Self {
+        Self {
+            start: gap.span.start,
+            end: gap.span.end,
+            seconds: gap.span.seconds(),
+            cause: gap.why.as_str(),
+        }
+    }
+}
+
+/// Gaps of a lane that are drawn as one.
+#[derive(Debug, Serialize)]
+pub(in crate::http) struct LaneGapShown {
+    start: Timestamp,
+    end: Timestamp,
+    count: usize,
+    cause: &'static str,
+}
+
+impl From<Row> for LaneGapShown {
+    fn from(row: Row) -> Self {
+        Self {
+            start: row.span.start,
+            end: row.span.end,
+            count: row.count,
+            cause: row.why.as_str(),
+        }
+    }
+}
+
+/// One camera's row on a timeline of many.
+#[derive(Debug, Serialize)]
+pub(in crate::http) struct LaneShown {
+    camera_id: String,
+    name: String,
+    ranges: Vec<RangeShown>,
+    gaps: Vec<LaneGapShown>,
+}
+
+impl LaneShown {
+    pub(in crate::http) fn new(camera: &CameraId, name: String, lane: Lane) -> Self {
+        Self {
+            camera_id: camera.to_string(),
+            name,
+            ranges: lane.ranges.into_iter().map(RangeShown::from).collect(),
+            gaps: lane.gaps.into_iter().map(LaneGapShown::from).collect(),
+        }
+    }
+}
+
+/// A kept gap.
+#[derive(Debug, Serialize)]
+pub(in crate::http) struct KeptGapShown {
+    id: i64,
+    camera_id: String,
+    gap_start: Timestamp,
+    gap_end: Timestamp,
+    gap_seconds: f64,
+    open: bool,
+    cause: &'static str,
+    fill_state: &'static str,
+    fill_attempts: u32,
+    last_attempt_at: Option<Timestamp>,
+    filled_at: Option<Timestamp>,
+    recovered_seconds: f64,
+}
+
+impl KeptGapShown {
+    /// A gap that lasts reaches to now.
+    pub(in crate::http) fn new(gap: Gap, now: Timestamp) -> Self {
+        let end = if gap.open { gap.span.end.max(now) } else { gap.span.end };
+        let span = Span::new(gap.span.start, end);
+        Self {
+            id: gap.id.0,
+            camera_id: gap.camera.to_string(),
+            gap_start: span.start,
+            gap_end: span.end,
+            gap_seconds: span.seconds(),
+            open: gap.open,
+            cause: gap.cause.as_str(),
+            fill_state: gap.fate.as_str(),
+            fill_attempts: gap.attempts,
+            last_attempt_at: gap.last_attempt_at,
+            filled_at: gap.filled_at,
+            recovered_seconds: gap.recovered_seconds,
+        }
+    }
+}
+
+/// How much of a day is recorded.
+#[derive(Debug, Serialize)]
+pub(in crate::http) struct CoverageShown {
+    camera_id: String,
+    day: String,
+    from: Timestamp,
+    to: Timestamp,
+    expected_seconds: f64,
+    recorded_seconds: f64,
+    /// Nothing when nothing was expected.
+    percent: Option<f64>,
+    missing: Vec<MissingShown>,
+    refilled_seconds: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct MissingShown {
+    cause: &'static str,
+    seconds: f64,
+}
+
+impl CoverageShown {
+    pub(in crate::http) fn new(camera: &CameraId, day: String, coverage: &Coverage) -> Self {
+        Self {
+            camera_id: camera.to_string(),
+            day,
+            from: coverage.day.start,
+            to: coverage.day.end,
+            expected_seconds: coverage.expected.as_secs_f64(),
+            recorded_seconds: coverage.recorded.as_secs_f64(),
+            percent: coverage.percent(),
+            missing: coverage
+                .missing
+                .iter()
+                .map(|(why, length)| MissingShown {
+                    cause: why.as_str(),
+                    seconds: length.as_secs_f64(),
+                })
+                .collect(),
+            refilled_seconds: coverage.refilled_seconds,
+        }
+    }
+}
+
+/// A day with footage, and from when to when it lasts.
+#[derive(Debug, Serialize)]
+pub(in crate::http) struct DayShown {
+    day: String,
+    from: Timestamp,
+    to: Timestamp,
+}
+
+impl From<Calendar> for DayShown {
+    fn from(entry: Calendar) -> Self {
+        Self {
+            day: entry.day.to_string(),
+            from: entry.span.start,
+            to: entry.span.end,
+        }
+    }
+}
+
+/// An event.
+#[derive(Debug, Serialize)]
+pub(in crate::http) struct EventShown {
+    id: i64,
+    at: Timestamp,
+    r#type: &'static str,
+    camera_id: Option<String>,
+    message: String,
+}
+
+impl From<(i64, Event)> for EventShown {
+    fn from((id, event): (i64, Event)) -> Self {
+        Self {
+            id,
+            at: event.at,
+            r#type: event.kind.as_str(),
+            camera_id: event.camera.map(|camera| camera.to_string()),
+            message: event.message,
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! The one door in: news of engines becomes rows of the index, in the order of sending, and none is lost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::index::{Index, IndexError, Writer};
+use crate::model::{CameraId, Event, EventKind, Fault, Gap, GapCause, Loss, News, Timestamp};
+use crate::runtime::Backoff;
+
+/// A gap this short is forgotten when it ends; the timeline computes it from the footage all the same.
+const KEPT: Duration = Duration::from_secs(3);
+/// Most news in one transaction.
+const BATCH: usize = 256;
+
+/// Writes news until the last sender is gone and everything is written.
+///
+/// While the index cannot be written (locked, its disk full or gone) the news waits here and the engines go on: what
+/// was recorded is in its files, and its rows follow.
+pub async fn ingest(index: Index, mut news: mpsc::UnboundedReceiver<News>) {
+    let mut batch = Vec::with_capacity(BATCH);
+    while news.recv_many(&mut batch, BATCH).await > 0 {
+        let items: Arc<[News]> = std::mem::take(&mut batch).into();
+        store(&index, items).await;
+    }
+}
+
+/// Writes a batch, together if that can be, else one by one so that only what is refused is left out.
+async fn store(index: &Index, items: Arc<[News]>) {
+    match write(index, &items, 0..items.len()).await {
+        Ok(()) => return,
+        Err(error) if items.len() > 1 => {
+            tracing::warn!(%error, news = items.len(), "the index refused news together; they are written one by one");
+        }
+        Err(error) => return give_up(&error, &items[0]),
+    }
+    for at in 0..items.len() {
+        if let Err(error) = write(index, &items, at..at + 1).await {
+            give_up(&error, &items[at]);
+        }
+    }
+}
+
+/// Writes some of a batch; as long as it is the index that cannot, and not the news that is wrong, it is tried again.
+async fn write(index: &Index, items: &Arc<[News]>, which: std::ops::Range<usize>) -> Result<(), IndexError> {
+    let mut patience = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
+    loop {
+        let (work, which) = (Arc::clone(items), which.clone());
+        let outcome = index
+            .write(move |writer| work[which].iter().try_for_each(|news| apply(writer, news)))
+            .await;
+        match outcome {
+            Err(error) if may_pass(&error) => {
+                tracing::error!(%error, waiting = items.len(), "news cannot be written; it waits and is tried again");
+                tokio::time::sleep(patience.next_wait(0.5)).await;
+            }
+            other => return other,
+        }
+    }
+}
+
+/// Whether the same write may succeed later.
+fn may_pass(error: &IndexError) -> bool {
+    // A closed index opens no more.
+    !matches!(error, IndexError::Closed { .. })
+        && matches!(
+            error.fault(),
+            Fault::Unavailable | Fault::Full | Fault::Forbidden | Fault::Corrupt
+        )
+}
+
+/// Says what is left out. The files are there and name themselves: the next check finds what a row is missing for.
+fn give_up(error: &IndexError, news: &News) {
+    tracing::error!(%error, ?news, "the index refuses this; it is left out");
+}
+
+fn apply(writer: &Writer<'_>, news: &News) -> Result<(), IndexError> {
+    match news {
+        News::Opened(segment) => writer.open_segment(segment),
+        News::Grew {
+            id,
+            span,
+            frames,
+            size_bytes,
+        } => writer.grow_segment(*id, *span, *frames, *size_bytes).map(|_| ()),
+        News::Closed(segment) => writer.close_segment(segment),
+        News::Vanished(id) => writer.remove_open_segment(*id).map(|_| ()),
+        News::Lost { camera, at, cause } => begin_gap(writer, camera, *at, *cause),
+        News::Regained { camera, at } | News::Unwanted { camera, at } => end_gap(writer, camera, *at),
+        News::Happened(event) => writer.add_event(event).map(|_| ()),
+    }
+}
+
+/// A loss of a camera that was removed meanwhile is nobody's.
+fn begin_gap(writer: &Writer<'_>, camera: &CameraId, at: Timestamp, cause: GapCause) -> Result<(), IndexError> {
+    if writer.camera(camera)?.is_some() {
+        writer.begin_gap(camera, at, cause)?;
+    }
+    Ok(())
+}
+
+fn end_gap(writer: &Writer<'_>, camera: &CameraId, at: Timestamp) -> Result<(), IndexError> {
+    if let Some(gap) = writer.end_gap(camera, at, KEPT)? {
+        writer.add_event(&Event {
+            at,
+            kind: EventKind::RecordingGap,
+            camera: Some(camera.clone()),
+            message: sentence(&gap),
+        })?;
+    }
+    Ok(())
+}
+
+fn sentence(gap: &Gap) -> String {
+    let why = match gap.cause {
+        GapCause::Lost(Loss::Refused) => "the camera refused the connection",
+        GapCause::Lost(Loss::Unauthorised) => "the camera wanted another user or password",
+        GapCause::Lost(Loss::Unreachable) => "the camera did not answer",
+        GapCause::Lost(Loss::Ended) => "the camera ended the stream",
+        GapCause::Lost(Loss::Stalled) => "the camera sent nothing",
+        GapCause::Lost(Loss::Broken) => "what the camera sent could not be used",
+        GapCause::Lost(Loss::VolumeFull) => "no room was left on the volume",
+        GapCause::Lost(Loss::VolumeLost) => "the volume was missing or failing",
+        GapCause::Stopped => "camkeep was not running",
+        GapCause::Killed => "camkeep was killed, or the power was cut",
+        GapCause::Changed => "new settings began a new session",
+        GapCause::Unknown => "nobody knows why",
+    };
+    format!("{:.1} s are missing, {}: {why}", gap.span.seconds(), gap.span)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::index::{EventFilter, GapFilter};
+    use crate::model::{CopyState, SegmentState};
+    use crate::timeline::fixture::{self, at};
+
+    async fn tell(index: &Index, news: Vec<News>) {
+        let (tell, told) = mpsc::unbounded_channel();
+        for one in news {
+            tell.send(one).unwrap();
+        }
+        drop(tell);
+        ingest(index.clone(), told).await;
+    }
+
+    fn lost(seconds: i64) -> News {
+        News::Lost {
+            camera: fixture::door(),
+            at: at(seconds),
+            cause: GapCause::Lost(Loss::Stalled),
+        }
+    }
+
+    fn regained(seconds: i64) -> News {
+        News::Regained {
+            camera: fixture::door(),
+            at: at(seconds),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_segment_opens_grows_and_closes() {
+        let box_ = fixture::index();
+        let mut segment = fixture::segment(0, 10, 1, 0);
+        segment.state = SegmentState::Open;
+        segment.copies[0].state = CopyState::Open;
+        let grown = News::Grew {
+            id: segment.id,
+            span: crate::model::Span::new(at(0), at(5)),
+            frames: 125,
+            size_bytes: 5000,
+        };
+        tell(&box_.index, vec![News::Opened(segment.clone()), grown]).await;
+        let read = |index: &Index| {
+            index
+                .read_blocking(|reader| reader.segment(segment.id))
+                .unwrap()
+                .unwrap()
+        };
+        let open = read(&box_.index);
+        assert_eq!(
+            (open.state, open.span.end, open.frames),
+            (SegmentState::Open, at(5), 125)
+        );
+        assert_eq!(open.copies[0].size_bytes, 5000);
+        segment.state = SegmentState::Closed;
+        tell(&box_.index, vec![News::Closed(segment.clone())]).await;
+        assert_eq!(read(&box_.index).state, SegmentState::Closed);
+        assert_eq!(read(&box_.index).span.end, at(10));
+    }
+
+    #[tokio::test]
+    async fn a_gap_of_more_than_three_seconds_is_kept_and_told_and_a_shorter_one_is_not() {
+        let box_ = fixture::index();
+        tell(&box_.index, vec![lost(100), lost(101), regained(103)]).await;
+        let gaps = |index: &Index| index.read_blocking(|r| r.gaps(&GapFilter::default(), 10)).unwrap();
+        assert_eq!(gaps(&box_.index), vec![]);
+        tell(&box_.index, vec![lost(200), lost(202), regained(203), regained(300)]).await;
+        assert_eq!(gaps(&box_.index), vec![], "exactly three seconds are not kept");
+        let unwanted = News::Unwanted {
+            camera: fixture::door(),
+            at: at(304),
+        };
+        tell(&box_.index, vec![lost(300), unwanted]).await;
+        let kept = gaps(&box_.index);
+        assert_eq!((kept.len(), kept[0].span.seconds(), kept[0].open), (1, 4.0, false));
+        let events = box_
+            .index
+            .read_blocking(|r| r.events(0, &EventFilter::default(), 10))
+            .unwrap();
+        assert_eq!(events.len(), 1);
+        assert_eq!(events[0].1.kind, EventKind::RecordingGap);
+        assert!(
+            events[0].1.message.ends_with("the camera sent nothing"),
+            "{}",
+            events[0].1.message
+        );
+    }
+
+    #[tokio::test]
+    async fn one_piece_of_news_that_is_refused_takes_no_other_with_it() {
+        let box_ = fixture::index();
+        let closed = fixture::segment(0, 10, 1, 0);
+        let mut again = closed.clone();
+        again.state = SegmentState::Open;
+        let next = fixture::segment(10, 20, 1, 1);
+        let news = vec![
+            News::Closed(closed.clone()),
+            // A closed segment is never opened again.
+            News::Opened(again),
+            News::Closed(next.clone()),
+        ];
+        tell(&box_.index, news).await;
+        let count = box_.index.read_blocking(|r| r.count_segments(None)).unwrap();
+        assert_eq!(count, 2);
+    }
+
+    #[tokio::test]
+    async fn the_loss_of_a_camera_that_is_gone_is_nobodys() {
+        let box_ = fixture::index();
+        let gone = CameraId::parse("gone").unwrap();
+        let news = News::Lost {
+            camera: gone.clone(),
+            at: at(1),
+            cause: GapCause::Unknown,
+        };
+        tell(&box_.index, vec![news]).await;
+        assert_eq!(box_.index.read_blocking(|r| r.open_gap(&gone)).unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn an_index_that_is_closed_ends_the_waiting() {
+        let box_ = fixture::index();
+        box_.index.close();
+        tell(&box_.index, vec![lost(1), lost(2)]).await;
+    }
+}

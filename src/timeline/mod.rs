@@ -1,0 +1,11 @@
+//! The timeline: where what engines tell becomes what is known, and what is known becomes what people see.
+
+#[cfg(test)]
+pub(crate) mod fixture;
+mod ingest;
+mod view;
+mod whole;
+
+pub use ingest::ingest;
+pub use view::{Calendar, Coverage, Lane, Row, Timeline, calendar, coverage, day_span, gaps, lane, timeline};
+pub use whole::{Missing, Piece, Why};
