@@ -1,1 +1,5 @@
-fn main() {}
+//! camkeep: argv in, exit code out.
+
+fn main() {
+    std::process::exit(camkeep::cli::run(std::env::args_os()));
+}

@@ -14,7 +14,7 @@ const SUB_WIDTH: u32 = 320;
 
 /// Serve made-up cameras over RTSP, with the time in every picture.
 #[derive(Debug, Args)]
-pub struct DemoCamera {
+pub(super) struct DemoCamera {
     /// The TCP port of the first camera; each further camera takes the next one. 0 takes free ones.
     #[arg(long, default_value_t = 8554)]
     port: u16,
@@ -67,7 +67,7 @@ enum Audio {
 
 /// Why the demo cameras ended before Ctrl-C.
 #[derive(Debug, thiserror::Error)]
-pub enum DemoCameraError {
+pub(super) enum DemoCameraError {
     /// A camera could not be switched on.
     #[error(transparent)]
     Camera(#[from] DemoError),
@@ -143,7 +143,7 @@ impl DemoCamera {
 }
 
 /// Serves until Ctrl-C.
-pub fn run(args: &DemoCamera) -> Result<(), DemoCameraError> {
+pub(super) fn run(args: &DemoCamera) -> Result<(), DemoCameraError> {
     let mut cameras = Vec::new();
     for number in 0..args.cameras {
         cameras.push(FakeCamera::start(args.camera(number)?)?);

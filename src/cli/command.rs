@@ -1,0 +1,212 @@
+//! The command line: every subcommand and every flag.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Records IP cameras and knows exactly what it has and what it lost.
+#[derive(Debug, Parser)]
+#[command(
+    name = "camkeep",
+    version,
+    arg_required_else_help = true,
+    after_help = "Examples:
+  camkeep run                                               record, and serve http://127.0.0.1:8080
+  camkeep camera add \"Front door\" rtsp://192.168.1.20/stream1
+  camkeep timeline front-door --from yesterday
+  camkeep segments front-door --from 10:30 --to 10:45
+
+Exit codes: 0 done, 1 failed, 2 the command line is wrong, 78 the configuration is wrong."
+)]
+pub(super) struct CommandLine {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Add, list, show, change and remove cameras
+    #[command(subcommand)]
+    Camera(CameraCommand),
+    /// Draw what is recorded of a camera, and what is missing
+    #[command(after_help = TIMES)]
+    Timeline(TimelineArgs),
+    /// List a camera's segments
+    #[command(after_help = TIMES)]
+    Segments(SegmentsArgs),
+    /// Say how every camera is; the exit code is 1 when one that should record does not
+    Health(HealthArgs),
+    /// Serve made-up cameras over RTSP, with the time in every picture
+    #[cfg(feature = "demo-camera")]
+    DemoCamera(super::demo_camera::DemoCamera),
+}
+
+const TIMES: &str = "Times: 10:30, `yesterday 22:00`, 2026-11-20, `2026-11-20 10:30` (all local),
+2026-11-20T10:30:00Z, -15m, -2h, -1d, now.";
+
+#[derive(Debug, Args)]
+pub(super) struct ServerArgs {
+    /// Which camkeep to ask
+    #[arg(
+        long,
+        env = "CAMKEEP_SERVER",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8080",
+        hide_env_values = true
+    )]
+    pub(super) server: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum CameraCommand {
+    /// Add a camera
+    Add(AddArgs),
+    /// List the cameras
+    #[command(visible_alias = "ls")]
+    List {
+        #[command(flatten)]
+        server: ServerArgs,
+        /// Print the answer as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show everything about a camera; secrets stay hidden
+    Show {
+        /// The camera's id
+        camera: String,
+        #[command(flatten)]
+        server: ServerArgs,
+        /// Print the answer as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Change a camera
+    #[command(after_help = "Examples:
+  camkeep camera set front-door segment_seconds=30 record_audio=true
+  camkeep camera set front-door site_id=          (an empty value clears a field)")]
+    Set {
+        /// The camera's id
+        camera: String,
+        /// What to change; the fields are those of `camkeep camera show`
+        #[arg(value_name = "FIELD=VALUE", required = true)]
+        fields: Vec<String>,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Remove a camera
+    #[command(visible_alias = "rm")]
+    Remove {
+        /// The camera's id
+        camera: String,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Bring cameras to what a file says; again does no harm
+    #[command(after_help = "The file has a [[camera]] table for each:
+
+  [[camera]]
+  id = \"front-door\"
+  name = \"Front door\"
+  main_stream_url = \"rtsp://192.168.1.20/stream1\"
+  segment_seconds = 60
+
+Cameras that the file does not name stay as they are.")]
+    Apply {
+        /// A TOML file with [[camera]] tables
+        file: PathBuf,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  camkeep camera add \"Front door\" rtsp://192.168.1.20/stream1
+  camkeep camera add Yard --vendor hikvision --address 192.168.1.21 --username admin --password-stdin <pw.txt
+  camkeep camera add Gate rtsp://192.168.1.22/1 --set segment_seconds=30 --set record_audio=true
+
+Everybody on this machine can see the arguments of a command while it runs: hand a password over by --password-stdin.")]
+pub(super) struct AddArgs {
+    /// Its name for people
+    pub(super) name: String,
+    /// URL of the stream to record; a known vendor's needs none
+    pub(super) url: Option<String>,
+    /// Its id in addresses and file names [default: made from the name]
+    #[arg(long)]
+    pub(super) id: Option<String>,
+    /// Who made it: generic, hikvision, dahua, axis, onvif
+    #[arg(long)]
+    pub(super) vendor: Option<String>,
+    /// Its host name or IP address, when the vendor's rule makes the URL
+    #[arg(long, value_name = "HOST")]
+    pub(super) address: Option<String>,
+    /// User name at the camera
+    #[arg(long, value_name = "USER")]
+    pub(super) username: Option<String>,
+    /// Read the password from standard input
+    #[arg(long)]
+    pub(super) password_stdin: bool,
+    /// Any other field
+    #[arg(long, value_name = "FIELD=VALUE")]
+    pub(super) set: Vec<String>,
+    #[command(flatten)]
+    pub(super) server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct WindowArgs {
+    /// Begin here
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(super) from: Option<String>,
+    /// End here
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(super) to: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TimelineArgs {
+    /// The camera's id
+    pub(super) camera: String,
+    #[command(flatten)]
+    pub(super) window: WindowArgs,
+    #[command(flatten)]
+    pub(super) server: ServerArgs,
+    /// Print ranges and gaps as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SegmentsArgs {
+    /// The camera's id
+    pub(super) camera: String,
+    #[command(flatten)]
+    pub(super) window: WindowArgs,
+    #[command(flatten)]
+    pub(super) server: ServerArgs,
+    /// Print the rows as JSON, one a line
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct HealthArgs {
+    #[command(flatten)]
+    pub(super) server: ServerArgs,
+    /// Print the answer as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// The command line as a value, for documents that must not lie about it.
+pub fn command() -> clap::Command {
+    <CommandLine as clap::CommandFactory>::command()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_line_is_sound() {
+        super::command().debug_assert();
+    }
+}

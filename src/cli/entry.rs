@@ -1,0 +1,61 @@
+//! From arguments to an exit code.
+
+use std::ffi::OsString;
+use std::io::Write;
+
+use clap::Parser;
+
+use super::command::{CameraCommand, Command, CommandLine};
+use super::failure::Failure;
+use super::{apply, camera, health, segments, timeline};
+
+/// Does what the arguments say and gives the exit code: 0 done, 1 failed, 2 the command line is wrong, 78 the
+/// configuration is wrong.
+pub fn run<I, T>(arguments: I) -> i32
+where
+    I: IntoIterator<Item = T>,
+    T: Into<OsString> + Clone,
+{
+    let line = match CommandLine::try_parse_from(arguments) {
+        Ok(line) => line,
+        Err(error) => {
+            // Help and the version come this way too, and go to standard output with code 0.
+            let _ = error.print();
+            return error.exit_code();
+        }
+    };
+    match dispatch(line.command) {
+        Ok(()) => 0,
+        Err(failure) => {
+            let _ = writeln!(std::io::stderr(), "camkeep: {}", failure.message);
+            failure.code
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Camera(CameraCommand::Add(args)) => camera::add(args),
+        Command::Camera(CameraCommand::List { server, json }) => camera::list(&server, json),
+        Command::Camera(CameraCommand::Show { camera, server, json }) => camera::show(&camera, &server, json),
+        Command::Camera(CameraCommand::Set { camera, fields, server }) => camera::set(&camera, &fields, &server),
+        Command::Camera(CameraCommand::Remove { camera, server }) => camera::remove(&camera, &server),
+        Command::Camera(CameraCommand::Apply { file, server }) => apply::apply(&file, &server),
+        Command::Timeline(args) => timeline::timeline(&args),
+        Command::Segments(args) => segments::segments(&args),
+        Command::Health(args) => health::health(&args),
+        #[cfg(feature = "demo-camera")]
+        Command::DemoCamera(args) => super::demo_camera::run(&args).map_err(Failure::other),
+    }
+}
+
+/// Prints a line. A reader that has left (`| head`) ends the command quietly.
+pub(super) fn say(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}")
+        .and_then(|()| out.flush())
+        .map_err(|error| match error.kind() {
+            std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+            _ => Failure::other(format!("cannot write the output: {error}")),
+        })
+}

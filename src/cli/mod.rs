@@ -1,0 +1,19 @@
+//! The command line: one file a subcommand. Everything but `run` asks a running daemon over HTTP.
+
+mod apply;
+mod bar;
+mod camera;
+mod client;
+mod command;
+#[cfg(feature = "demo-camera")]
+mod demo_camera;
+mod entry;
+mod failure;
+mod health;
+mod segments;
+mod timeline;
+mod when;
+mod words;
+
+pub use command::command;
+pub use entry::run;
