@@ -15,7 +15,7 @@ use crate::model::{Segment, VolumeRole};
 use crate::pipeline::Catalog;
 use crate::record::{Recorder, Setting};
 use crate::runtime::{ManualClock, Shutdown, Tasks};
-use crate::storage::Volume;
+use crate::storage::{Syncer, Volume};
 use crate::timeline::fixture::{self, IndexBox, at};
 
 pub(super) struct Desk {
@@ -75,6 +75,8 @@ impl Desk {
             clock: clock.clone(),
             catalog: Arc::new(Catalog::built_in().unwrap()),
             volume: Arc::new(Volume::open(&recordings, VolumeRole::Primary, at(0)).unwrap()),
+            tail: None,
+            syncer: Arc::new(Syncer::start("sync", Syncer::PERIOD, Arc::new(|_| {})).unwrap()),
             news,
             stall: Duration::from_secs(5),
             connect: Duration::from_secs(10),
