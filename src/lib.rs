@@ -13,6 +13,7 @@
 //! | 2 | [`runtime`]: clock, shutdown, waits, named tasks and threads, logging |
 //! | 1 | [`model`]: pure types |
 
+pub mod check;
 pub mod cli;
 pub mod config;
 pub mod http;

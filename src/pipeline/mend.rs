@@ -3,8 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::str::FromStr;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use gst::prelude::*;
@@ -17,16 +16,11 @@ use crate::runtime::spawn_thread;
 use super::catalog::Catalog;
 use super::error::PipelineError;
 use super::launch::{init, launch};
+use super::mend_feed::{Feed, Outcome};
 use super::template::Filling;
 
 /// The pipeline's name in the catalogue.
 const NAME: &str = "mend";
-
-/// One tick of the clock that RTP uses for pictures, in nanoseconds, rounded up.
-const TICK: i64 = 11_112;
-
-/// How long a last frame lasts when nothing says it: one of 25 a second.
-const GUESSED_DURATION: u64 = 40_000_000;
 
 /// Units of one track in decoding order, read when they are wanted.
 pub type Units = Box<dyn Iterator<Item = io::Result<Unit>> + Send>;
@@ -56,8 +50,8 @@ pub struct Mended {
     pub frames: u64,
     /// Packets of sound.
     pub packets: u64,
-    /// When the first frame was decoded, on the scale of the units that came in.
-    pub first_dts: Option<i64>,
+    /// When the first frame was shown, on the scale of the units that came in.
+    pub start: Option<i64>,
     /// When the last frame ended to be shown, on the same scale.
     pub end: Option<i64>,
     /// Why reading ended before the end, when it did.
@@ -168,15 +162,7 @@ pub fn mend(
         });
     }
     play(&pipeline, feeds, &outcome, patience, deadline)?;
-    let frames = outcome.frames.load(Ordering::Acquire);
-    let (end, trouble) = outcome.with(|ends| (ends.end, ends.trouble.take()));
-    Ok(Mended {
-        frames,
-        packets: outcome.packets.load(Ordering::Acquire),
-        first_dts: Some(first.dts),
-        end,
-        trouble,
-    })
+    Ok(outcome.result())
 }
 
 /// Units from the first keyframe on; a read error before it ends them.
@@ -214,42 +200,6 @@ fn source(pipeline: &gst::Pipeline, name: &str, caps: &str) -> Result<gst_app::A
     let caps = gst::Caps::from_str(caps).map_err(|_| failed(format!("caps that cannot be read: {caps}")))?;
     source.set_caps(Some(&caps));
     Ok(source)
-}
-
-#[derive(Default)]
-struct Outcome {
-    frames: AtomicU64,
-    packets: AtomicU64,
-    ends: Mutex<Ends>,
-}
-
-#[derive(Default)]
-struct Ends {
-    end: Option<i64>,
-    trouble: Option<String>,
-}
-
-impl Outcome {
-    fn with<T>(&self, change: impl FnOnce(&mut Ends) -> T) -> T {
-        change(&mut self.ends.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
-    }
-
-    fn complain(&self, trouble: String) {
-        self.with(|ends| {
-            ends.trouble.get_or_insert(trouble);
-        });
-    }
-
-    fn moved(&self) -> u64 {
-        self.frames.load(Ordering::Acquire) + self.packets.load(Ordering::Acquire)
-    }
-}
-
-struct Feed {
-    source: gst_app::AppSrc,
-    units: Units,
-    track: Track,
-    origin: i64,
 }
 
 /// Brings a pipeline down however its use ended; a source that waits for room is woken by it.
@@ -324,77 +274,5 @@ fn wait(bus: &gst::Bus, outcome: &Outcome, patience: Duration, deadline: Duratio
                 }
             }
         }
-    }
-}
-
-impl Feed {
-    fn run(mut self, outcome: &Outcome) {
-        let mut waiting: Option<Unit> = None;
-        let (mut last_dts, mut last_step) = (i64::MIN, None);
-        loop {
-            let next = match self.units.next() {
-                Some(Ok(unit)) => Some(unit),
-                Some(Err(error)) => {
-                    outcome.complain(error.to_string());
-                    None
-                }
-                None => None,
-            };
-            // One unit waits for the next, which tells how long it lasts.
-            if let Some(unit) = waiting.take() {
-                let step = next
-                    .as_ref()
-                    .and_then(|next| u64::try_from(next.dts.saturating_sub(unit.dts)).ok())
-                    .filter(|step| *step > 0);
-                let duration = step
-                    .or(unit.duration.filter(|duration| *duration > 0))
-                    .or(last_step)
-                    .unwrap_or(GUESSED_DURATION);
-                last_step = Some(duration);
-                if !self.push(&unit, duration, &mut last_dts, outcome) {
-                    return;
-                }
-            }
-            match next {
-                Some(unit) => waiting = Some(unit),
-                None => break,
-            }
-        }
-        // Refused only when the pipeline is on its way down already.
-        let _ = self.source.end_of_stream();
-    }
-
-    fn push(&self, unit: &Unit, duration: u64, last_dts: &mut i64, outcome: &Outcome) -> bool {
-        let dts = unit
-            .dts
-            .saturating_sub(self.origin)
-            .max(last_dts.saturating_add(TICK))
-            .max(0);
-        let pts = unit.pts.saturating_sub(self.origin).max(0);
-        *last_dts = dts;
-        let time = |nanos: i64| gst::ClockTime::from_nseconds(nanos.unsigned_abs());
-        let mut buffer = gst::Buffer::from_slice(unit.payload.clone());
-        if let Some(buffer) = buffer.get_mut() {
-            buffer.set_dts(time(dts));
-            buffer.set_pts(time(pts));
-            buffer.set_duration(gst::ClockTime::from_nseconds(duration));
-            if !unit.keyframe {
-                buffer.set_flags(gst::BufferFlags::DELTA_UNIT);
-            }
-        }
-        if self.source.push_buffer(buffer).is_err() {
-            return false;
-        }
-        match self.track {
-            Track::Video => {
-                outcome.frames.fetch_add(1, Ordering::AcqRel);
-                let end = unit.pts.saturating_add(i64::try_from(duration).unwrap_or(0));
-                outcome.with(|ends| ends.end = Some(ends.end.map_or(end, |latest| latest.max(end))));
-            }
-            Track::Audio => {
-                outcome.packets.fetch_add(1, Ordering::AcqRel);
-            }
-        }
-        true
     }
 }

@@ -8,6 +8,7 @@ mod error;
 mod event;
 mod launch;
 mod mend;
+mod mend_feed;
 mod record;
 mod rtsp;
 mod runner;

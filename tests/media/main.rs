@@ -1,7 +1,9 @@
 //! Everything with real media and real sockets: a camera, a recorder, and a referee that decodes what was kept.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
+mod check;
 mod kit;
 mod kit_tests;
+mod left;
 mod peer_tests;
 mod recorder;

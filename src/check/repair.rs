@@ -1,0 +1,263 @@
+//! Mending one segment: its file anew, checked and on the disk for certain, before anything of the old is let go.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::model::{Copy, CopyState, Segment, SegmentState, Span, Timestamp, VideoFormat, VolumeId};
+use crate::pipeline::{Catalog, Mended, Mending, mend};
+use crate::storage::{
+    Durable, Identity, JournalContents, Movie, StorageError, TrackCoding, Volume, make_durable, sync_directory,
+};
+
+use super::error::CheckError;
+use super::plan::Action;
+use super::source;
+
+/// What a file is called while it is written anew.
+pub(super) const BESIDE: &str = ".mending";
+
+/// No frame moves for so long: the disk hangs.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Slower than this a second, a disk is not worth waiting for.
+const SLOWEST: u64 = 1 << 20;
+
+/// Everything that is known of one segment and can be read of it.
+#[derive(Debug)]
+pub(super) struct Left {
+    /// The segment, from its row, its journal, or from what the file says.
+    pub(super) segment: Segment,
+    /// Whether `segment.span.start` is the date of its first frame, as the recorder gave it.
+    pub(super) start_is_known: bool,
+    /// Where its file is, or would be, relative to the volume.
+    pub(super) path: String,
+    /// What can be read of the file.
+    pub(super) movie: Option<Movie>,
+    /// Its journal.
+    pub(super) journal: Option<JournalContents>,
+    /// When the next segment of its run begins, if there is one.
+    pub(super) next_start: Option<Timestamp>,
+}
+
+/// The tools for mending.
+#[derive(Debug)]
+pub(super) struct Bench<'a> {
+    pub(super) catalog: &'a Catalog,
+    pub(super) volume: &'a Volume,
+}
+
+impl Bench<'_> {
+    /// Writes the segment's file anew and gives the closed segment.
+    pub(super) fn write_anew(&self, left: &Left, action: &Action) -> Result<Segment, CheckError> {
+        let target = self.volume.absolute(&left.path);
+        let (mending, is_dated) = self.gather(left, &target, action)?;
+        let beside_path = format!("{}{BESIDE}", left.path);
+        // One that an earlier try left: what it was made of is still there.
+        self.volume.remove(&beside_path)?;
+        let beside = self.volume.create_new(&beside_path)?;
+        let outcome = self.write_and_check(left, mending, is_dated, &beside);
+        let (segment, trouble) = match outcome {
+            Ok(done) => done,
+            Err(error) => {
+                // The try is worth nothing; what it was made of is untouched.
+                if let Err(error) = self.volume.remove(&beside_path) {
+                    tracing::warn!(path = beside_path, %error, "a try at mending stays behind");
+                }
+                return Err(error);
+            }
+        };
+        if let Some(trouble) = trouble
+            && left.movie.is_some()
+        {
+            // More may be in the old file than could be read today.
+            let kept = self
+                .volume
+                .quarantine(&left.path, &format!("not all of it could be read: {trouble}"))?;
+            tracing::warn!(
+                path = left.path,
+                kept,
+                trouble,
+                "mended what could be read; the old file is kept"
+            );
+        }
+        fs::rename(&beside, &target).map_err(|error| CheckError::reading(&target, error))?;
+        sync_directory(target.parent().unwrap_or(Path::new("/")))?;
+        Ok(segment)
+    }
+
+    /// The units to write, and whether their times are the journal's, which have a date.
+    fn gather(&self, left: &Left, target: &Path, action: &Action) -> Result<(Mending, bool), CheckError> {
+        let movie = left.movie.as_ref().filter(|movie| movie.frames() > 0);
+        let (journal, movie) = match (action, movie, &left.journal) {
+            (Action::MendFromBoth, Some(movie), Some(journal)) => match source::from_both(target, movie, journal)? {
+                Some(mending) => return Ok((mending, true)),
+                None if journal.frames > movie.frames() => (Some(journal), None),
+                None => (None, Some(movie)),
+            },
+            (Action::MendFromFile, Some(movie), _) => (None, Some(movie)),
+            (_, movie, journal) => (journal.as_ref(), movie),
+        };
+        match (journal, movie) {
+            (Some(journal), _) => Ok((source::from_journal(journal)?, true)),
+            (None, Some(movie)) => Ok((source::from_file(target, movie)?, false)),
+            (None, None) => Err(CheckError::reading(target, "nothing is left of it")),
+        }
+    }
+
+    fn write_and_check(
+        &self,
+        left: &Left,
+        mending: Mending,
+        is_dated: bool,
+        beside: &Path,
+    ) -> Result<(Segment, Option<String>), CheckError> {
+        let bytes = left.movie.as_ref().map_or(0, |movie| movie.size_bytes)
+            + left.journal.as_ref().map_or(0, |journal| journal.whole_bytes);
+        let deadline = PATIENCE + Duration::from_secs(bytes / SLOWEST);
+        let mended = mend(self.catalog, mending, beside, PATIENCE, deadline)?;
+        let wrong = |reason: String| CheckError::Wrong {
+            path: self.volume.absolute(&left.path),
+            reason,
+        };
+        if mended.frames == 0 {
+            return Err(wrong("no keyframe was found".to_owned()));
+        }
+        let movie = Movie::read(beside).map_err(|error| CheckError::reading(beside, error))?;
+        let packets = movie.audio.as_ref().map_or(0, |audio| audio.samples.len() as u64);
+        if !movie.is_whole() || movie.frames() != mended.frames || packets != mended.packets {
+            return Err(wrong(format!(
+                "{} frames and {} packets of sound went in, {} and {packets} came out, shape {:?}",
+                mended.frames,
+                mended.packets,
+                movie.frames(),
+                movie.shape
+            )));
+        }
+        let mut segment = left.closed(&movie, span_of(left, &mended, is_dated));
+        Identity::append(beside, &segment)?;
+        let durable = make_durable(beside)?;
+        segment.copies = vec![copy(self.volume.id(), &left.path, durable)];
+        Ok((segment, mended.trouble))
+    }
+
+    /// Measures a file that is whole, makes it durable and gives the closed segment. A file that does not say yet whose
+    /// it is learns it.
+    pub(super) fn close(&self, left: &Left, movie: &Movie, action: &Action) -> Result<Segment, CheckError> {
+        let path = self.volume.absolute(&left.path);
+        let length = i64::try_from(movie.duration()).unwrap_or(i64::MAX);
+        let start = left.segment.span.start;
+        let mut segment = left.closed(movie, left.join(Span::new(start, start.offset(length))));
+        // A row that is closed was told its end by the recorder, which knows where the next segment begins.
+        if left.segment.state == SegmentState::Closed && left.segment.frames == movie.frames() {
+            segment.span = left.segment.span;
+        }
+        let says = Identity::read(&path)?.map(|identity| identity.segment);
+        let copy = if *action == Action::IndexOrphan && says == Some(segment.id) {
+            // The recorder writes this into a file last of all. Hashing a whole disk of them would take hours.
+            Copy {
+                volume: self.volume.id(),
+                path: left.path.clone(),
+                size_bytes: movie.size_bytes,
+                sha256: None,
+                state: CopyState::Whole,
+            }
+        } else {
+            if says != Some(segment.id) {
+                Identity::append(&path, &segment)?;
+            }
+            copy(self.volume.id(), &left.path, make_durable(&path)?)
+        };
+        segment.copies = vec![copy];
+        Ok(segment)
+    }
+}
+
+impl Left {
+    /// A row as it is before anything is done about it.
+    pub(super) fn new(segment: Segment, path: String) -> Self {
+        Self {
+            segment,
+            start_is_known: true,
+            path,
+            movie: None,
+            journal: None,
+            next_start: None,
+        }
+    }
+
+    /// Segments of a run join: where the next one is known to begin, this one ends.
+    fn join(&self, span: Span) -> Span {
+        match self.next_start {
+            Some(next) if !is_far(next, span.end) => Span::new(span.start, next),
+            _ => span,
+        }
+    }
+
+    /// The segment as it is with what this file holds.
+    fn closed(&self, movie: &Movie, span: Span) -> Segment {
+        let format = match movie.video.as_ref().map(|track| &track.coding) {
+            Some(TrackCoding::Video {
+                codec, width, height, ..
+            }) => VideoFormat {
+                codec: *codec,
+                width: *width,
+                height: *height,
+                fps: self.segment.format.fps,
+            },
+            _ => self.segment.format,
+        };
+        Segment {
+            span,
+            format,
+            has_audio: movie.audio.is_some(),
+            state: SegmentState::Closed,
+            frames: movie.frames(),
+            copies: Vec::new(),
+            ..self.segment.clone()
+        }
+    }
+}
+
+/// From the first frame that was kept to the end of the last.
+fn span_of(left: &Left, mended: &Mended, is_dated: bool) -> Span {
+    let (first, end) = (mended.start.unwrap_or(0), mended.end.unwrap_or(0));
+    let length = end.saturating_sub(first);
+    let journal = left.journal.as_ref().filter(|_| is_dated);
+    let by_journal = journal.map(|journal| journal.anchor.wall.offset(first));
+    let start = match by_journal {
+        // The first frames were lost with the file, or nobody else knows when it began.
+        Some(start) if !left.start_is_known || is_far(start, left.segment.span.start) => start,
+        _ => left.segment.span.start,
+    };
+    left.join(Span::new(start, start.offset(length)))
+}
+
+/// A clock map moves by milliseconds while it settles; a lost group of pictures is longer.
+fn is_far(one: Timestamp, other: Timestamp) -> bool {
+    one.nanos_since(other).abs() > 500_000_000
+}
+
+fn copy(volume: VolumeId, path: &str, durable: Durable) -> Copy {
+    Copy {
+        volume,
+        path: path.to_owned(),
+        size_bytes: durable.size_bytes,
+        sha256: Some(durable.sha256),
+        state: CopyState::Whole,
+    }
+}
+
+/// Removes a journal whose segment is durable.
+pub(super) fn remove_journal(path: &PathBuf) {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            tracing::warn!(path = %path.display(), %error, "a journal that is not needed any more stays behind");
+        }
+        _ => {}
+    }
+}
+
+/// Whether a file's identity could not be added because its end is torn: writing it anew mends that.
+pub(super) fn is_torn(error: &CheckError) -> bool {
+    matches!(error, CheckError::Storage(StorageError::Damaged { .. }))
+}
