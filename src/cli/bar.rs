@@ -111,31 +111,35 @@ fn bar(lane: &Lane, width: usize, style: Style) -> String {
     line.trim_end_matches(' ').to_owned()
 }
 
-/// Steps between marks, in minutes.
-const STEPS: [i64; 15] = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 10_080, 43_200];
+/// Steps between marks, in seconds.
+const STEPS: [i64; 19] = [
+    5, 10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, DAY, 172_800, 604_800, 2_592_000,
+    31_536_000,
+];
+const DAY: i64 = 86_400;
+/// No axis holds more marks than this: the widest has room for 26, and clock changes add a few that are passed over.
+const MARKS: usize = 64;
 
 fn axis<Z: TimeZone>(window: Span, width: usize, zone: &Z) -> String {
-    let minutes = window.seconds() / 60.0;
-    // A mark needs its five or six characters and some air.
-    let most = (width / 9).max(1) as f64;
+    // A mark needs the characters of its label and some air.
+    let most = |label: usize| (width / (label + 3)).max(1) as f64;
     let step = STEPS
         .into_iter()
-        .find(|step| minutes / *step as f64 <= most)
-        .unwrap_or(43_200);
+        .find(|step| window.seconds() / *step as f64 <= most(if *step < 60 { 8 } else { 6 }))
+        .unwrap_or(31_536_000);
+    let format = match step {
+        ..60 => "%H:%M:%S",
+        60..DAY => "%H:%M",
+        DAY..31_536_000 => "%d %b",
+        _ => "%Y",
+    };
+    let length = window.end.nanos_since(window.start) as f64;
     let mut line = vec![' '; width];
     let mut free = 0;
-    for (moment, local) in marks(window, step, zone) {
-        let share = window
-            .start
-            .nanos_since(window.start)
-            .max(moment.nanos_since(window.start)) as f64
-            / window.end.nanos_since(window.start) as f64;
+    for (moment, wall) in marks(window, step, zone) {
+        let share = moment.nanos_since(window.start) as f64 / length;
         let column = (share * width as f64) as usize;
-        let label = if step >= 1440 {
-            local.format("%d %b").to_string()
-        } else {
-            local.format("%H:%M").to_string()
-        };
+        let label = wall.format(format).to_string();
         if column >= free && column + label.len() <= width {
             for (place, character) in line[column..].iter_mut().zip(label.chars()) {
                 *place = character;
@@ -150,16 +154,11 @@ fn axis<Z: TimeZone>(window: Span, width: usize, zone: &Z) -> String {
 fn marks<Z: TimeZone>(window: Span, step: i64, zone: &Z) -> Vec<(Timestamp, NaiveDateTime)> {
     let start = local(window.start, zone).naive_local();
     let into_day = i64::from(start.num_seconds_from_midnight());
-    let step_seconds = step * 60;
-    let mut at = start - TimeDelta::nanoseconds(i64::from(start.nanosecond()));
-    at -= TimeDelta::seconds(if step <= 1440 {
-        into_day % step_seconds
-    } else {
-        into_day
-    });
+    // What is longer than a day is counted from the first midnight.
+    let into_step = if step <= DAY { into_day % step } else { into_day };
+    let mut at = start - TimeDelta::nanoseconds(i64::from(start.nanosecond())) - TimeDelta::seconds(into_step);
     let mut found = Vec::new();
-    // A width of 240 columns holds at most 26 marks, and two clock changes a few more.
-    for _ in 0..64 {
+    for _ in 0..MARKS {
         if let Some(moment) = resolve(at, zone) {
             if moment >= window.end {
                 break;
@@ -168,7 +167,10 @@ fn marks<Z: TimeZone>(window: Span, step: i64, zone: &Z) -> Vec<(Timestamp, Naiv
                 found.push((moment, at));
             }
         }
-        at += TimeDelta::seconds(step_seconds);
+        let Some(next) = at.checked_add_signed(TimeDelta::seconds(step)) else {
+            break;
+        };
+        at = next;
     }
     found
 }
@@ -313,6 +315,21 @@ mod tests {
         lane.gaps = vec![(gap, "ended".into())];
         let text = draw(&lane, PLAIN, &chrono::Utc);
         assert_eq!(text.matches('▒').count(), 1);
+    }
+
+    #[test]
+    fn marks_fit_the_window_from_seconds_to_years() {
+        for (seconds, start) in [
+            (60, "00:00:00                00:00:30"),
+            (600, "00:00    00:02     00:04"),
+            (7 * 86_400, "20 Nov       22 Nov"),
+            (365 * 86_400, "20 Nov"),
+        ] {
+            let start_of_day = at("00:00:00");
+            let window = Span::new(start_of_day, start_of_day.plus(Duration::from_secs(seconds)));
+            let line = axis(window, 48, &chrono::Utc);
+            assert!(line.starts_with(start), "{seconds}: {line}");
+        }
     }
 
     #[test]

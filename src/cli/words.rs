@@ -4,6 +4,9 @@ use std::time::Duration;
 
 /// A length of time in its two largest units: `23 h 58 min`, `1 min 35 s`, `4.2 s`.
 pub(super) fn duration(duration: Duration) -> String {
+    // Rounded to what is said: 3.96 s are 4 s, and 59.9 s a minute.
+    let fine = duration < Duration::from_millis(9_950);
+    let duration = duration.saturating_add(Duration::from_millis(if fine { 50 } else { 500 }));
     let seconds = duration.as_secs();
     let pair = |large: u64, unit: &str, small: u64, smaller: &str| {
         if small == 0 {
@@ -61,6 +64,9 @@ mod tests {
         for (millis, words) in [
             (0, "0 s"),
             (4_230, "4.2 s"),
+            (3_960, "4 s"),
+            (9_960, "10 s"),
+            (59_900, "1 min"),
             (95_000, "1 min 35 s"),
             (3_600_000, "1 h"),
             (86_280_000, "23 h 58 min"),

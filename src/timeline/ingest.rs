@@ -7,20 +7,32 @@ use tokio::sync::mpsc;
 
 use crate::index::{Index, IndexError, Writer};
 use crate::model::{CameraId, Event, EventKind, Fault, Gap, GapCause, Loss, News, Timestamp};
-use crate::runtime::Backoff;
+use crate::runtime::{Backoff, Shutdown};
 
 /// A gap this short is forgotten when it ends; the timeline computes it from the footage all the same.
 const KEPT: Duration = Duration::from_secs(3);
 /// Most news in one transaction.
 const BATCH: usize = 256;
 
-/// Writes news until the last sender is gone and everything is written.
+/// Writes news until the last sender is gone, or until the end is asked for and what was sent before is written. Ask
+/// when no engine has anything to tell any more.
 ///
 /// While the index cannot be written (locked, its disk full or gone) the news waits here and the engines go on: what
 /// was recorded is in its files, and its rows follow.
-pub async fn ingest(index: Index, mut news: mpsc::UnboundedReceiver<News>) {
+pub async fn ingest(index: Index, mut news: mpsc::UnboundedReceiver<News>, end: Shutdown) {
     let mut batch = Vec::with_capacity(BATCH);
-    while news.recv_many(&mut batch, BATCH).await > 0 {
+    loop {
+        let count = tokio::select! {
+            biased;
+            count = news.recv_many(&mut batch, BATCH) => count,
+            () = end.asked(), if !news.is_closed() => {
+                news.close();
+                continue;
+            }
+        };
+        if count == 0 {
+            return;
+        }
         let items: Arc<[News]> = std::mem::take(&mut batch).into();
         store(&index, items).await;
     }
@@ -144,7 +156,7 @@ mod tests {
             tell.send(one).unwrap();
         }
         drop(tell);
-        ingest(index.clone(), told).await;
+        ingest(index.clone(), told, Shutdown::new()).await;
     }
 
     fn lost(seconds: i64) -> News {
@@ -164,7 +176,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_segment_opens_grows_and_closes() {
-        let box_ = fixture::index();
+        let place = fixture::index();
         let mut segment = fixture::segment(0, 10, 1, 0);
         segment.state = SegmentState::Open;
         segment.copies[0].state = CopyState::Open;
@@ -174,41 +186,41 @@ mod tests {
             frames: 125,
             size_bytes: 5000,
         };
-        tell(&box_.index, vec![News::Opened(segment.clone()), grown]).await;
+        tell(&place.index, vec![News::Opened(segment.clone()), grown]).await;
         let read = |index: &Index| {
             index
                 .read_blocking(|reader| reader.segment(segment.id))
                 .unwrap()
                 .unwrap()
         };
-        let open = read(&box_.index);
+        let open = read(&place.index);
         assert_eq!(
             (open.state, open.span.end, open.frames),
             (SegmentState::Open, at(5), 125)
         );
         assert_eq!(open.copies[0].size_bytes, 5000);
         segment.state = SegmentState::Closed;
-        tell(&box_.index, vec![News::Closed(segment.clone())]).await;
-        assert_eq!(read(&box_.index).state, SegmentState::Closed);
-        assert_eq!(read(&box_.index).span.end, at(10));
+        tell(&place.index, vec![News::Closed(segment.clone())]).await;
+        assert_eq!(read(&place.index).state, SegmentState::Closed);
+        assert_eq!(read(&place.index).span.end, at(10));
     }
 
     #[tokio::test]
     async fn a_gap_of_more_than_three_seconds_is_kept_and_told_and_a_shorter_one_is_not() {
-        let box_ = fixture::index();
-        tell(&box_.index, vec![lost(100), lost(101), regained(103)]).await;
+        let place = fixture::index();
+        tell(&place.index, vec![lost(100), lost(101), regained(103)]).await;
         let gaps = |index: &Index| index.read_blocking(|r| r.gaps(&GapFilter::default(), 10)).unwrap();
-        assert_eq!(gaps(&box_.index), vec![]);
-        tell(&box_.index, vec![lost(200), lost(202), regained(203), regained(300)]).await;
-        assert_eq!(gaps(&box_.index), vec![], "exactly three seconds are not kept");
+        assert_eq!(gaps(&place.index), vec![]);
+        tell(&place.index, vec![lost(200), lost(202), regained(203), regained(300)]).await;
+        assert_eq!(gaps(&place.index), vec![], "exactly three seconds are not kept");
         let unwanted = News::Unwanted {
             camera: fixture::door(),
             at: at(304),
         };
-        tell(&box_.index, vec![lost(300), unwanted]).await;
-        let kept = gaps(&box_.index);
+        tell(&place.index, vec![lost(300), unwanted]).await;
+        let kept = gaps(&place.index);
         assert_eq!((kept.len(), kept[0].span.seconds(), kept[0].open), (1, 4.0, false));
-        let events = box_
+        let events = place
             .index
             .read_blocking(|r| r.events(0, &EventFilter::default(), 10))
             .unwrap();
@@ -223,7 +235,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_piece_of_news_that_is_refused_takes_no_other_with_it() {
-        let box_ = fixture::index();
+        let place = fixture::index();
         let closed = fixture::segment(0, 10, 1, 0);
         let mut again = closed.clone();
         again.state = SegmentState::Open;
@@ -234,28 +246,46 @@ mod tests {
             News::Opened(again),
             News::Closed(next.clone()),
         ];
-        tell(&box_.index, news).await;
-        let count = box_.index.read_blocking(|r| r.count_segments(None)).unwrap();
+        tell(&place.index, news).await;
+        let count = place.index.read_blocking(|r| r.count_segments(None)).unwrap();
         assert_eq!(count, 2);
     }
 
     #[tokio::test]
     async fn the_loss_of_a_camera_that_is_gone_is_nobodys() {
-        let box_ = fixture::index();
+        let place = fixture::index();
         let gone = CameraId::parse("gone").unwrap();
         let news = News::Lost {
             camera: gone.clone(),
             at: at(1),
             cause: GapCause::Unknown,
         };
-        tell(&box_.index, vec![news]).await;
-        assert_eq!(box_.index.read_blocking(|r| r.open_gap(&gone)).unwrap(), None);
+        tell(&place.index, vec![news]).await;
+        assert_eq!(place.index.read_blocking(|r| r.open_gap(&gone)).unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn what_was_sent_before_the_end_is_written_though_a_sender_lives_on() {
+        let place = fixture::index();
+        let (tell, told) = mpsc::unbounded_channel();
+        let end = Shutdown::new();
+        for n in 0..1000 {
+            let segment = fixture::segment(i64::from(n), i64::from(n) + 1, 1, n);
+            tell.send(News::Closed(segment)).unwrap();
+        }
+        end.ask();
+        ingest(place.index.clone(), told, end).await;
+        assert_eq!(place.index.read_blocking(|r| r.count_segments(None)).unwrap(), 1000);
+        assert!(
+            tell.send(lost(1)).is_err(),
+            "nobody listens any more, and the sender is told"
+        );
     }
 
     #[tokio::test]
     async fn an_index_that_is_closed_ends_the_waiting() {
-        let box_ = fixture::index();
-        box_.index.close();
-        tell(&box_.index, vec![lost(1), lost(2)]).await;
+        let place = fixture::index();
+        place.index.close();
+        tell(&place.index, vec![lost(1), lost(2)]).await;
     }
 }
