@@ -36,6 +36,8 @@ pub(super) enum Command {
     Segments(SegmentsArgs),
     /// Say how every camera is; the exit code is 1 when one that should record does not
     Health(HealthArgs),
+    /// Hold the recordings of a stopped camkeep against its index
+    Check(super::check::CheckArgs),
     /// Serve made-up cameras over RTSP, with the time in every picture
     #[cfg(feature = "demo-camera")]
     DemoCamera(super::demo_camera::DemoCamera),

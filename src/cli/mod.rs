@@ -1,8 +1,9 @@
-//! The command line: one file a subcommand. Everything but `run` asks a running daemon over HTTP.
+//! The command line: one file a subcommand. Everything but `run` and `check` asks a running daemon over HTTP.
 
 mod apply;
 mod bar;
 mod camera;
+mod check;
 mod client;
 mod command;
 #[cfg(feature = "demo-camera")]

@@ -1,7 +1,9 @@
 //! Files that a killed recording leaves behind: what of them can be read, and what they become.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use camkeep::check::{Check, Mode, Report, Survey};
@@ -156,18 +158,7 @@ impl Killed {
         };
         let path = place.path(self.directory.path());
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        let header = JournalHeader {
-            camera: self.segment.camera.clone(),
-            segment: self.segment.id,
-            run: self.segment.run,
-            sequence: self.segment.sequence,
-            format: self.segment.format,
-            caps: caps.clone(),
-            anchor: Anchor {
-                wall: self.segment.span.start.offset(-units[0].pts),
-                clock: ClockSource::Arrival,
-            },
-        };
+        let header = header_of(&self.segment, caps, units[0].pts);
         let mut journal = JournalWriter::create(&path, &header).unwrap();
         let mut expected = 0;
         for unit in units {
@@ -219,6 +210,21 @@ impl Killed {
         let again = self.check(Mode::Mend);
         assert!(again.is_well() && again.findings.is_empty(), "{again:?}");
         row
+    }
+}
+
+fn header_of(segment: &Segment, caps: &TrackCaps, first_pts: i64) -> JournalHeader {
+    JournalHeader {
+        camera: segment.camera.clone(),
+        segment: segment.id,
+        run: segment.run,
+        sequence: segment.sequence,
+        format: segment.format,
+        caps: caps.clone(),
+        anchor: Anchor {
+            wall: segment.span.start.offset(-first_pts),
+            clock: ClockSource::Arrival,
+        },
     }
 }
 
@@ -569,4 +575,101 @@ fn files_that_are_gone_or_changed_are_told_and_come_back() {
     let frames = killed.row().unwrap().frames;
     assert!((50..FRAMES as u64).contains(&frames), "{frames}");
     killed.assert_mended(frames);
+}
+
+const CHILD: &str = "CAMKEEP_KILL_TEST";
+
+#[test]
+fn a_process_that_is_killed_loses_at_most_a_quarter_of_a_second() {
+    for (index, after) in [37usize, 61, 88].into_iter().enumerate() {
+        let mut killed = Killed::new();
+        let directory = tempfile::tempdir().unwrap();
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "check::the_child_of_the_test_above", "--nocapture"])
+            .env(CHILD, directory.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap())
+            .lines()
+            .map_while(Result::ok);
+        let mut said = lines.filter_map(|line| line.rsplit_once("frame ")?.1.parse::<i64>().ok());
+        let first = said.next().expect("the child records");
+        let last_before = said.nth(after).expect("it goes on recording");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let last = said.last().unwrap_or(last_before);
+        killed.put_row(true);
+        killed.put_file(&bytes_of(&directory.path().join("killed.mp4")));
+        // The row of the child is this one: its journal has the same segment, run and sequence.
+        let journal = read_journal(&directory.path().join("killed.tail")).unwrap();
+        let units: Vec<Unit> = journal.units().unwrap().map(|unit| unit.unwrap()).collect();
+        killed.put_journal(&journal.caps, &units);
+        let report = killed.check(Mode::Mend);
+        assert!(report.is_well(), "kill {index}: {report:?}");
+        let frames = killed.row().unwrap().frames;
+        let row = killed.assert_mended(frames);
+        let came = last + 40_000_000 - first;
+        let lost = came - i64::try_from(row.span.duration().as_nanos()).unwrap();
+        assert!(lost <= 250_000_000, "kill {index}: {} ms are lost", lost / 1_000_000);
+    }
+}
+
+#[test]
+fn the_child_of_the_test_above() {
+    if let Some(directory) = std::env::var_os(CHILD) {
+        let segment = Killed::new().segment;
+        record_until_killed(
+            Path::new(&directory),
+            header_of(&segment, &TrackCaps::default(), 0),
+            H264,
+        );
+    }
+}
+
+#[test]
+fn sound_that_comes_late_or_pauses_neither_blocks_nor_moves_the_pictures() {
+    let left = record(H264_SOUND);
+    let video = of(&left.units, Track::Video);
+    // The pictures again and again, so that far more waits for the sound than may be on its way at a time.
+    let rounds = 60;
+    let length = 4_400_000_000i64;
+    let mut units = Vec::new();
+    for round in 0..rounds {
+        units.extend(video.iter().map(|unit| {
+            Unit {
+                pts: unit.pts + round * length,
+                dts: unit.dts + round * length,
+                payload: [&unit.payload[..], &[0, 0, 0x40, 0, 12], &vec![0x80; 16_384 - 1]]
+                    .concat()
+                    .into(),
+                ..unit.clone()
+            }
+        }));
+    }
+    let sound = of(&left.units, Track::Audio);
+    for round in [20, 58] {
+        units.extend(sound.iter().map(|unit| Unit {
+            pts: unit.pts + round * length,
+            dts: unit.dts + round * length,
+            ..unit.clone()
+        }));
+    }
+    let target = left.open.with_file_name("mended.mp4");
+    let mended = mend_units(&left.caps, &units, &target);
+    assert_eq!(
+        (mended.frames, mended.packets),
+        (FRAMES as u64 * 60, sound.len() as u64 * 2)
+    );
+    let movie = Movie::read(&target).unwrap();
+    assert!(
+        movie.is_whole() && movie.size_bytes > 100 << 20,
+        "{} bytes",
+        movie.size_bytes
+    );
+    let (pictures, packets) = (movie.video.unwrap(), movie.audio.unwrap());
+    let first = packets.pts(&packets.samples[0]) - pictures.pts(&pictures.samples[0]);
+    let expected = sound[0].pts + 20 * length - video[0].pts;
+    assert!((first - expected).abs() < 25_000_000, "{first} {expected}");
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use camkeep::model::{Track, TrackCaps, Unit};
 use camkeep::pipeline::{Catalog, Mended, Mending, Units, mend};
-use camkeep::storage::Movie;
+use camkeep::storage::{JournalHeader, JournalWriter, Movie};
 use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_app as gst_app;
@@ -214,4 +214,42 @@ pub(crate) fn mend_units(caps: &TrackCaps, units: &[Unit], target: &Path) -> Men
     };
     let patience = Duration::from_secs(20);
     mend(&Catalog::built_in().unwrap(), mending, target, patience, patience).unwrap()
+}
+
+/// Records a live picture into `directory` for ever, as the recorder does: segments on one side, a journal on the other.
+/// The time of each frame is said on standard output before anything is done with it.
+pub(crate) fn record_until_killed(directory: &Path, header: JournalHeader, kind: Kind) {
+    gst::init().unwrap();
+    let text = format!(
+        "videotestsrc is-live=true pattern=ball ! video/x-raw,width=192,height=128,framerate=25/1 ! {} ! {} ! {} \
+         ! tee name=tap tap. ! queue ! splitmuxsink name=segments max-size-time=0 \
+         muxer=\"mp4mux fragment-duration=500 fragment-mode=first-moov-then-finalise\" \
+         sink=\"filesink buffer-mode=unbuffered\" tap. ! queue ! appsink name=tail sync=false async=false",
+        kind.encoder, kind.parser, kind.format,
+    );
+    let pipeline = gst::parse::launch(&text).unwrap().downcast::<gst::Pipeline>().unwrap();
+    let file = directory.join("killed.mp4");
+    pipeline
+        .by_name("segments")
+        .unwrap()
+        .set_property("location", file.to_str().unwrap());
+    let collected = Arc::new(Mutex::new((Vec::new(), TrackCaps::default())));
+    tap(&pipeline, "tail", Track::Video, &collected);
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let mut journal = None;
+    loop {
+        let (units, caps) = std::mem::take(&mut *collected.lock().unwrap());
+        for unit in units {
+            println!("frame {}", unit.pts);
+            let journal = journal.get_or_insert_with(|| {
+                let header = JournalHeader {
+                    caps: caps.clone(),
+                    ..header.clone()
+                };
+                JournalWriter::create(&directory.join("killed.tail"), &header).unwrap()
+            });
+            journal.append(&unit).unwrap();
+        }
+        camkeep::runtime::pause(Duration::from_millis(2));
+    }
 }
