@@ -112,9 +112,9 @@ fn bar(lane: &Lane, width: usize, style: Style) -> String {
 }
 
 /// Steps between marks, in seconds.
-const STEPS: [i64; 19] = [
+const STEPS: [i64; 20] = [
     5, 10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, DAY, 172_800, 604_800, 2_592_000,
-    31_536_000,
+    7_776_000, 31_536_000,
 ];
 const DAY: i64 = 86_400;
 /// No axis holds more marks than this: the widest has room for 26, and clock changes add a few that are passed over.
