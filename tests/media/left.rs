@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods)]
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
@@ -76,9 +77,19 @@ pub(crate) fn record(kind: Kind) -> Left {
     let segments = pipeline.by_name("segments").unwrap();
     segments.set_property("location", closed.to_str().unwrap());
     let collected = Arc::new(Mutex::new((Vec::new(), TrackCaps::default())));
-    tap(&pipeline, "tail", Track::Video, &collected);
+    let pictures = Arc::clone(&collected);
+    tap(&pipeline, "tail", Track::Video, move |unit, caps| {
+        let mut collected = pictures.lock().unwrap();
+        collected.0.push(unit);
+        collected.1.video = caps;
+    });
     if kind.sound {
-        tap(&pipeline, "sound", Track::Audio, &collected);
+        let packets = Arc::clone(&collected);
+        tap(&pipeline, "sound", Track::Audio, move |unit, caps| {
+            let mut collected = packets.lock().unwrap();
+            collected.0.push(unit);
+            collected.1.audio = Some(caps);
+        });
     }
     // The end is held back at the door of the segments, so that the file stays open for as long as it is looked at.
     let (let_go, held) = std::sync::mpsc::channel::<()>();
@@ -119,9 +130,8 @@ pub(crate) fn record(kind: Kind) -> Left {
     }
 }
 
-pub(crate) fn tap(pipeline: &gst::Pipeline, name: &str, track: Track, collected: &Arc<Mutex<(Vec<Unit>, TrackCaps)>>) {
+fn tap(pipeline: &gst::Pipeline, name: &str, track: Track, mut take: impl FnMut(Unit, String) + Send + 'static) {
     let sink = pipeline.by_name(name).unwrap().downcast::<gst_app::AppSink>().unwrap();
-    let collected = Arc::clone(collected);
     sink.set_callbacks(
         gst_app::AppSinkCallbacks::builder()
             .new_sample(move |sink| {
@@ -134,20 +144,15 @@ pub(crate) fn tap(pipeline: &gst::Pipeline, name: &str, track: Track, collected:
                     gst::Signed::Negative(time) => -(time.nseconds() as i64),
                 };
                 let pts = running(buffer.pts());
-                let mut collected = collected.lock().unwrap();
-                collected.0.push(Unit {
+                let unit = Unit {
                     track,
                     pts,
                     dts: buffer.dts().map_or(pts, |dts| running(Some(dts))),
                     duration: buffer.duration().map(|duration| duration.nseconds()),
                     keyframe: !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT),
                     payload: buffer.map_readable().unwrap().to_vec().into(),
-                });
-                let caps = sample.caps().unwrap().to_string();
-                match track {
-                    Track::Video => collected.1.video = caps,
-                    Track::Audio => collected.1.audio = Some(caps),
-                }
+                };
+                take(unit, sample.caps().unwrap().to_string());
                 Ok(gst::FlowSuccess::Ok)
             })
             .build(),
@@ -233,23 +238,23 @@ pub(crate) fn record_until_killed(directory: &Path, header: JournalHeader, kind:
         .by_name("segments")
         .unwrap()
         .set_property("location", file.to_str().unwrap());
-    let collected = Arc::new(Mutex::new((Vec::new(), TrackCaps::default())));
-    tap(&pipeline, "tail", Track::Video, &collected);
+    let (tell, told) = std::sync::mpsc::channel();
+    tap(&pipeline, "tail", Track::Video, move |unit, caps| {
+        tell.send((unit, caps)).unwrap()
+    });
     pipeline.set_state(gst::State::Playing).unwrap();
     let mut journal = None;
-    loop {
-        let (units, caps) = std::mem::take(&mut *collected.lock().unwrap());
-        for unit in units {
-            println!("frame {}", unit.pts);
-            let journal = journal.get_or_insert_with(|| {
-                let header = JournalHeader {
-                    caps: caps.clone(),
-                    ..header.clone()
-                };
-                JournalWriter::create(&directory.join("killed.tail"), &header).unwrap()
-            });
-            journal.append(&unit).unwrap();
-        }
-        camkeep::runtime::pause(Duration::from_millis(2));
+    let mut out = std::io::stdout().lock();
+    for (unit, caps) in told {
+        writeln!(out, "frame {}", unit.pts).unwrap();
+        let journal = journal.get_or_insert_with(|| {
+            let caps = TrackCaps {
+                video: caps,
+                audio: None,
+            };
+            let header = JournalHeader { caps, ..header.clone() };
+            JournalWriter::create(&directory.join("killed.tail"), &header).unwrap()
+        });
+        journal.append(&unit).unwrap();
     }
 }
