@@ -63,18 +63,22 @@ impl Runner {
         }
     }
 
-    /// Takes the pipeline down on a thread of its own and waits for at most the deadline. `false` says that it was left
-    /// behind: a hostile peer can hold rtspsrc for minutes, and nobody shall wait for that.
-    pub(super) fn take_down(self, deadline: Duration) -> bool {
-        let pipeline = self.pipeline;
-        let name = pipeline.name().to_string();
-        let done = on_a_thread(move || {
+    fn begin_to_come_down(&self) -> Option<mpsc::Receiver<bool>> {
+        let pipeline = self.pipeline.clone();
+        on_a_thread(move || {
             let result = pipeline.set_state(gst::State::Null);
             if let Some(bus) = pipeline.bus() {
                 bus.unset_sync_handler();
             }
             result.is_ok()
-        });
+        })
+    }
+
+    /// Takes the pipeline down on a thread of its own and waits for at most the deadline. `false` says that it was left
+    /// behind: a hostile peer can hold rtspsrc for minutes, and nobody shall wait for that.
+    pub(super) fn take_down(self, deadline: Duration) -> bool {
+        let name = self.pipeline.name().to_string();
+        let done = self.begin_to_come_down();
         let down = done.is_some_and(|done| done.recv_timeout(deadline).is_ok());
         if !down {
             ABANDONED.fetch_add(1, Ordering::Relaxed);
@@ -85,6 +89,15 @@ impl Runner {
             );
         }
         down
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        // A pipeline that somebody forgot must not play on; one that is down already does not mind.
+        if self.pipeline.current_state() != gst::State::Null {
+            let _ = self.begin_to_come_down();
+        }
     }
 }
 

@@ -2,35 +2,37 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
-use crate::model::{
-    Camera, CameraHealth, CameraState, ClockSource, Codec, Copy, CopyState, Event, EventKind, GapCause, Loss, News,
-    RunId, Segment, Timestamp,
-};
-use crate::pipeline::{RecordSpec, Recording};
+use crate::model::{Camera, CameraHealth, Codec, GapCause, Loss, News, RunId, Segment, Timestamp};
+use crate::pipeline::RecordSpec;
 use crate::runtime::{Instant, Tasks};
-use crate::storage::{Identity, TailLane, make_durable};
+use crate::storage::TailLane;
 
-use super::piece::Origins;
+use super::closing::close_segment;
+use super::piece::{Origins, source_at};
 use super::run::{Run, RunNews};
+use super::session::{IsDown, Session};
 use super::setting::Setting;
+use super::showing::Rate;
 use super::state::{Input, Machine, Order, Patience, State};
 
-/// How long files may take to be closed in order, and then the pipeline to come down.
-const CLOSE: Duration = Duration::from_secs(3);
-/// A clock that shows less than this does not know the time: camkeep did not exist then.
-const BUILT: Timestamp = Timestamp::from_seconds(1_763_000_000);
+/// How long a camera's task may take to end its run when it is asked to stop.
+const STOP: Duration = Duration::from_millis(3800);
+/// How long what was closed then may take to be brought to the disk.
+const SETTLE: Duration = Duration::from_millis(500);
 
 /// What others ask of a camera's task.
 #[derive(Debug)]
 pub(super) enum Command {
     /// These are its settings now.
     Apply(Box<Camera>),
+    /// Somebody set the wall clock: footage from here on is dated anew.
+    Redate,
     /// Close everything and end; the answer comes when that is done.
     Stop(GapCause, oneshot::Sender<()>),
 }
@@ -41,57 +43,29 @@ pub(super) type SharedHealth = Arc<Mutex<CameraHealth>>;
 /// One camera's task.
 #[derive(Debug)]
 pub(super) struct Driver {
-    lane: Option<TailLane>,
-    setting: Setting,
-    camera: Camera,
-    machine: Machine,
-    health: SharedHealth,
-    codec: Codec,
-    current: Option<Current>,
-    tell: mpsc::UnboundedSender<(RunId, RunNews)>,
-    hear: mpsc::UnboundedReceiver<(RunId, RunNews)>,
+    pub(super) setting: Setting,
+    pub(super) lane: Option<TailLane>,
+    pub(super) camera: Camera,
+    pub(super) machine: Machine,
+    pub(super) health: SharedHealth,
+    pub(super) rate: Rate,
+    /// What the camera is believed to send.
+    pub(super) codec: Codec,
+    pub(super) session: Option<Session>,
     /// Runs of which something is still awaited: they answer for their files.
-    runs: HashMap<RunId, Arc<Run>>,
-    down: mpsc::UnboundedSender<RunId>,
-    downs: mpsc::UnboundedReceiver<RunId>,
-    work: Tasks,
-    covered_until: Option<Timestamp>,
-    outage: bool,
-    regained: Option<RunId>,
-    begun: u64,
-    abandoned: u64,
-    rate: Rate,
-}
-
-/// The run that is on.
-#[derive(Debug)]
-struct Current {
-    run: Arc<Run>,
-    recording: Option<Recording>,
-}
-
-/// Frames and bytes a second, over the time since the last look but one.
-#[derive(Debug, Default)]
-struct Rate {
-    seen: Vec<(Instant, u64, u64)>,
-}
-
-impl Rate {
-    fn look(&mut self, now: Instant, (frames, bytes): (u64, u64)) -> (f64, f64) {
-        if self.seen.last().is_some_and(|(_, last, _)| *last > frames) {
-            self.seen.clear();
-        }
-        self.seen.push((now, frames, bytes));
-        self.seen
-            .retain(|(then, ..)| now.since(*then) <= Duration::from_secs(5));
-        match (self.seen.first(), now) {
-            (Some((then, had, held)), now) if now > *then => {
-                let seconds = now.since(*then).as_secs_f64();
-                ((frames - had) as f64 / seconds, (bytes - held) as f64 / seconds)
-            }
-            _ => (0.0, 0.0),
-        }
-    }
+    pub(super) runs: HashMap<RunId, Arc<Run>>,
+    pub(super) tell: mpsc::UnboundedSender<(RunId, RunNews)>,
+    pub(super) hear: mpsc::UnboundedReceiver<(RunId, RunNews)>,
+    pub(super) down: mpsc::UnboundedSender<IsDown>,
+    pub(super) downs: mpsc::UnboundedReceiver<IsDown>,
+    pub(super) work: Tasks,
+    pub(super) covered_until: Option<Timestamp>,
+    /// Lost, and told so; until frames come again.
+    pub(super) outage: bool,
+    /// A run whose first frame ends a gap, until that moment is certain.
+    pub(super) regained: Option<RunId>,
+    pub(super) begun: u64,
+    pub(super) abandoned: u64,
 }
 
 impl Driver {
@@ -110,10 +84,11 @@ impl Driver {
             setting,
             camera,
             health,
-            current: None,
+            rate: Rate::default(),
+            session: None,
+            runs: HashMap::new(),
             tell,
             hear,
-            runs: HashMap::new(),
             down,
             downs,
             work: Tasks::new(),
@@ -121,7 +96,6 @@ impl Driver {
             regained: None,
             begun: 0,
             abandoned: 0,
-            rate: Rate::default(),
         }
     }
 
@@ -135,6 +109,7 @@ impl Driver {
             tokio::select! {
                 command = commands.recv() => match command {
                     Some(Command::Apply(camera)) => self.apply(*camera),
+                    Some(Command::Redate) => if let Some(session) = &self.session { session.run.redate() },
                     Some(Command::Stop(cause, done)) => {
                         self.stop(cause).await;
                         // The asker may have gone.
@@ -144,42 +119,30 @@ impl Driver {
                     None => return self.stop(GapCause::Stopped).await,
                 },
                 Some((run, news)) = self.hear.recv() => self.heard(run, news),
-                Some(run) = self.downs.recv() => self.is_down(run),
+                Some(down) = self.downs.recv() => self.is_down(down),
                 Some(end) = self.work.next_end() => if let Err(error) = end {
                     tracing::error!(camera = %self.camera.id, error, "a task of the recorder died");
                 },
-                () = tokio::time::sleep(wake.unwrap_or(Duration::from_secs(3600))), if wake.is_some() => self.tick(),
+                () = tokio::time::sleep(wake.unwrap_or_default()), if wake.is_some() => self.tick(),
                 _ = second.tick() => { self.tick(); self.grow(); }
             }
             self.show();
         }
     }
 
-    fn now(&self) -> Instant {
+    pub(super) fn now(&self) -> Instant {
         self.setting.clock.instant()
     }
 
-    fn tell_world(&self, news: News) {
-        // Fails only when the timeline has ended, which it does after everybody who sends.
-        let _ = self.setting.news.send(news);
-    }
-
-    fn happened(&self, kind: EventKind, message: String) {
-        let camera = Some(self.camera.id.clone());
-        self.tell_world(News::Happened(Event {
-            at: self.setting.clock.now(),
-            kind,
-            camera,
-            message,
-        }));
-    }
-
-    fn step(&mut self, input: Input) {
-        let orders = self.machine.step(self.now(), input, fastrand::f64());
-        for order in orders {
+    pub(super) fn step(&mut self, input: Input) {
+        for order in self.machine.step(self.now(), input, fastrand::f64()) {
             match order {
                 Order::Begin => self.begin(),
-                Order::End => self.end(),
+                Order::End => {
+                    if let Some(session) = self.session.take() {
+                        session.end(&mut self.work, self.down.clone());
+                    }
+                }
                 Order::Report(loss, message) => self.report(loss, &message),
             }
         }
@@ -187,11 +150,13 @@ impl Driver {
 
     fn want(&mut self) {
         let wanted = self.camera.enabled && self.camera.record_enabled;
-        let idle = self.machine.state() == State::Disabled;
+        let was_idle = self.machine.state() == State::Disabled;
+        let reached = self.session.as_ref().and_then(|session| session.run.covered_until());
         self.step(Input::Wanted(wanted));
-        if !wanted && !idle {
-            let at = self.covered_until.unwrap_or_else(|| self.setting.clock.now());
-            let at = if self.outage { self.setting.clock.now() } else { at };
+        if !wanted && !was_idle {
+            let until = reached.or(self.covered_until).filter(|_| !self.outage);
+            let at = until.unwrap_or_else(|| self.setting.clock.now());
+            self.outage = false;
             self.tell_world(News::Unwanted {
                 camera: self.camera.id.clone(),
                 at,
@@ -202,12 +167,13 @@ impl Driver {
     fn apply(&mut self, camera: Camera) {
         let renew = camera.needs_new_run(&self.camera);
         self.camera = camera;
-        if let Some(current) = &self.current {
-            current.run.set_segment(self.segment_length());
+        if let Some(session) = &self.session {
+            session.run.set_segment(self.segment_length());
         }
         self.want();
         if renew {
             tracing::info!(camera = %self.camera.id, "settings changed, a new run begins");
+            self.lose_nothing_silently(GapCause::Changed);
             self.step(Input::Renew);
         }
     }
@@ -217,23 +183,36 @@ impl Driver {
     }
 
     fn begin(&mut self) {
-        let address = match self.camera.stream_address() {
-            Ok(address) => address,
-            // Checked when it was stored; an index from elsewhere may still hold such a one.
-            Err(error) => return self.step(Input::Lost(Loss::Broken, error.to_string())),
-        };
         let now = self.setting.clock.now();
         let origins = Origins {
             camera: self.camera.id.clone(),
             run: RunId(fastrand::u32(..)),
             volume: self.setting.volume.id(),
-            clock: if now < BUILT {
-                ClockSource::Unsynced
-            } else {
-                ClockSource::Arrival
-            },
+            clock: source_at(now),
             began: now,
         };
+        let segment = self.segment_length();
+        let run = Run::new(
+            origins,
+            &self.setting,
+            self.lane.clone(),
+            segment,
+            self.covered_until,
+            self.tell.clone(),
+        );
+        let run = Arc::new(run);
+        self.begun += 1;
+        self.runs.insert(run.id(), run.clone());
+        let address = match self.camera.stream_address() {
+            Ok(address) => address,
+            Err(error) => {
+                // Checked when it was stored; an index from elsewhere may still hold such a one.
+                run.is_broken(error.to_string());
+                self.session = Some(Session::unable(run));
+                return;
+            }
+        };
+        tracing::info!(camera = %self.camera.id, run = %run.id(), from = address.shown(), "connecting");
         let spec = RecordSpec {
             address,
             transport: self.camera.transport,
@@ -241,60 +220,19 @@ impl Driver {
             connect: self.setting.connect,
             codec: self.codec,
         };
-        tracing::info!(camera = %self.camera.id, run = %origins.run, from = spec.address.shown(), "connecting");
-        let run = Run::new(
-            origins,
-            &self.setting,
-            self.lane.clone(),
-            self.segment_length(),
-            self.tell.clone(),
-        );
-        let run = Arc::new(run);
-        self.begun += 1;
-        self.runs.insert(run.id(), run.clone());
-        match Recording::begin(&self.setting.catalog, &spec, run.clone()) {
-            Ok(recording) => {
-                self.current = Some(Current {
-                    run,
-                    recording: Some(recording),
-                })
-            }
-            Err(error) => {
-                self.current = Some(Current { run, recording: None });
-                self.step(Input::Lost(Loss::Broken, error.to_string()));
-            }
-        }
+        self.session = Some(Session::begin(&mut self.work, self.setting.catalog.clone(), spec, run));
     }
 
-    /// Closes the files and takes the pipeline down, beside everything else; `downs` hears when it is done.
-    fn end(&mut self) {
-        let Some(current) = self.current.take() else { return };
-        let (run, down) = (current.run, self.down.clone());
-        run.finish();
-        let camera = self.camera.id.clone();
-        let recording = current.recording;
-        self.work.spawn("close-run", async move {
-            if let Some(recording) = recording {
-                let closing = run.clone();
-                let work = move || {
-                    recording.end(CLOSE, &|| closing.is_settled());
-                    recording.take_down(CLOSE)
-                };
-                if !matches!(tokio::task::spawn_blocking(work).await, Ok(true)) {
-                    tracing::warn!(camera = %camera, run = %run.id(), "the pipeline was left behind");
-                }
-            }
-            // The driver may be gone when the whole house stops.
-            let _ = down.send(run.id());
-        });
-    }
-
-    fn is_down(&mut self, id: RunId) {
+    fn is_down(&mut self, down: IsDown) {
         // What the run said before it went down is heard first.
         while let Ok((run, news)) = self.hear.try_recv() {
             self.heard(run, news);
         }
-        if let Some(run) = self.runs.remove(&id) {
+        if !down.in_time {
+            self.abandoned += 1;
+            tracing::warn!(camera = %self.camera.id, run = %down.run, "the pipeline did not come down and was left behind");
+        }
+        if let Some(run) = self.runs.remove(&down.run) {
             self.covered_until = run.covered_until().or(self.covered_until);
             for segment in run.unwritten() {
                 self.tell_world(News::Vanished(segment));
@@ -303,49 +241,24 @@ impl Driver {
         self.step(Input::Down);
     }
 
-    fn report(&mut self, loss: Loss, message: &str) {
-        let reached = self.current.as_ref().and_then(|current| {
-            current.run.finish();
-            current.run.covered_until()
-        });
-        self.covered_until = reached.or(self.covered_until);
-        let camera = self.camera.id.clone();
-        let at = self.covered_until.unwrap_or_else(|| self.setting.clock.now());
-        self.tell_world(News::Lost {
-            camera,
-            at,
-            cause: GapCause::Lost(loss),
-        });
-        if self.outage {
-            tracing::info!(camera = %self.camera.id, loss = loss.as_str(), message, "still lost");
-        } else {
-            self.outage = true;
-            tracing::warn!(camera = %self.camera.id, loss = loss.as_str(), message, "lost");
-            self.happened(
-                EventKind::CameraOffline,
-                format!("{} was lost ({loss}): {message}", self.camera.name),
-            );
-        }
-    }
-
     fn heard(&mut self, id: RunId, news: RunNews) {
-        let is_current = self.current.as_ref().is_some_and(|current| current.run.id() == id);
+        let is_on = self.session.as_ref().is_some_and(|session| session.run.id() == id);
         match news {
             RunNews::Opened(segment) => {
-                if is_current && segment.sequence == 0 {
-                    self.first_frame(&segment);
+                if is_on && matches!(self.machine.state(), State::Connecting { .. }) {
+                    self.first_frame(id, &segment);
                 }
                 self.tell_world(News::Opened(segment));
             }
             RunNews::Placed(segment) => self.tell_world(News::Opened(segment)),
             RunNews::Closed(segment, path) => self.close(segment, path),
-            RunNews::Lost(loss, message) if is_current => self.step(Input::Lost(loss, message)),
-            RunNews::OtherCodec(Some(codec)) if is_current => {
+            RunNews::Lost(loss, message) if is_on => self.step(Input::Lost(loss, message)),
+            RunNews::OtherCodec(Some(codec)) if is_on => {
                 tracing::info!(camera = %self.camera.id, codec = codec.as_str(), "the camera sends another codec");
                 self.codec = codec;
                 self.step(Input::Again);
             }
-            RunNews::OtherCodec(None) if is_current => {
+            RunNews::OtherCodec(None) if is_on => {
                 let message = "the camera sends a codec that cannot be recorded; set it to H.264 or H.265".to_owned();
                 self.step(Input::Lost(Loss::Broken, message));
             }
@@ -355,174 +268,40 @@ impl Driver {
         }
     }
 
-    fn first_frame(&mut self, segment: &Segment) {
-        let back_off_begun = self.begun;
-        self.step(Input::FirstFrame);
-        self.regained = Some(segment.run);
-        tracing::info!(
-            camera = %self.camera.id, run = %segment.run, codec = segment.format.codec.as_str(),
-            width = segment.format.width, height = segment.format.height, "recording"
-        );
-        if self.outage {
-            self.outage = false;
-            self.happened(EventKind::CameraOnline, format!("{} is back", self.camera.name));
-        } else if back_off_begun == 1 {
-            self.happened(EventKind::CameraOnline, format!("{} is recording", self.camera.name));
-        }
-    }
-
-    /// Makes a closed file durable beside everything else, and tells the timeline then.
+    /// Makes a closed file durable beside everything else.
     fn close(&mut self, segment: Segment, path: PathBuf) {
         self.covered_until = Some(segment.span.end);
         self.regain();
-        let (news, camera, clock) = (
-            self.setting.news.clone(),
-            self.camera.name.clone(),
-            self.setting.clock.clone(),
+        self.work.spawn(
+            "close-segment",
+            close_segment(self.setting.clone(), self.lane.clone(), segment, path),
         );
-        let lane = self.lane.clone();
-        self.work.spawn("close-segment", async move {
-            let done = tokio::task::spawn_blocking(move || durable(segment, &path)).await;
-            match done {
-                Ok((segment, trouble)) => {
-                    // The timeline ends after everybody who sends.
-                    if let Some(message) = trouble {
-                        tracing::error!(camera = %segment.camera, segment = %segment.id, message, "a segment is suspect");
-                        let (at, kind) = (clock.now(), EventKind::RecorderError);
-                        let message = format!("a segment of {camera} is suspect: {message}");
-                        let _ = news.send(News::Happened(Event { at, kind, camera: Some(segment.camera.clone()), message }));
-                    }
-                    let whole = segment.copies.iter().all(|copy| copy.state == CopyState::Whole);
-                    if let Some(lane) = lane.filter(|_| whole) {
-                        lane.finish(segment.id);
-                    }
-                    let _ = news.send(News::Closed(segment));
-                }
-                Err(error) => tracing::error!(camera, %error, "a closed segment could not be looked at"),
-            }
-        });
-    }
-
-    /// Tells where footage is there again, once that moment does not move any more.
-    fn regain(&mut self) {
-        let Some(id) = self.regained.take() else { return };
-        if let Some(at) = self.runs.get(&id).and_then(|run| run.began_at()) {
-            self.tell_world(News::Regained {
-                camera: self.camera.id.clone(),
-                at,
-            });
-        }
-    }
-
-    fn grow(&mut self) {
-        for run in self.runs.values() {
-            for (id, span, frames, size_bytes) in run.growing() {
-                self.tell_world(News::Grew {
-                    id,
-                    span,
-                    frames,
-                    size_bytes,
-                });
-            }
-        }
-        if self
-            .current
-            .as_ref()
-            .is_some_and(|current| current.run.has_settled_clock())
-        {
-            self.regain();
-        }
     }
 
     fn tick(&mut self) {
-        let heard = self.current.as_ref().and_then(|current| current.run.pulse.heard());
-        if let Some(heard) = heard {
-            let _ = self.machine.step(heard, Input::Heard, 0.0);
+        if let Some(heard) = self.session.as_ref().and_then(|session| session.run.pulse.heard()) {
+            // Orders nothing; it only moves what the tick after it compares with.
+            self.machine.step(heard, Input::Heard, 0.0);
         }
         self.step(Input::Tick);
     }
 
-    fn show(&mut self) {
-        let now = self.now();
-        let totals = self.current.as_ref().map(|current| current.run.pulse.totals());
-        let (frames_per_second, bytes_per_second) = self.rate.look(now, totals.unwrap_or_default());
-        let last = self
-            .current
-            .as_ref()
-            .and_then(|current| current.run.covered_until())
-            .or(self.covered_until);
-        let state = self.machine.shown();
-        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        if health.state != state {
-            health.since = self.setting.clock.now();
-        }
-        health.name.clone_from(&self.camera.name);
-        health.state = state;
-        health.loss = self.machine.loss().map(|(loss, _)| *loss);
-        health.message = self.machine.loss().map(|(_, message)| message.clone());
-        health.last_frame_at = last;
-        health.frames_per_second = if state == CameraState::Recording {
-            frames_per_second
-        } else {
-            0.0
-        };
-        health.bytes_per_second = if state == CameraState::Recording {
-            bytes_per_second
-        } else {
-            0.0
-        };
-        health.reconnects = self.begun.saturating_sub(1);
-        health.abandoned = self.abandoned;
-    }
-
     async fn stop(mut self, cause: GapCause) {
-        let wanted = self.machine.state() != State::Disabled;
+        self.lose_nothing_silently(cause);
         self.step(Input::Wanted(false));
-        let deadline = tokio::time::sleep(CLOSE + CLOSE + Duration::from_secs(1));
+        let deadline = tokio::time::sleep(STOP);
         tokio::pin!(deadline);
         while !self.runs.is_empty() {
             tokio::select! {
                 Some((run, news)) = self.hear.recv() => self.heard(run, news),
-                Some(run) = self.downs.recv() => self.is_down(run),
+                Some(down) = self.downs.recv() => self.is_down(down),
                 () = &mut deadline => break,
             }
         }
         let work = std::mem::take(&mut self.work);
-        if !work.join_all(CLOSE).await {
-            tracing::warn!(camera = %self.camera.id, "segments were still being closed; they are mended at the next start");
-        }
-        if wanted && !self.outage {
-            let at = self.covered_until.unwrap_or_else(|| self.setting.clock.now());
-            self.tell_world(News::Lost {
-                camera: self.camera.id.clone(),
-                at,
-                cause,
-            });
+        if !work.join_all(SETTLE).await {
+            tracing::warn!(camera = %self.camera.id, "segments were still being closed; the next start mends them");
         }
         self.show();
     }
-}
-
-/// Labels a closed file, brings it to the disk and hashes it. Trouble makes it suspect, never absent.
-fn durable(mut segment: Segment, path: &std::path::Path) -> (Segment, Option<String>) {
-    let labelled = Identity::append(path, &segment);
-    let done = make_durable(path);
-    let mut trouble = labelled.err().map(|error| error.to_string());
-    let (size_bytes, sha256, state) = match done {
-        Ok(durable) => (Some(durable.size_bytes), Some(durable.sha256), CopyState::Whole),
-        Err(error) => {
-            trouble = Some(error.to_string());
-            (None, None, CopyState::Suspect)
-        }
-    };
-    for copy in &mut segment.copies {
-        *copy = Copy {
-            size_bytes: size_bytes.unwrap_or(copy.size_bytes),
-            sha256,
-            state,
-            ..copy.clone()
-        };
-    }
-    segment.state = crate::model::SegmentState::Closed;
-    (segment, trouble)
 }

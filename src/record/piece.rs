@@ -1,6 +1,8 @@
 //! A segment while it grows: what the run knows of it before its file is closed.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use crate::model::{
     CameraId, ClockSource, Container, Copy, CopyState, Origin, RunId, Segment, SegmentId, SegmentState, Span,
@@ -12,6 +14,7 @@ use super::clockmap::ClockMap;
 /// One segment of a run, from its first frame on.
 #[derive(Debug, Clone)]
 pub(super) struct Piece {
+    pub(super) origins: Arc<Origins>,
     pub(super) id: SegmentId,
     pub(super) sequence: u32,
     pub(super) format: VideoFormat,
@@ -19,6 +22,8 @@ pub(super) struct Piece {
     pub(super) first_pts: i64,
     /// Its wall clock, fixed once the map has settled or the segment is not the run's first.
     start: Option<Timestamp>,
+    /// Footage up to here is in the segment before, of another run.
+    floor: Option<Timestamp>,
     /// Running time of the end of the last frame so far.
     last_end: i64,
     /// Length of the last frame, for the end of the one after it.
@@ -36,7 +41,14 @@ pub(super) struct Piece {
 const UNKNOWN_FRAME: i64 = 40_000_000;
 
 impl Piece {
-    pub(super) fn new(sequence: u32, format: VideoFormat, first: &Unit, start: Option<Timestamp>) -> Self {
+    pub(super) fn new(
+        origins: Arc<Origins>,
+        sequence: u32,
+        format: VideoFormat,
+        first: &Unit,
+        start: Option<Timestamp>,
+        floor: Option<Timestamp>,
+    ) -> Self {
         let declared = format
             .fps
             .filter(|fps| (1.0..=240.0).contains(fps))
@@ -48,10 +60,12 @@ impl Piece {
         let frame = frame.or(declared).unwrap_or(UNKNOWN_FRAME);
         Self {
             id: SegmentId(uuid::Uuid::new_v4()),
+            origins,
             sequence,
             format,
             first_pts: first.pts,
             start,
+            floor,
             last_end: first.pts.saturating_add(frame),
             frame,
             last_pts: first.pts,
@@ -93,7 +107,14 @@ impl Piece {
     }
 
     pub(super) fn start(&self, map: &ClockMap) -> Timestamp {
-        self.start.unwrap_or_else(|| map.wall_at(self.first_pts))
+        let from_map = || {
+            let start = map.wall_at(self.first_pts);
+            // A camera that sends what it had kept for a moment repeats what the run before has already. More than that is
+            // no repetition but a clock that was set, and is left as it is.
+            let overlap = |floor: &Timestamp| floor.since(start) <= REPEATED;
+            self.floor.filter(overlap).map_or(start, |floor| floor.max(start))
+        };
+        self.start.unwrap_or_else(from_map)
     }
 
     pub(super) fn span(&self, map: &ClockMap) -> Span {
@@ -110,7 +131,8 @@ impl Piece {
     }
 
     /// The row of it.
-    pub(super) fn segment(&self, of: &Origins, map: &ClockMap) -> Segment {
+    pub(super) fn segment(&self, map: &ClockMap) -> Segment {
+        let of = &self.origins;
         let copies = self.file.iter().map(|(path, _)| Copy {
             volume: of.volume,
             path: path.clone(),
@@ -134,6 +156,21 @@ impl Piece {
             created_at: of.began,
             copies: copies.collect(),
         }
+    }
+}
+
+/// A camera repeats at most so much when it is asked again.
+const REPEATED: Duration = Duration::from_secs(10);
+
+/// A clock that shows less than this does not know the time: camkeep did not exist then.
+const BUILT: Timestamp = Timestamp::from_seconds(1_763_000_000);
+
+/// Whose clock dates footage when this box's own shows `now`.
+pub(super) fn source_at(now: Timestamp) -> ClockSource {
+    if now < BUILT {
+        ClockSource::Unsynced
+    } else {
+        ClockSource::Arrival
     }
 }
 

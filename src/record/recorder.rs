@@ -95,6 +95,14 @@ impl Recorder {
         }
     }
 
+    /// Somebody set the wall clock: footage from the next keyframe on is dated by it, as another run.
+    pub fn redate(&self) {
+        for entry in self.cameras().values() {
+            // A task that has died dates nothing.
+            let _ = entry.commands.send(Command::Redate);
+        }
+    }
+
     /// Closes every segment and ends every task, within the deadline; `false` when some were cut off.
     pub async fn stop(&self, deadline: Duration) -> bool {
         let entries = std::mem::take(&mut *self.cameras());

@@ -12,12 +12,11 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::model::{Codec, Loss, RunId, Segment, SegmentId, Span, Timestamp, TrackCaps, Unit, VideoFormat};
-use crate::pipeline::{Cut, Feed, PipelineEvent};
 use crate::runtime::{Clock, Instant};
 use crate::storage::{Anchor, JournalHeader, Place, StorageError, Syncer, TailLane, Volume};
 
-use super::clockmap::{ClockMap, Observation};
-use super::piece::{Origins, Piece};
+use super::clockmap::ClockMap;
+use super::piece::{Origins, Piece, source_at};
 use super::setting::Setting;
 
 /// What a run tells its driver.
@@ -41,9 +40,9 @@ pub(super) enum RunNews {
 #[derive(Debug, Default)]
 pub(super) struct Pulse {
     /// When anything last came, as nanoseconds of the clock that only goes forward; 0 is never.
-    heard: AtomicU64,
-    frames: AtomicU64,
-    bytes: AtomicU64,
+    pub(super) heard: AtomicU64,
+    pub(super) frames: AtomicU64,
+    pub(super) bytes: AtomicU64,
 }
 
 impl Pulse {
@@ -62,8 +61,9 @@ impl Pulse {
 /// One run.
 #[derive(Debug)]
 pub(super) struct Run {
-    origins: Origins,
-    clock: Arc<dyn Clock>,
+    /// What it is called by its camera's task. Its first segments carry it too, until the clock is set.
+    id: RunId,
+    pub(super) clock: Arc<dyn Clock>,
     volume: Arc<Volume>,
     /// Where each unit goes at once, so that a kill loses next to nothing.
     lane: Option<TailLane>,
@@ -74,23 +74,28 @@ pub(super) struct Run {
 }
 
 #[derive(Debug)]
-struct Inner {
-    map: ClockMap,
+pub(super) struct Inner {
+    pub(super) origins: Arc<Origins>,
+    pub(super) map: ClockMap,
+    /// Footage before this is there already.
+    pub(super) floor: Option<Timestamp>,
+    /// The wall clock was set: the next keyframe begins a run with a map of its own.
+    pub(super) redate: bool,
     /// The wall clock at running time 0 as the journal knows it.
-    told_zero: Option<Timestamp>,
-    format: Option<VideoFormat>,
-    caps: TrackCaps,
+    pub(super) told_zero: Option<Timestamp>,
+    pub(super) format: Option<VideoFormat>,
+    pub(super) caps: TrackCaps,
     /// The next unit goes into a new branch, and so into a new file.
-    is_new_branch: bool,
-    segment: Duration,
-    pieces: VecDeque<Piece>,
-    sequence: u32,
+    pub(super) is_new_branch: bool,
+    pub(super) segment: Duration,
+    pub(super) pieces: VecDeque<Piece>,
+    pub(super) sequence: u32,
     /// A run that jumped or ended takes nothing more.
-    over: bool,
+    pub(super) over: bool,
     /// Its first frame, once the first segment is closed.
-    began: Option<Timestamp>,
+    pub(super) began: Option<Timestamp>,
     /// End of the last frame of the run so far.
-    last_end: Option<Timestamp>,
+    pub(super) last_end: Option<Timestamp>,
 }
 
 impl Run {
@@ -99,10 +104,15 @@ impl Run {
         setting: &Setting,
         lane: Option<TailLane>,
         segment: Duration,
+        floor: Option<Timestamp>,
         tell: UnboundedSender<(RunId, RunNews)>,
     ) -> Self {
         let (clock, volume, syncer) = (setting.clock.clone(), setting.volume.clone(), setting.syncer.clone());
+        let id = origins.run;
         let inner = Inner {
+            origins: Arc::new(origins),
+            floor,
+            redate: false,
             map: ClockMap::new(clock.now(), clock.instant()),
             told_zero: None,
             format: None,
@@ -116,7 +126,7 @@ impl Run {
             last_end: None,
         };
         Self {
-            origins,
+            id,
             clock,
             volume,
             lane,
@@ -128,7 +138,17 @@ impl Run {
     }
 
     pub(super) fn id(&self) -> RunId {
-        self.origins.run
+        self.id
+    }
+
+    /// Whoever set the wall clock wants footage dated by it.
+    pub(super) fn redate(&self) {
+        self.lock().redate = true;
+    }
+
+    /// The run cannot go on, or not even begin.
+    pub(super) fn is_broken(&self, why: String) {
+        self.tell(RunNews::Lost(Loss::Broken, why));
     }
 
     /// From here on segments are this long.
@@ -197,17 +217,17 @@ impl Run {
             .or(inner.last_end)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
         // A panic on another thread left numbers behind, not broken promises.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell(&self, news: RunNews) {
+    pub(super) fn tell(&self, news: RunNews) {
         // Fails when the driver is gone, and then nobody cares.
-        let _ = self.tell.send((self.origins.run, news));
+        let _ = self.tell.send((self.id, news));
     }
 
-    fn begin_piece(&self, inner: &mut Inner, format: VideoFormat, unit: &Unit, arrival: Instant) {
+    pub(super) fn begin_piece(&self, inner: &mut Inner, format: VideoFormat, unit: &Unit, arrival: Instant) {
         let mut start = None;
         if let Some(last) = inner.pieces.back_mut().filter(|piece| !piece.is_finished()) {
             // The end of one is the start of the next, so the map may move here and segments of a run still join.
@@ -217,30 +237,59 @@ impl Run {
             last.finish(&inner.map, Some(cut));
             start = Some(last.span(&inner.map).end);
         }
-        let piece = Piece::new(inner.sequence, format, unit, start);
+        let piece = Piece::new(
+            inner.origins.clone(),
+            inner.sequence,
+            format,
+            unit,
+            start,
+            inner.floor.take(),
+        );
         inner.sequence += 1;
-        self.tell(RunNews::Opened(piece.segment(&self.origins, &inner.map)));
+        self.tell(RunNews::Opened(piece.segment(&inner.map)));
         if let Some(lane) = &self.lane {
             let wall = piece.start(&inner.map).offset(-unit.pts);
             inner.told_zero = Some(wall);
             lane.begin(JournalHeader {
-                camera: self.origins.camera.clone(),
+                camera: inner.origins.camera.clone(),
                 segment: piece.id,
-                run: self.origins.run,
+                run: inner.origins.run,
                 sequence: piece.sequence,
                 format,
                 caps: inner.caps.clone(),
                 anchor: Anchor {
                     wall,
-                    clock: self.origins.clock,
+                    clock: inner.origins.clock,
                 },
             });
         }
         inner.pieces.push_back(piece);
     }
 
+    /// The camera's ticks go on, but the wall clock was set: another run begins here, whose map knows only the new time.
+    pub(super) fn begin_redated(&self, inner: &mut Inner, format: VideoFormat, unit: &Unit, arrival: Instant) {
+        inner.redate = false;
+        let end = inner.map.wall_at(unit.pts);
+        let Inner { map, pieces, .. } = &mut *inner;
+        if let Some(last) = pieces.back_mut().filter(|piece| !piece.is_finished()) {
+            last.finish(map, Some(end));
+        }
+        let began = self.clock.now();
+        let run = RunId(fastrand::u32(..));
+        inner.origins = Arc::new(Origins {
+            run,
+            began,
+            clock: source_at(began),
+            ..(*inner.origins).clone()
+        });
+        inner.sequence = 0;
+        inner.map = ClockMap::new(began, self.clock.instant());
+        inner.map.observe(unit.pts, arrival);
+        self.begin_piece(inner, format, unit, arrival);
+    }
+
     /// Gives a unit to the journal, and what the clock map has learnt since.
-    fn keep(&self, inner: &mut Inner, unit: Unit) {
+    pub(super) fn keep(&self, inner: &mut Inner, unit: Unit) {
         let Some(lane) = &self.lane else { return };
         // Only the first segment of a run moves, while the map settles.
         if let (1, Some(zero)) = (inner.sequence, inner.map.zero())
@@ -251,21 +300,21 @@ impl Run {
             inner.told_zero = Some(zero);
             lane.anchor(Anchor {
                 wall: zero,
-                clock: self.origins.clock,
+                clock: inner.origins.clock,
             });
         }
         lane.unit(unit);
     }
 
-    fn try_place(&self, first_pts: i64) -> Result<PathBuf, StorageError> {
-        let Some((id, sequence, mut start)) = self.unplaced(first_pts) else {
+    pub(super) fn try_place(&self, first_pts: i64) -> Result<PathBuf, StorageError> {
+        let Some((id, origins, sequence, mut start)) = self.unplaced(first_pts) else {
             return Err(StorageError::Damaged {
                 path: PathBuf::from("splitmuxsink"),
                 reason: "a file was to be opened for no segment".to_owned(),
             });
         };
         loop {
-            let place = Place::new(self.origins.camera.clone(), start, self.origins.run, sequence);
+            let place = Place::new(origins.camera.clone(), start, origins.run, sequence);
             let relative = place.relative_path();
             // No lock is held here: a disk that hangs must not hold up what comes in.
             match self.volume.create_new(&relative) {
@@ -281,7 +330,7 @@ impl Run {
     }
 
     /// The segment that a file is to be made for.
-    fn unplaced(&self, first_pts: i64) -> Option<(SegmentId, u32, Timestamp)> {
+    fn unplaced(&self, first_pts: i64) -> Option<(SegmentId, Arc<Origins>, u32, Timestamp)> {
         let inner = self.lock();
         // The writer is told the cuts before it sees the frames, so the segment is here; the nearest one is taken should
         // a timestamp ever differ, because a file under a neighbour's name is better than none.
@@ -289,9 +338,9 @@ impl Run {
         let piece = unplaced.min_by_key(|piece| piece.first_pts.abs_diff(first_pts))?;
         if piece.first_pts != first_pts {
             let off_ns = first_pts.saturating_sub(piece.first_pts);
-            tracing::warn!(camera = %self.origins.camera, off_ns, "a file begins elsewhere than its segment");
+            tracing::warn!(camera = %piece.origins.camera, off_ns, "a file begins elsewhere than its segment");
         }
-        Some((piece.id, piece.sequence, piece.start(&inner.map)))
+        Some((piece.id, piece.origins.clone(), piece.sequence, piece.start(&inner.map)))
     }
 
     fn placed(&self, id: SegmentId, relative: String, path: PathBuf) {
@@ -300,11 +349,11 @@ impl Run {
         if let Some(piece) = pieces.iter_mut().find(|piece| piece.id == id) {
             self.syncer.register(&path);
             piece.file = Some((relative, path));
-            self.tell(RunNews::Placed(piece.segment(&self.origins, map)));
+            self.tell(RunNews::Placed(piece.segment(map)));
         }
     }
 
-    fn close(&self, path: &Path) {
+    pub(super) fn close(&self, path: &Path) {
         let mut inner = self.lock();
         let Inner { map, pieces, .. } = &mut *inner;
         let found = pieces
@@ -316,114 +365,11 @@ impl Run {
         if !piece.is_finished() {
             piece.finish(map, None);
         }
-        let segment = piece.segment(&self.origins, map);
+        let segment = piece.segment(map);
         inner.began.get_or_insert(segment.span.start);
         inner.last_end = Some(segment.span.end);
         drop(inner);
         self.syncer.unregister(path);
         self.tell(RunNews::Closed(segment, path.to_path_buf()));
     }
-}
-
-impl Feed for Run {
-    fn format(&self, format: VideoFormat, caps: TrackCaps) {
-        let mut inner = self.lock();
-        // What is declared of the frame rate may change by a hair; a file only minds what it must say at its start.
-        let looks = |format: &VideoFormat| (format.codec, format.width, format.height);
-        let other = inner
-            .format
-            .is_some_and(|known| looks(&known) != looks(&format) || inner.caps != caps);
-        inner.is_new_branch = other && !inner.pieces.is_empty();
-        inner.format = Some(format);
-        inner.caps = caps;
-    }
-
-    fn heard(&self) {
-        self.pulse.heard.store(self.clock.instant().0, Ordering::Relaxed);
-    }
-
-    fn unit(&self, unit: Unit) -> Cut {
-        let arrival = self.clock.instant();
-        self.pulse.heard.store(arrival.0, Ordering::Relaxed);
-        self.pulse.frames.fetch_add(1, Ordering::Relaxed);
-        self.pulse.bytes.fetch_add(unit.payload.len() as u64, Ordering::Relaxed);
-        let mut inner = self.lock();
-        let Some(format) = inner.format.filter(|_| !inner.over) else {
-            return Cut::Drop;
-        };
-        if let Observation::Jumped(nanos) = inner.map.observe(unit.pts, arrival) {
-            inner.over = true;
-            drop(inner);
-            let seconds = nanos / 1_000_000_000;
-            self.tell(RunNews::Lost(
-                Loss::Broken,
-                format!("the camera's timestamps jumped by {seconds} s; a new run begins"),
-            ));
-            return Cut::Drop;
-        }
-        let due = inner.segment;
-        if std::mem::take(&mut inner.is_new_branch) {
-            self.begin_piece(&mut inner, format, &unit, arrival);
-            self.keep(&mut inner, unit);
-            return Cut::Continue;
-        }
-        match inner.pieces.back_mut() {
-            None => {
-                self.begin_piece(&mut inner, format, &unit, arrival);
-                self.keep(&mut inner, unit);
-                Cut::Continue
-            }
-            Some(piece) if unit.keyframe && piece.age_at(unit.pts) >= nanos(due) => {
-                self.begin_piece(&mut inner, format, &unit, arrival);
-                self.keep(&mut inner, unit);
-                Cut::Here
-            }
-            Some(piece) => {
-                piece.add(&unit);
-                self.keep(&mut inner, unit);
-                Cut::Continue
-            }
-        }
-    }
-
-    fn place(&self, first_pts: i64) -> Option<PathBuf> {
-        match self.try_place(first_pts) {
-            Ok(path) => Some(path),
-            Err(error) => {
-                use crate::model::Fault;
-                let loss = if error.fault() == Fault::Full {
-                    Loss::VolumeFull
-                } else {
-                    Loss::VolumeLost
-                };
-                self.tell(RunNews::Lost(loss, error.to_string()));
-                None
-            }
-        }
-    }
-
-    fn other_codec(&self, codec: Option<Codec>) {
-        self.tell(RunNews::OtherCodec(codec));
-    }
-
-    fn redirect_refused(&self, to: String) {
-        self.tell(RunNews::Lost(
-            Loss::Refused,
-            format!("the camera redirects to {to}, which is not followed; give that URL if it is right"),
-        ));
-    }
-
-    fn event(&self, event: PipelineEvent) {
-        match event {
-            PipelineEvent::FragmentClosed { path, .. } => self.close(&path),
-            PipelineEvent::Error { loss, message, .. } => self.tell(RunNews::Lost(loss, message)),
-            PipelineEvent::Ended => self.tell(RunNews::Lost(Loss::Ended, "the camera ended the stream".to_owned())),
-            PipelineEvent::Warning { element, message } => self.tell(RunNews::Odd(format!("{element}: {message}"))),
-            PipelineEvent::FragmentOpened { .. } | PipelineEvent::State(_) | PipelineEvent::Progress(_) => {}
-        }
-    }
-}
-
-fn nanos(duration: Duration) -> i64 {
-    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }

@@ -1,0 +1,72 @@
+//! A file is closed: it is labelled, brought to the disk, hashed, and then told to the timeline. In this order.
+
+use std::path::{Path, PathBuf};
+
+use crate::model::{Copy, CopyState, Event, EventKind, News, Segment, SegmentState};
+use crate::storage::{Identity, TailLane, make_durable};
+
+use super::setting::Setting;
+
+/// Does all of it on a thread that may wait for the disk.
+pub(super) async fn close_segment(setting: Setting, lane: Option<TailLane>, segment: Segment, path: PathBuf) {
+    let (camera, id) = (segment.camera.clone(), segment.id);
+    let (segment, trouble) = match tokio::task::spawn_blocking(move || make_whole(segment, &path)).await {
+        Ok(done) => done,
+        Err(error) => {
+            tracing::error!(%camera, segment = %id, %error, "a closed segment could not be looked at; the next start mends it");
+            return;
+        }
+    };
+    // Sending fails only when the timeline has ended, which it does after everybody who sends.
+    if let Some(message) = trouble {
+        tracing::error!(%camera, segment = %id, message, "a closed segment is in trouble");
+        let (at, kind) = (setting.clock.now(), EventKind::RecorderError);
+        let _ = setting.news.send(News::Happened(Event {
+            at,
+            kind,
+            camera: Some(camera),
+            message,
+        }));
+    }
+    // The journal goes last: until the file is on the disk it is the better copy.
+    let whole = segment.copies.iter().all(|copy| copy.state == CopyState::Whole);
+    let _ = setting.news.send(News::Closed(segment));
+    if let Some(lane) = lane.filter(|_| whole) {
+        lane.finish(id);
+    }
+}
+
+/// Labels a closed file, brings it to the disk and hashes it. Trouble makes it suspect, never absent.
+fn make_whole(mut segment: Segment, path: &Path) -> (Segment, Option<String>) {
+    let labelled = Identity::append(path, &segment);
+    let (size_bytes, sha256, state, trouble) = match make_durable(path) {
+        Ok(durable) => {
+            let trouble = labelled
+                .err()
+                .map(|error| format!("a segment's file does not say whose it is: {error}"));
+            (
+                Some(durable.size_bytes),
+                Some(durable.sha256),
+                CopyState::Whole,
+                trouble,
+            )
+        }
+        // What the kernel could not write it may have forgotten: a second try that succeeds would prove nothing.
+        Err(error) => (
+            None,
+            None,
+            CopyState::Suspect,
+            Some(format!("a segment is suspect: {error}")),
+        ),
+    };
+    for copy in &mut segment.copies {
+        *copy = Copy {
+            size_bytes: size_bytes.unwrap_or(copy.size_bytes),
+            sha256,
+            state,
+            ..copy.clone()
+        };
+    }
+    segment.state = SegmentState::Closed;
+    (segment, trouble)
+}

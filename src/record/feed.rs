@@ -1,0 +1,118 @@
+//! What the tap tells a run, unit by unit: the run's ears.
+
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::model::{Codec, Fault, Loss, TrackCaps, Unit, VideoFormat};
+use crate::pipeline::{Cut, Feed, PipelineEvent};
+
+use super::clockmap::Observation;
+use super::run::{Run, RunNews};
+
+impl Feed for Run {
+    fn format(&self, format: VideoFormat, caps: TrackCaps) {
+        let mut inner = self.lock();
+        // What is declared of the frame rate may change by a hair; a file only minds what it must say at its start.
+        let looks = |format: &VideoFormat| (format.codec, format.width, format.height);
+        let other = inner
+            .format
+            .is_some_and(|known| looks(&known) != looks(&format) || inner.caps != caps);
+        inner.is_new_branch = other && !inner.pieces.is_empty();
+        inner.format = Some(format);
+        inner.caps = caps;
+    }
+
+    fn heard(&self) {
+        self.pulse.heard.store(self.clock.instant().0, Ordering::Relaxed);
+    }
+
+    fn unit(&self, unit: Unit) -> Cut {
+        let arrival = self.clock.instant();
+        self.pulse.heard.store(arrival.0, Ordering::Relaxed);
+        self.pulse.frames.fetch_add(1, Ordering::Relaxed);
+        self.pulse.bytes.fetch_add(unit.payload.len() as u64, Ordering::Relaxed);
+        let mut inner = self.lock();
+        let Some(format) = inner.format.filter(|_| !inner.over) else {
+            return Cut::Drop;
+        };
+        if inner.redate && unit.keyframe && !inner.pieces.is_empty() {
+            self.begin_redated(&mut inner, format, &unit, arrival);
+            self.keep(&mut inner, unit);
+            return Cut::Here;
+        }
+        if let Observation::Jumped(nanos) = inner.map.observe(unit.pts, arrival) {
+            inner.over = true;
+            drop(inner);
+            let seconds = nanos / 1_000_000_000;
+            self.tell(RunNews::Lost(
+                Loss::Broken,
+                format!("the camera's timestamps jumped by {seconds} s; a new run begins"),
+            ));
+            return Cut::Drop;
+        }
+        let due = inner.segment;
+        if std::mem::take(&mut inner.is_new_branch) {
+            self.begin_piece(&mut inner, format, &unit, arrival);
+            self.keep(&mut inner, unit);
+            return Cut::Continue;
+        }
+        match inner.pieces.back_mut() {
+            None => {
+                self.begin_piece(&mut inner, format, &unit, arrival);
+                self.keep(&mut inner, unit);
+                Cut::Continue
+            }
+            Some(piece) if unit.keyframe && piece.age_at(unit.pts) >= nanos(due) => {
+                self.begin_piece(&mut inner, format, &unit, arrival);
+                self.keep(&mut inner, unit);
+                Cut::Here
+            }
+            Some(piece) => {
+                piece.add(&unit);
+                self.keep(&mut inner, unit);
+                Cut::Continue
+            }
+        }
+    }
+
+    fn place(&self, first_pts: i64) -> Option<PathBuf> {
+        match self.try_place(first_pts) {
+            Ok(path) => Some(path),
+            Err(error) => {
+                let loss = if error.fault() == Fault::Full {
+                    Loss::VolumeFull
+                } else {
+                    Loss::VolumeLost
+                };
+                self.tell(RunNews::Lost(loss, error.to_string()));
+                None
+            }
+        }
+    }
+
+    fn other_codec(&self, codec: Option<Codec>) {
+        self.tell(RunNews::OtherCodec(codec));
+    }
+
+    fn redirect_refused(&self, to: String) {
+        self.tell(RunNews::Lost(
+            Loss::Refused,
+            format!("the camera redirects to {to}, which is not followed; give that URL if it is right"),
+        ));
+    }
+
+    fn event(&self, event: PipelineEvent) {
+        match event {
+            PipelineEvent::FragmentClosed { path, .. } => self.close(&path),
+            PipelineEvent::Error { loss, message, .. } => self.tell(RunNews::Lost(loss, message)),
+            PipelineEvent::Ended => self.tell(RunNews::Lost(Loss::Ended, "the camera ended the stream".to_owned())),
+            PipelineEvent::Warning { element, message } => self.tell(RunNews::Odd(format!("{element}: {message}"))),
+            PipelineEvent::FragmentOpened { .. } | PipelineEvent::State(_) | PipelineEvent::Progress(_) => {}
+        }
+    }
+}
+
+fn nanos(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
+}

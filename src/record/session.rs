@@ -1,0 +1,79 @@
+//! The session that is on: its run, and the pipeline that feeds it. Begun and ended beside the camera's task, because
+//! both may wait.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::model::RunId;
+use crate::pipeline::{Catalog, RecordSpec, Recording};
+use crate::runtime::Tasks;
+
+use super::run::Run;
+
+/// How long files may take to be closed in order.
+const CLOSE: Duration = Duration::from_millis(2500);
+/// How long the pipeline may take to come down then.
+const DOWN: Duration = Duration::from_millis(1000);
+
+/// A run that is down.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct IsDown {
+    pub(super) run: RunId,
+    /// Whether its pipeline came down in time, or was left behind.
+    pub(super) in_time: bool,
+}
+
+/// A run and its pipeline.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) run: Arc<Run>,
+    recording: oneshot::Receiver<Recording>,
+}
+
+impl Session {
+    /// Begins to record. What goes wrong is told to the run.
+    pub(super) fn begin(work: &mut Tasks, catalog: Arc<Catalog>, spec: RecordSpec, run: Arc<Run>) -> Self {
+        let (begun, recording) = oneshot::channel();
+        let feed = run.clone();
+        work.spawn("begin-run", async move {
+            let hear = feed.clone();
+            let begin = move || Recording::begin(&catalog, &spec, feed);
+            match tokio::task::spawn_blocking(begin).await {
+                // Whoever ends the session waits for it, so there is always a taker.
+                Ok(Ok(recording)) => drop(begun.send(recording)),
+                Ok(Err(error)) => hear.is_broken(error.to_string()),
+                Err(error) => hear.is_broken(format!("beginning died: {error}")),
+            }
+        });
+        Self { run, recording }
+    }
+
+    /// A session that could not even be tried; it has nothing to take down.
+    pub(super) fn unable(run: Arc<Run>) -> Self {
+        Self {
+            run,
+            recording: oneshot::channel().1,
+        }
+    }
+
+    /// Closes the files and takes the pipeline down; `down` hears when that is done.
+    pub(super) fn end(self, work: &mut Tasks, down: mpsc::UnboundedSender<IsDown>) {
+        let Self { run, recording } = self;
+        run.finish();
+        work.spawn("end-run", async move {
+            let mut in_time = true;
+            if let Ok(recording) = recording.await {
+                let closing = run.clone();
+                let end = move || {
+                    recording.end(CLOSE, &|| closing.is_settled());
+                    recording.take_down(DOWN)
+                };
+                in_time = matches!(tokio::task::spawn_blocking(end).await, Ok(true));
+            }
+            // The camera's task may be gone when the whole house stops.
+            let _ = down.send(IsDown { run: run.id(), in_time });
+        });
+    }
+}
