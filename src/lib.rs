@@ -16,6 +16,7 @@
 pub mod check;
 pub mod cli;
 pub mod config;
+pub mod daemon;
 pub mod http;
 pub mod index;
 pub mod model;

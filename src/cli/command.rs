@@ -1,5 +1,6 @@
 //! The command line: every subcommand and every flag.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -25,6 +26,8 @@ pub(super) struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Record: start the daemon and stay in the foreground
+    Run(RunArgs),
     /// Add, list, show, change and remove cameras
     #[command(subcommand)]
     Camera(CameraCommand),
@@ -45,6 +48,27 @@ pub(super) enum Command {
 
 const TIMES: &str = "Times: 10:30, `yesterday 22:00`, 2026-11-20, `2026-11-20 10:30` (all local),
 2026-11-20T10:30:00Z, -15m, -2h, -1d, now.";
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Flags beat CAMKEEP_… variables, which beat the file, which beats the defaults.
+
+Examples:
+  camkeep run
+  camkeep run --data /var/lib/camkeep
+  camkeep run --config /etc/camkeep.toml --listen 127.0.0.1:9000"
+)]
+pub(super) struct RunArgs {
+    /// Read the configuration from this file [env: CAMKEEP_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Keep the index and the recordings here [default: ./camkeep-data]
+    #[arg(long, value_name = "DIR")]
+    pub(super) data: Option<PathBuf>,
+    /// Answer at this address [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(super) listen: Option<SocketAddr>,
+}
 
 #[derive(Debug, Args)]
 pub(super) struct ServerArgs {

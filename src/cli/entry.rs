@@ -7,7 +7,7 @@ use clap::Parser;
 
 use super::command::{CameraCommand, Command, CommandLine};
 use super::failure::Failure;
-use super::{apply, camera, check, health, segments, timeline};
+use super::{apply, camera, check, health, run as daemon, segments, timeline};
 
 /// Does what the arguments say and gives the exit code: 0 done, 1 failed, 2 the command line is wrong, 78 the
 /// configuration is wrong.
@@ -35,6 +35,7 @@ where
 
 fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
+        Command::Run(args) => daemon::run(args),
         Command::Camera(CameraCommand::Add(args)) => camera::add(args),
         Command::Camera(CameraCommand::List { server, json }) => camera::list(&server, json),
         Command::Camera(CameraCommand::Show { camera, server, json }) => camera::show(&camera, &server, json),

@@ -11,6 +11,7 @@ mod demo_camera;
 mod entry;
 mod failure;
 mod health;
+mod run;
 mod segments;
 mod timeline;
 mod when;
