@@ -11,7 +11,7 @@ use super::router::router;
 use crate::runtime::Shutdown;
 
 /// How long answers under way may take once the end is asked for. A player that reads a whole recording is not waited for.
-const GRACE: Duration = Duration::from_secs(3);
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Answers requests until the end is asked for; those under way are finished, but not for long.
 pub async fn serve(listener: TcpListener, app: App, shutdown: Shutdown) -> std::io::Result<()> {
