@@ -121,7 +121,8 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
 
     let (news, hears) = mpsc::unbounded_channel();
     let mut ingest = Tasks::new();
-    ingest.spawn("ingest", timeline::ingest(house.index.clone(), hears));
+    let all_told = Shutdown::new();
+    ingest.spawn("ingest", timeline::ingest(house.index.clone(), hears, all_told.clone()));
     let complain = complain(&news, &clock);
     let tail = match config.storage.tail_journal {
         true => Some(Arc::new(TailWriter::start(
@@ -175,8 +176,10 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     tell_systemd(sd_notify::NotifyState::Stopping);
     shutdown.ask();
     let ends = async {
-        stop(doors, recorder, ingest).await;
-        let House { index, volume, lock, .. } = house;
+        stop(doors, recorder, ingest, all_told).await;
+        let House {
+            index, volume, lock, ..
+        } = house;
         // The journals of what is closed are gone; those of the rest are what the next start mends from.
         let closed = on_a_thread(move || {
             let tail = tail.and_then(Arc::into_inner).is_none_or(|tail| tail.close(REST));
@@ -198,11 +201,12 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
 }
 
 /// Recording first, because every moment counts there; then the doors; then what was still to be written.
-async fn stop(doors: Tasks, recorder: Recorder, ingest: Tasks) {
+async fn stop(doors: Tasks, recorder: Recorder, ingest: Tasks, all_told: Shutdown) {
     if !recorder.stop(STOP).await {
         tracing::warn!("some cameras did not stop in time; the next start mends their segments");
     }
     drop(recorder);
+    all_told.ask();
     let (closed, written) = tokio::join!(doors.join_all(REST), ingest.join_all(REST));
     if !(closed && written) {
         tracing::warn!(doors = closed, index = written, "not everything ended in time");
