@@ -673,3 +673,52 @@ fn sound_that_comes_late_or_pauses_neither_blocks_nor_moves_the_pictures() {
     let expected = sound[0].pts + 20 * length - video[0].pts;
     assert!((first - expected).abs() < 25_000_000, "{first} {expected}");
 }
+
+#[test]
+fn what_cannot_be_mended_today_stays_on_the_timeline_and_is_mended_tomorrow() {
+    let left = record(H264);
+    let mut killed = Killed::new();
+    killed.put_row(true);
+    killed.put_file(&bytes_of(&left.open));
+    let journal = killed.put_journal(&left.caps, &left.units);
+    let frames = Movie::read(&killed.absolute()).unwrap().frames();
+    // Something lies where the new file would be written: as good as a full disk.
+    let in_the_way = PathBuf::from(format!("{}.mending", killed.absolute().display()));
+    fs::create_dir(&in_the_way).unwrap();
+    let report = killed.check(Mode::Mend);
+    assert_eq!((report.failed, report.is_well()), (1, false), "{report:?}");
+    let row = killed.row().unwrap();
+    assert_eq!((row.state, row.frames), (SegmentState::Closed, frames));
+    assert_eq!(row.copies[0].state, CopyState::Suspect);
+    assert_eq!(bytes_of(&killed.absolute()), bytes_of(&left.open));
+    assert!(journal.exists());
+    fs::remove_dir(&in_the_way).unwrap();
+    let report = killed.check(Mode::Mend);
+    assert_eq!((report.mended_from_journal, report.is_well()), (1, true), "{report:?}");
+    killed.assert_mended(FRAMES as u64);
+    assert!(!journal.exists());
+}
+
+#[test]
+fn the_end_of_one_segment_is_the_start_of_the_next_of_its_run() {
+    let left = record(H264);
+    let mut killed = Killed::new();
+    killed.put_row(true);
+    killed.put_file(&bytes_of(&left.closed));
+    // The recorder dated the next one 3 ms earlier than the frames of this one add up to.
+    let start = killed.segment.span.start.offset(4_397_000_000);
+    let next = Segment {
+        id: SegmentId(Uuid::new_v4()),
+        sequence: killed.segment.sequence + 1,
+        span: Span::new(start, start.offset(1_000_000_000)),
+        copies: vec![],
+        ..killed.segment.clone()
+    };
+    killed
+        .index
+        .write_blocking(move |writer| writer.open_segment(&next))
+        .unwrap();
+    let report = killed.check(Mode::Mend);
+    assert_eq!((report.closed, report.dropped), (1, 1), "{report:?}");
+    assert_eq!(killed.row().unwrap().span.end, start);
+}
