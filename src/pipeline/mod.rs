@@ -12,6 +12,7 @@ mod mend_feed;
 mod record;
 mod rtsp;
 mod runner;
+mod source;
 mod template;
 
 pub use catalog::Catalog;

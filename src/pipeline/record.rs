@@ -7,8 +7,6 @@ use std::time::Duration;
 
 use gst::prelude::*;
 use gstreamer as gst;
-use gstreamer_rtsp::RTSPMethod;
-use gstreamer_rtsp::rtsp_message::RTSPMessage;
 
 use crate::model::{Address, Codec, Loss, Track, TrackCaps, Transport, Unit, VideoFormat};
 use crate::runtime::pause;
@@ -18,8 +16,8 @@ use super::catalog::Catalog;
 use super::error::PipelineError;
 use super::event::PipelineEvent;
 use super::launch::launch;
-use super::rtsp;
 use super::runner::{Runner, on_the_side};
+use super::source::bind_source;
 use super::template::Filling;
 
 /// How long a pipeline may take to begin; the conversation with the camera is not part of it.
@@ -160,67 +158,6 @@ impl Recording {
         let details = gst::DebugGraphDetails::CAPS_DETAILS | gst::DebugGraphDetails::STATES;
         crate::model::scrub(&self.runner.pipeline().debug_to_dot_data(details))
     }
-}
-
-fn bind_source(source: &gst::Element, spec: &RecordSpec, feed: &Arc<dyn Feed>) {
-    source.set_property("location", spec.address.location());
-    if let Some(username) = spec.address.username() {
-        source.set_property("user-id", username);
-        source.set_property(
-            "user-pw",
-            spec.address.password().map_or("", |password| password.reveal()),
-        );
-    }
-    let (expected, hear) = (spec.codec, feed.clone());
-    source.connect("select-stream", false, move |values| {
-        let caps = values.get(2).and_then(|value| value.get::<gst::Caps>().ok());
-        let wanted = caps
-            .and_then(|caps| select(&caps, expected, hear.as_ref()))
-            .unwrap_or(false);
-        Some(wanted.to_value())
-    });
-    let place = (spec.address.host().to_owned(), spec.address.port());
-    let hear = feed.clone();
-    source.connect("before-send", false, move |values| {
-        let message = values.get(1).and_then(|value| value.get::<RTSPMessage>().ok());
-        let request = message.as_ref().and_then(rtsp::request);
-        let send = match &request {
-            // Going down sends PAUSE first, which some cameras answer by dropping the session; TEARDOWN says it all.
-            Some((RTSPMethod::PAUSE, _)) => false,
-            Some((_, url)) if leads_elsewhere(url, &place) => {
-                hear.redirect_refused(crate::model::scrub(url));
-                false
-            }
-            _ => true,
-        };
-        Some(send.to_value())
-    });
-}
-
-/// Whether a request goes to another host or port than the camera's. A camera that redirects is not followed: it could
-/// point at anything on the box's own network.
-fn leads_elsewhere(url: &str, (host, port): &(String, u16)) -> bool {
-    match Address::parse(url) {
-        Ok(address) => address.host() != host || address.port() != *port,
-        // `*` and relative URLs stay with the connection.
-        Err(_) => url.contains("://"),
-    }
-}
-
-fn select(caps: &gst::CapsRef, expected: Codec, feed: &dyn Feed) -> Option<bool> {
-    let structure = caps.structure(0)?;
-    if structure.get::<&str>("media").ok()? != "video" {
-        return Some(false);
-    }
-    let codec = match structure.get::<&str>("encoding-name").ok()? {
-        "H264" => Some(Codec::H264),
-        "H265" => Some(Codec::H265),
-        _ => None,
-    };
-    if codec != Some(expected) {
-        feed.other_codec(codec);
-    }
-    Some(codec == Some(expected))
 }
 
 /// Counts and cuts at the tap's entry, before any branch sees a unit.
