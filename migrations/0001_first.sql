@@ -66,6 +66,9 @@ CREATE TABLE segments (
     state TEXT NOT NULL CHECK (state IN ('open', 'closed')),
     origin TEXT NOT NULL CHECK (origin IN ('live', 'refill')),
     clock TEXT NOT NULL CHECK (clock IN ('arrival', 'camera', 'unsynced')),
+    -- How the camera's own clock stood to this box's, when the camera told.
+    clock_offset_ns INTEGER,
+    clock_drift_ppm REAL,
     frames INTEGER NOT NULL CHECK (frames >= 0),
     created_at_ns INTEGER NOT NULL,
     -- Whether any copy can be read, so that the timeline needs no look at the copies.

@@ -89,6 +89,7 @@ pub(super) fn segment(number: u128, start: i64, end: i64) -> Segment {
         state: SegmentState::Open,
         origin: Origin::Live,
         clock: ClockSource::Arrival,
+        camera_clock: None,
         frames: 1,
         created_at: at(start),
         copies: vec![copy(1, number, CopyState::Open)],

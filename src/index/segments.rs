@@ -7,15 +7,15 @@ use super::error::IndexError;
 use super::reader::Reader;
 use super::writer::Writer;
 use crate::model::{
-    CameraId, ClockSource, Codec, Container, Origin, RunId, Segment, SegmentId, SegmentState, Span, Timestamp,
-    VideoFormat, VolumeId,
+    CameraClock, CameraId, ClockSource, Codec, Container, Origin, RunId, Segment, SegmentId, SegmentState, Span,
+    Timestamp, VideoFormat, VolumeId,
 };
 
 macro_rules! select_segments {
     ($rest:literal) => {
         concat!(
             "SELECT segments.id, camera_id, run_id, sequence, start_ns, end_ns, codec, width, height, fps, has_audio, ",
-            "container, segments.state, origin, clock, frames, created_at_ns FROM segments ",
+            "container, segments.state, origin, clock, frames, created_at_ns, clock_offset_ns, clock_drift_ppm FROM segments ",
             $rest
         )
     };
@@ -38,11 +38,11 @@ const COUNT_ALL: &str = "SELECT count(*) FROM segments";
 /// What a person put on a row (locks, incident) and when it was made stay; a closed row is never opened again.
 const PUT: &str = "
     INSERT INTO segments (id, camera_id, run_id, sequence, start_ns, end_ns, codec, width, height, fps, has_audio,
-        container, state, origin, clock, frames, created_at_ns)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
+        container, state, origin, clock, frames, created_at_ns, clock_offset_ns, clock_drift_ppm)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)
     ON CONFLICT (id) DO UPDATE SET camera_id = ?2, run_id = ?3, sequence = ?4, start_ns = ?5, end_ns = ?6, codec = ?7,
         width = ?8, height = ?9, fps = ?10, has_audio = ?11, container = ?12, state = ?13, origin = ?14, clock = ?15,
-        frames = ?16
+        frames = ?16, clock_offset_ns = ?18, clock_drift_ppm = ?19
     WHERE segments.state = 'open' OR ?13 = 'closed'";
 const GROW: &str = "
     UPDATE segments SET start_ns = ?2, end_ns = ?3, frames = ?4 WHERE id = ?1 AND state = 'open' RETURNING camera_id";
@@ -202,6 +202,8 @@ impl Writer<'_> {
                 segment.clock.as_str(),
                 stored(segment.frames),
                 segment.created_at.as_nanos(),
+                segment.camera_clock.map(|clock| clock.offset_ns),
+                segment.camera_clock.map(|clock| clock.drift_ppm),
             ],
         )
     }
@@ -230,6 +232,14 @@ fn container(text: &str) -> Option<Container> {
     (text == Container::Mp4.as_str()).then_some(Container::Mp4)
 }
 
+fn camera_clock(row: &Row<'_>) -> rusqlite::Result<Option<CameraClock>> {
+    let (offset, drift): (Option<i64>, Option<f64>) = (row.get("clock_offset_ns")?, row.get("clock_drift_ppm")?);
+    Ok(offset.map(|offset_ns| CameraClock {
+        offset_ns,
+        drift_ppm: drift.unwrap_or_default(),
+    }))
+}
+
 /// A segment without its copies.
 fn read(row: &Row<'_>) -> rusqlite::Result<Segment> {
     Ok(Segment {
@@ -249,6 +259,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Segment> {
         state: word(row, "state", state)?,
         origin: word(row, "origin", Origin::parse)?,
         clock: word(row, "clock", ClockSource::parse)?,
+        camera_clock: camera_clock(row)?,
         frames: count(row, "frames")?,
         created_at: time(row, "created_at_ns")?,
         copies: Vec::new(),
@@ -378,6 +389,10 @@ mod tests {
                         state: SegmentState::Closed,
                         origin,
                         clock,
+                        camera_clock: has_audio.then_some(CameraClock {
+                            offset_ns: end.as_nanos(),
+                            drift_ppm: -3.25,
+                        }),
                         frames,
                         created_at: created,
                         copies: copies.collect(),

@@ -28,7 +28,9 @@ pub use health::{CameraHealth, CameraState, Loss};
 pub use news::News;
 pub use schedule::{Days, Schedule, ScheduleId};
 pub use seal::Seal;
-pub use segment::{ClockSource, Codec, Container, Origin, RunId, Segment, SegmentId, SegmentState, VideoFormat};
+pub use segment::{
+    CameraClock, ClockSource, Codec, Container, Origin, RunId, Segment, SegmentId, SegmentState, VideoFormat,
+};
 pub use time::{Span, TimeError, Timestamp};
 pub use unit::{Track, TrackCaps, Unit};
 pub use volume::{Copy, CopyState, VolumeId, VolumeRole};

@@ -162,6 +162,15 @@ impl ClockSource {
     }
 }
 
+/// How a camera's own clock stood to this box's while a segment was recorded, from RTCP sender reports.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct CameraClock {
+    /// How far it was ahead, in nanoseconds; negative when it was behind.
+    pub offset_ns: i64,
+    /// How much faster it ran, in parts per million.
+    pub drift_ppm: f64,
+}
+
 /// Whether a segment still grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SegmentState {
@@ -196,6 +205,8 @@ pub struct Segment {
     pub origin: Origin,
     /// Whose clock placed it.
     pub clock: ClockSource,
+    /// How the camera's own clock stood, when the camera told.
+    pub camera_clock: Option<CameraClock>,
     /// Video frames in it.
     pub frames: u64,
     /// When its row was made.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use gst::prelude::*;
 use gstreamer as gst;
 
-use crate::model::{Address, Codec, Loss, Track, TrackCaps, Transport, Unit, VideoFormat};
+use crate::model::{Address, Codec, Loss, Timestamp, Track, TrackCaps, Transport, Unit, VideoFormat};
 use crate::runtime::pause;
 
 use super::branch::Writing;
@@ -19,6 +19,9 @@ use super::launch::launch;
 use super::runner::{Runner, on_the_side};
 use super::source::bind_source;
 use super::template::Filling;
+
+/// NTP counts from 1900, we from 1970.
+const NTP_TO_UNIX_NS: u64 = 2_208_988_800 * 1_000_000_000;
 
 /// How long a pipeline may take to begin; the conversation with the camera is not part of it.
 const BEGIN: Duration = Duration::from_secs(5);
@@ -45,6 +48,8 @@ pub trait Feed: Send + Sync + 'static {
     fn format(&self, format: VideoFormat, caps: TrackCaps);
     /// Something came, if only the rest of a group of pictures that cannot be shown.
     fn heard(&self);
+    /// The camera says when, by its own clock, the unit of this time was taken. Told before the unit itself.
+    fn camera_time(&self, pts: i64, taken: Timestamp);
     /// An access unit has come. The first is a keyframe with a time.
     fn unit(&self, unit: Unit) -> Cut;
     /// A file is about to be made whose first frame has this time. Nothing is written when there is no place for it.
@@ -203,6 +208,9 @@ fn bind_tap(tap: &gst::Element, writing: Arc<Writing>, feed: &Arc<dyn Feed>) {
                     });
                     return gst::PadProbeReturn::Drop;
                 }
+                if let Some(taken) = camera_time(buffer) {
+                    feed.camera_time(unit.pts, taken);
+                }
                 let dts = unit.dts;
                 match feed.unit(unit) {
                     Cut::Continue => gst::PadProbeReturn::Ok,
@@ -216,6 +224,18 @@ fn bind_tap(tap: &gst::Element, writing: Arc<Writing>, feed: &Arc<dyn Feed>) {
             _ => gst::PadProbeReturn::Ok,
         },
     );
+}
+
+/// What the camera's RTCP sender reports say of a buffer: nothing before the first of them.
+fn camera_time(buffer: &gst::BufferRef) -> Option<Timestamp> {
+    let of_ntp = |meta: &gst::MetaRef<'_, gst::ReferenceTimestampMeta>| {
+        meta.reference()
+            .structure(0)
+            .is_some_and(|reference| reference.name() == "timestamp/x-ntp")
+    };
+    let meta = buffer.iter_meta::<gst::ReferenceTimestampMeta>().find(of_ntp)?;
+    let nanos = meta.timestamp().nseconds().checked_sub(NTP_TO_UNIX_NS)?;
+    i64::try_from(nanos).ok().map(Timestamp::from_nanos)
 }
 
 fn unit(pad: &gst::Pad, buffer: &gst::Buffer, keyframe: bool) -> Option<Unit> {

@@ -19,7 +19,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::model::Timestamp;
+use crate::model::{CameraClock, TimeSource, Timestamp};
 use crate::runtime::Instant;
 
 /// For how long a new map may still move freely.
@@ -35,6 +35,13 @@ const FASTEST_DRIFT_PPM: i64 = 1000;
 const JUMP_AHEAD: Duration = Duration::from_secs(2);
 /// Frames may go back by what reordering of B-frames needs; beyond this the ticks were set anew.
 const JUMP_BACK: Duration = Duration::from_secs(1);
+
+/// A camera's clock that is off by more than this does not know the time, and is not followed.
+const BELIEVABLE: Duration = Duration::from_secs(24 * 3600);
+/// A map that is off by more than this is not bent: another run begins.
+const TOO_FAR: Duration = Duration::from_millis(500);
+/// Over less than this a drift is noise.
+const DRIFT_BASE: Duration = Duration::from_secs(20);
 
 /// What the map says of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,9 +59,26 @@ pub(super) struct ClockMap {
     instant: Instant,
     first_arrival: Option<Instant>,
     last: Option<(i64, Instant)>,
+    /// The date of running time 0.
     zero: Option<i64>,
+    /// The same by arrival alone.
+    arrival_zero: Option<i64>,
+    is_fixed: bool,
     moved_at: Option<Instant>,
     buckets: VecDeque<(Instant, i64)>,
+    source: TimeSource,
+    /// The camera's own date of running time 0: as first told, and as last told.
+    camera: Option<(Told, Told)>,
+    /// Whether the map goes by the camera's clock.
+    by_camera: bool,
+}
+
+/// What a camera said of its clock: its date of running time 0, how far that was ahead of arrival, and when.
+#[derive(Debug, Clone, Copy)]
+struct Told {
+    zero: i64,
+    ahead: i64,
+    at: Instant,
 }
 
 impl ClockMap {
@@ -66,9 +90,86 @@ impl ClockMap {
             first_arrival: None,
             last: None,
             zero: None,
+            arrival_zero: None,
+            is_fixed: false,
             moved_at: None,
             buckets: VecDeque::with_capacity(BUCKETS),
+            source: TimeSource::Arrival,
+            camera: None,
+            by_camera: false,
         }
+    }
+
+    /// The same, by the clock that a person chose.
+    pub(super) fn by(mut self, source: TimeSource) -> Self {
+        self.source = source;
+        self
+    }
+
+    /// The camera says when the frame of time `pts` was taken.
+    pub(super) fn hear_camera(&mut self, pts: i64, taken: Timestamp) {
+        let (Some(arrival), Some((_, at))) = (self.arrival_zero, self.last) else {
+            return;
+        };
+        let zero = taken.offset(-pts).as_nanos();
+        let told = Told {
+            zero,
+            ahead: zero.saturating_sub(arrival),
+            at,
+        };
+        let first = self.camera.map_or(told, |(first, _)| first);
+        self.camera = Some((first, told));
+        // While nothing is fixed yet, the map may move to the camera's clock; later only a new run may.
+        if self.source == TimeSource::Camera && !self.is_fixed && self.is_believable(&told) {
+            (self.by_camera, self.zero) = (true, Some(zero));
+        }
+    }
+
+    fn is_believable(&self, told: &Told) -> bool {
+        u128::from(told.ahead.unsigned_abs()) <= BELIEVABLE.as_nanos()
+    }
+
+    /// A segment has taken its start from the map, so that from here on it only moves gently.
+    pub(super) fn fix(&mut self) {
+        self.is_fixed = true;
+    }
+
+    /// Whether the camera's clock, which was chosen, is so far from the map that only another run can follow it.
+    pub(super) fn wants_another_run(&self) -> bool {
+        let Some((_, told)) = self.camera.filter(|_| self.source == TimeSource::Camera) else {
+            return false;
+        };
+        let off = self.zero.map_or(0, |zero| told.zero.saturating_sub(zero));
+        self.is_believable(&told) && off.unsigned_abs() > TOO_FAR.as_nanos() as u64
+    }
+
+    /// A map for the run that follows at once on the same session: it knows what this one knew of the camera.
+    pub(super) fn followed_by(&self, wall: Timestamp, instant: Instant) -> Self {
+        let mut next = Self::new(wall, instant).by(self.source);
+        if let Some((_, told)) = self.camera.filter(|_| self.source == TimeSource::Camera)
+            && self.is_believable(&told)
+        {
+            (next.by_camera, next.zero) = (true, Some(told.zero));
+        }
+        next.camera = self.camera;
+        next
+    }
+
+    /// Whether the map goes by the camera's clock.
+    pub(super) fn is_by_camera(&self) -> bool {
+        self.by_camera
+    }
+
+    /// How the camera's clock stands to this box's, when the camera has told.
+    pub(super) fn camera_clock(&self) -> Option<CameraClock> {
+        let (first, last) = self.camera?;
+        let passed = last.at.since(first.at);
+        let drift = last.ahead.saturating_sub(first.ahead) as f64 / passed.as_secs_f64() / 1000.0;
+        let drift_ppm = if passed >= DRIFT_BASE { drift } else { 0.0 };
+        Some(CameraClock {
+            offset_ns: last.ahead,
+            drift_ppm,
+        })
     }
 
     /// A video frame of time `pts` arrived.
@@ -83,7 +184,11 @@ impl ClockMap {
         let first = *self.first_arrival.get_or_insert(arrival);
         let zero = self.wall_of(arrival).offset(-pts).as_nanos();
         if arrival.since(first) <= SETTLING {
-            self.zero = Some(self.zero.map_or(zero, |known| known.min(zero)));
+            let least = self.arrival_zero.map_or(zero, |known| known.min(zero));
+            self.arrival_zero = Some(least);
+            if !self.by_camera {
+                self.zero = Some(least);
+            }
             self.moved_at = Some(arrival);
         }
         match self.buckets.back_mut() {
@@ -101,9 +206,17 @@ impl ClockMap {
     /// Lets the map follow the camera's drift. Called where a segment begins, so that no segment has two maps.
     pub(super) fn follow(&mut self, now: Instant) {
         let least = self.buckets.iter().map(|(_, least)| *least).min();
-        if let (Some(zero), Some(moved_at), Some(least)) = (self.zero, self.moved_at, least) {
+        if let (Some(zero), Some(arrival), Some(moved_at), Some(least)) =
+            (self.zero, self.arrival_zero, self.moved_at, least)
+        {
             let most = nanos(now.since(moved_at)) / 1_000_000 * FASTEST_DRIFT_PPM;
-            self.zero = Some(zero.saturating_add(least.saturating_sub(zero).clamp(-most, most)));
+            let gently = |from: i64, to: i64| from.saturating_add(to.saturating_sub(from).clamp(-most, most));
+            let arrival = gently(arrival, least);
+            self.arrival_zero = Some(arrival);
+            self.zero = match &self.camera {
+                Some((_, told)) if self.by_camera => Some(gently(zero, told.zero)),
+                _ => Some(arrival),
+            };
             self.moved_at = Some(now);
         }
     }
@@ -196,6 +309,65 @@ mod tests {
             }
         }
         assert!(worst < 20 * MS, "{worst} ns");
+    }
+
+    /// Five minutes of a camera whose clock is `ahead` ms and runs `ppm` fast, with a report each five seconds.
+    fn told_map(source: TimeSource, ahead: i64, ppm: i64) -> (ClockMap, bool) {
+        let (mut map, mut another) = (map().by(source), false);
+        for frame in 0..7500i64 {
+            let true_ms = frame * 40;
+            map.observe(true_ms * MS, at(true_ms + 5));
+            let camera = Timestamp::from_seconds(1000).offset((true_ms + ahead) * MS + true_ms * ppm);
+            if frame % 125 == 50 {
+                map.hear_camera(true_ms * MS, camera);
+            }
+            if frame % 1500 == 1499 {
+                map.fix();
+                map.follow(at(true_ms + 5));
+                another |= map.wants_another_run();
+            }
+        }
+        (map, another)
+    }
+
+    #[test]
+    fn the_cameras_clock_dates_footage_when_it_is_chosen_from_the_first_frame_on() {
+        let (map, another) = told_map(TimeSource::Camera, 37_000, 0);
+        assert!(map.is_by_camera() && !another);
+        assert_eq!(map.wall_at(0), Timestamp::from_seconds(1037));
+        assert_eq!(map.camera_clock().map(|clock| clock.offset_ns), Some(36_995 * MS));
+    }
+
+    #[test]
+    fn the_cameras_clock_is_measured_when_it_is_not_chosen() {
+        let (map, _) = told_map(TimeSource::Arrival, -2000, 100);
+        assert!(!map.is_by_camera());
+        assert_eq!(map.wall_at(0), Timestamp::from_seconds(1000).offset(5 * MS));
+        let clock = map.camera_clock();
+        assert!(
+            clock.is_some_and(|clock| (clock.drift_ppm - 100.0).abs() < 1.0),
+            "{clock:?}"
+        );
+        assert!(
+            clock.is_some_and(|clock| (clock.offset_ns + 1_975 * MS).abs() < 5 * MS),
+            "{clock:?}"
+        );
+    }
+
+    #[test]
+    fn a_camera_that_believes_in_1970_is_not_followed() {
+        let (map, another) = told_map(TimeSource::Camera, -40 * 365 * 86_400_000, 0);
+        assert!(!map.is_by_camera() && !another);
+    }
+
+    #[test]
+    fn a_camera_whose_clock_is_set_gets_another_run_that_knows_it_at_once() {
+        let (mut map, _) = told_map(TimeSource::Camera, 1000, 0);
+        map.hear_camera(300_000 * MS, Timestamp::from_seconds(1300));
+        assert!(map.wants_another_run());
+        let next = map.followed_by(Timestamp::from_seconds(1300), at(300_000));
+        assert!(next.is_by_camera() && !next.wants_another_run());
+        assert_eq!(next.wall_at(300_000 * MS), Timestamp::from_seconds(1300));
     }
 
     #[test]

@@ -197,6 +197,7 @@ impl Driver {
             &self.setting,
             self.lane.clone(),
             segment,
+            self.camera.time_source,
             self.covered_until,
             self.tell.clone(),
         );

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::model::{Codec, Fault, Loss, TrackCaps, Unit, VideoFormat};
+use crate::model::{Codec, Fault, Loss, Timestamp, TrackCaps, Unit, VideoFormat};
 use crate::pipeline::{Cut, Feed, PipelineEvent};
 
 use super::clockmap::Observation;
@@ -25,6 +25,12 @@ impl Feed for Run {
 
     fn heard(&self) {
         self.pulse.heard.store(self.clock.instant().0, Ordering::Relaxed);
+    }
+
+    fn camera_time(&self, pts: i64, taken: Timestamp) {
+        let mut inner = self.lock();
+        inner.map.hear_camera(pts, taken);
+        inner.redate |= inner.map.wants_another_run() && inner.sequence > 1;
     }
 
     fn unit(&self, unit: Unit) -> Cut {

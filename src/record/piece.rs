@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{
-    CameraId, ClockSource, Container, Copy, CopyState, Origin, RunId, Segment, SegmentId, SegmentState, Span,
-    Timestamp, Unit, VideoFormat, VolumeId,
+    CameraClock, CameraId, ClockSource, Container, Copy, CopyState, Origin, RunId, Segment, SegmentId, SegmentState,
+    Span, Timestamp, Unit, VideoFormat, VolumeId,
 };
 
 use super::clockmap::ClockMap;
@@ -31,6 +31,8 @@ pub(super) struct Piece {
     last_pts: i64,
     /// Where it ends, once the next one has begun or the run is over.
     end: Option<Timestamp>,
+    clock: Option<ClockSource>,
+    camera_clock: Option<CameraClock>,
     pub(super) frames: u64,
     pub(super) size_bytes: u64,
     /// Where its file is: relative to the volume, and absolute.
@@ -70,6 +72,8 @@ impl Piece {
             frame,
             last_pts: first.pts,
             end: None,
+            clock: None,
+            camera_clock: None,
             frames: 1,
             size_bytes: first.payload.len() as u64,
             file: None,
@@ -97,6 +101,8 @@ impl Piece {
     /// The next segment begins here, or the run is over: from now on its times do not change.
     pub(super) fn finish(&mut self, map: &ClockMap, end: Option<Timestamp>) {
         self.fix_start(map);
+        self.clock = Some(self.origins.clock_by(map));
+        self.camera_clock = map.camera_clock();
         let start = self.start(map);
         let end = end.unwrap_or_else(|| map.wall_at(self.last_end));
         self.end = Some(end.max(start));
@@ -151,7 +157,8 @@ impl Piece {
             container: Container::Mp4,
             state: SegmentState::Open,
             origin: Origin::Live,
-            clock: of.clock,
+            clock: self.clock.unwrap_or_else(|| of.clock_by(map)),
+            camera_clock: self.camera_clock.or_else(|| map.camera_clock()),
             frames: self.frames,
             created_at: of.began,
             copies: copies.collect(),
@@ -182,4 +189,15 @@ pub(super) struct Origins {
     pub(super) volume: VolumeId,
     pub(super) clock: ClockSource,
     pub(super) began: Timestamp,
+}
+
+impl Origins {
+    /// Whose clock dates footage by this map.
+    fn clock_by(&self, map: &ClockMap) -> ClockSource {
+        if map.is_by_camera() {
+            ClockSource::Camera
+        } else {
+            self.clock
+        }
+    }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::model::{Codec, Loss, RunId, Segment, SegmentId, Span, Timestamp, TrackCaps, Unit, VideoFormat};
+use crate::model::{Codec, Loss, RunId, Segment, SegmentId, Span, TimeSource, Timestamp, TrackCaps, Unit, VideoFormat};
 use crate::runtime::{Clock, Instant};
 use crate::storage::{Anchor, JournalHeader, Place, StorageError, Syncer, TailLane, Volume};
 
@@ -104,6 +104,7 @@ impl Run {
         setting: &Setting,
         lane: Option<TailLane>,
         segment: Duration,
+        source: TimeSource,
         floor: Option<Timestamp>,
         tell: UnboundedSender<(RunId, RunNews)>,
     ) -> Self {
@@ -113,7 +114,7 @@ impl Run {
             origins: Arc::new(origins),
             floor,
             redate: false,
-            map: ClockMap::new(clock.now(), clock.instant()),
+            map: ClockMap::new(clock.now(), clock.instant()).by(source),
             told_zero: None,
             format: None,
             caps: TrackCaps::default(),
@@ -232,6 +233,7 @@ impl Run {
         if let Some(last) = inner.pieces.back_mut().filter(|piece| !piece.is_finished()) {
             // The end of one is the start of the next, so the map may move here and segments of a run still join.
             last.fix_start(&inner.map);
+            inner.map.fix();
             inner.map.follow(arrival);
             let cut = inner.map.wall_at(unit.pts);
             last.finish(&inner.map, Some(cut));
@@ -283,7 +285,7 @@ impl Run {
             ..(*inner.origins).clone()
         });
         inner.sequence = 0;
-        inner.map = ClockMap::new(began, self.clock.instant());
+        inner.map = inner.map.followed_by(began, self.clock.instant());
         inner.map.observe(unit.pts, arrival);
         self.begin_piece(inner, format, unit, arrival);
     }

@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use super::error::StorageError;
 use crate::model::{
-    CameraId, ClockSource, Codec, Container, Copy, Origin, RunId, Segment, SegmentId, SegmentState, Span, Timestamp,
-    VideoFormat,
+    CameraClock, CameraId, ClockSource, Codec, Container, Copy, Origin, RunId, Segment, SegmentId, SegmentState, Span,
+    Timestamp, VideoFormat,
 };
 
 /// The type of our box, drawn once at random.
@@ -47,6 +47,8 @@ pub struct Identity {
     pub span: Span,
     /// Whose clock placed it.
     pub clock: ClockSource,
+    /// How the camera's own clock stood, when the camera told.
+    pub camera_clock: Option<CameraClock>,
     /// Live or refilled.
     pub origin: Origin,
     /// What its pictures look like.
@@ -68,6 +70,8 @@ struct Content {
     start_ns: i64,
     end_ns: i64,
     clock: ClockSource,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    camera_clock: Option<CameraClock>,
     origin: Origin,
     codec: Codec,
     width: u32,
@@ -87,6 +91,7 @@ impl Identity {
             sequence: segment.sequence,
             span: segment.span,
             clock: segment.clock,
+            camera_clock: segment.camera_clock,
             origin: segment.origin,
             format: segment.format,
             frames: segment.frames,
@@ -108,6 +113,7 @@ impl Identity {
             state: SegmentState::Closed,
             origin: self.origin,
             clock: self.clock,
+            camera_clock: self.camera_clock,
             frames: self.frames,
             created_at,
             copies,
@@ -186,6 +192,7 @@ impl Identity {
             start_ns: self.span.start.as_nanos(),
             end_ns: self.span.end.as_nanos(),
             clock: self.clock,
+            camera_clock: self.camera_clock,
             origin: self.origin,
             codec: self.format.codec,
             width: self.format.width,
@@ -228,6 +235,7 @@ impl Identity {
                 Timestamp::from_nanos(content.end_ns),
             ),
             clock: content.clock,
+            camera_clock: content.camera_clock,
             origin: content.origin,
             format: VideoFormat {
                 codec: content.codec,
@@ -326,6 +334,10 @@ mod tests {
             state: SegmentState::Closed,
             origin: Origin::Refill,
             clock: ClockSource::Camera,
+            camera_clock: Some(CameraClock {
+                offset_ns: -1_234_567,
+                drift_ppm: 12.5,
+            }),
             frames: 1798,
             created_at: Timestamp::from_seconds(1),
             copies: vec![],

@@ -88,6 +88,7 @@ pub(crate) fn segment(start: i64, end: i64, run: u32, sequence: u32) -> Segment 
         state: SegmentState::Closed,
         origin: Origin::Live,
         clock: ClockSource::Arrival,
+        camera_clock: None,
         frames: 250,
         created_at: at(start),
         copies: vec![Copy {

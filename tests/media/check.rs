@@ -116,6 +116,7 @@ impl Killed {
             state: SegmentState::Open,
             origin: Origin::Live,
             clock: ClockSource::Arrival,
+            camera_clock: None,
             frames: 50,
             created_at: start,
             copies: vec![],

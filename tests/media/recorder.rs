@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use camkeep::model::{Camera, CameraId, GapCause, Loss, News, Segment, Timestamp, VolumeRole};
+use camkeep::model::{Camera, CameraId, ClockSource, GapCause, Loss, News, Segment, TimeSource, Timestamp, VolumeRole};
 use camkeep::pipeline::demo::{CameraOptions, FakeCamera, SentFrame, StreamOptions, VideoCodec};
 use camkeep::pipeline::{self, Catalog};
 use camkeep::record::{Recorder, Setting};
@@ -63,10 +63,15 @@ impl Desk {
     }
 
     fn record(&self, url: &str, segment_seconds: u32) -> CameraId {
+        self.record_with(url, segment_seconds, |_| {})
+    }
+
+    fn record_with(&self, url: &str, segment_seconds: u32, set: impl FnOnce(&mut Camera)) -> CameraId {
         let id = CameraId::parse("door").unwrap();
         let mut camera = Camera::new(id.clone(), "Door".into(), Timestamp::EPOCH);
         camera.main_stream_url = Some(url.into());
         camera.segment_seconds = segment_seconds;
+        set(&mut camera);
         let _inside = self.runtime.enter();
         self.recorder.apply(camera);
         id
@@ -293,4 +298,21 @@ fn b_frames_are_recorded_in_order() {
     }
     let wrong = referee::missing_or_doubled(&desk.stamps(&segments));
     assert!(wrong.is_nothing(), "{wrong:?}");
+}
+
+#[test]
+fn footage_is_dated_by_the_cameras_clock_when_that_is_chosen() {
+    let camera = FakeCamera::start(StreamOptions::small()).unwrap();
+    let mut desk = Desk::new();
+    desk.record_with(&camera.url(), 4, |settings| settings.time_source = TimeSource::Camera);
+    let segments = desk.wait_for_closed(3, 40);
+    desk.stop();
+    assert_exact(&desk, &desk.closed(), &camera.sent_frames());
+    let last = &segments[2];
+    assert_eq!(last.clock, ClockSource::Camera, "{:?}", last.camera_clock);
+    let clock = last.camera_clock.expect("the camera sends reports");
+    assert!(
+        clock.offset_ns.abs() < 100_000_000,
+        "the same machine's clock, {clock:?}"
+    );
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::model::{CameraId, CopyState, Event, Gap, Segment, SegmentState, Span, Timestamp};
+use crate::model::{CameraClock, CameraId, CopyState, Event, Gap, Segment, SegmentState, Span, Timestamp};
 use crate::timeline::{Calendar, Coverage, Lane, Missing, Row, Timeline};
 
 /// A segment. Where its files lie on this machine is nobody's business.
@@ -24,6 +24,7 @@ pub(in crate::http) struct SegmentShown {
     open: bool,
     origin: &'static str,
     clock: &'static str,
+    camera_clock: Option<CameraClock>,
     run: String,
     sequence: u32,
     frames: u64,
@@ -68,6 +69,7 @@ impl From<Segment> for SegmentShown {
             open: segment.state == SegmentState::Open,
             origin: segment.origin.as_str(),
             clock: segment.clock.as_str(),
+            camera_clock: segment.camera_clock,
             run: segment.run.to_string(),
             sequence: segment.sequence,
             frames: segment.frames,
