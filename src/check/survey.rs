@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::index::{Index, IndexError};
+use crate::index::{Index, IndexError, backup_path};
 use crate::model::{Seal, Segment, Timestamp};
 use crate::runtime::Clock;
 use crate::storage::{TailPlace, find_tails};
@@ -45,10 +45,9 @@ pub fn open_index(
         Err(IndexError::Damaged { reason, .. }) => {
             let aside = Index::set_aside(path, clock.now())?;
             tracing::error!(path = %path.display(), aside = %aside.display(), reason, "the index is damaged and was set aside");
-            let mut backup = path.as_os_str().to_owned();
-            backup.push(".backup");
-            if let Ok(index) = restore(Path::new(&backup), path, seal, clock) {
-                tracing::warn!(backup = %Path::new(&backup).display(), "the index was restored from its backup; what is newer follows from the recordings");
+            let backup = backup_path(path);
+            if let Ok(index) = restore(&backup, path, seal, clock) {
+                tracing::warn!(backup = %backup.display(), "the index was restored from its backup; what is newer follows from the recordings");
                 return Ok((index, Some((aside, true))));
             }
             tracing::warn!(path = %path.display(), "a new index is filled from the recordings; cameras have to be added again");

@@ -23,10 +23,11 @@ pub(super) fn run(args: RunArgs) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::other(format!("cannot start threads: {error}")))?;
-    runtime
-        .block_on(daemon::run(config))
-        .map_err(|error| match error.fault() {
-            Fault::Invalid => Failure::configuration(error),
-            _ => Failure::other(error),
-        })
+    let ended = runtime.block_on(daemon::run(config));
+    // A thread that waits for a disk that hangs must not keep us from ending.
+    runtime.shutdown_background();
+    ended.map_err(|error| match error.fault() {
+        Fault::Invalid => Failure::configuration(error),
+        _ => Failure::other(error),
+    })
 }

@@ -141,6 +141,27 @@ impl Writer<'_> {
         }))
     }
 
+    /// There is footage where gaps were thought to be: each gives way to it, and what is left of one that is over and not
+    /// longer than `keep_longer_than` is forgotten. A gap that the footage lies in the middle of stays as it is: whoever
+    /// fills gaps divides it.
+    pub fn trim_gaps(&self, camera: &CameraId, footage: Span, keep_longer_than: Duration) -> Result<(), IndexError> {
+        for gap in self.gaps_within(camera, footage)? {
+            let left = if footage.contains(gap.span.start) {
+                Span::new(footage.end, gap.span.end)
+            } else if !gap.open && gap.span.end <= footage.end {
+                Span::new(gap.span.start, footage.start)
+            } else {
+                continue;
+            };
+            if !gap.open && left.duration() <= keep_longer_than {
+                self.remove_gap(gap.id)?;
+            } else {
+                self.update_gap(&Gap { span: left, ..gap })?;
+            }
+        }
+        Ok(())
+    }
+
     /// Remembers a gap that is known from its start to its end, or the rest of one that was filled in part. Its id does
     /// not matter; the new one comes back.
     pub fn insert_gap(&self, gap: &Gap) -> Result<GapId, IndexError> {

@@ -109,6 +109,17 @@ impl Index {
         work(&Reader::new(&picture, self.0.seal.as_ref())).map_err(|error| error.at(path))
     }
 
+    /// Reads outside any transaction, which is what copying the whole file needs.
+    pub(super) fn read_outside<T>(
+        &self,
+        work: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, IndexError> {
+        let path = &self.0.path;
+        let pool = lock(&self.0.readers).clone().ok_or_else(|| self.closed())?;
+        let connection = pool.get().map_err(|_| IndexError::Busy { path: path.clone() })?;
+        work(&connection).map_err(|error| IndexError::from(error).at(path))
+    }
+
     /// Writes in one transaction; the answer comes when it is on the disk. An error takes back all of it. The work may
     /// wait for others and for a foreign lock, so it must not wait for another write itself. Once asked for, it is done
     /// even when nobody waits for the answer any more.

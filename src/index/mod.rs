@@ -4,6 +4,7 @@
 //! the file; one thread writes, in the order of asking, and answers only when what it wrote is safe on the disk.
 
 mod ask;
+mod backup;
 mod cameras;
 mod columns;
 mod copies;
@@ -21,6 +22,7 @@ mod segments;
 mod volumes;
 mod writer;
 
+pub use backup::backup_path;
 pub use error::IndexError;
 pub use events::EventFilter;
 pub use gaps::GapFilter;

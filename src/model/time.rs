@@ -20,6 +20,8 @@ pub struct TimeError(pub String);
 impl Timestamp {
     /// The Unix epoch.
     pub const EPOCH: Self = Self(0);
+    /// camkeep did not exist before: a clock that shows less than this does not know the time.
+    pub const BUILT: Self = Self(1_763_000_000_000_000_000);
     /// Later than anything recorded.
     pub const MAX: Self = Self(i64::MAX);
     /// Earlier than anything recorded.

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use crate::model::{Copy, CopyState, Event, EventKind, News, Segment, SegmentState};
 use crate::storage::{Identity, TailLane, make_durable};
 
-use super::setting::Setting;
+use super::setting::{Setting, Suspects};
 
 /// Does all of it on a thread that may wait for the disk.
 pub(super) async fn close_segment(setting: Setting, lane: Option<TailLane>, segment: Segment, path: PathBuf) {
-    let (camera, id) = (segment.camera.clone(), segment.id);
-    let (segment, trouble) = match tokio::task::spawn_blocking(move || make_whole(segment, &path)).await {
+    let (camera, id, suspects) = (segment.camera.clone(), segment.id, setting.suspects.clone());
+    let (segment, trouble) = match tokio::task::spawn_blocking(move || make_whole(segment, &path, &suspects)).await {
         Ok(done) => done,
         Err(error) => {
             tracing::error!(%camera, segment = %id, %error, "a closed segment could not be looked at; the next start mends it");
@@ -37,9 +37,18 @@ pub(super) async fn close_segment(setting: Setting, lane: Option<TailLane>, segm
 }
 
 /// Labels a closed file, brings it to the disk and hashes it. Trouble makes it suspect, never absent.
-fn make_whole(mut segment: Segment, path: &Path) -> (Segment, Option<String>) {
+fn make_whole(mut segment: Segment, path: &Path, suspects: &Suspects) -> (Segment, Option<String>) {
     let labelled = Identity::append(path, &segment);
     let (size_bytes, sha256, state, trouble) = match make_durable(path) {
+        Ok(durable) if suspects.take(path) => {
+            let trouble = Some("a segment is suspect: a sync failed while it was written".to_owned());
+            (
+                Some(durable.size_bytes),
+                Some(durable.sha256),
+                CopyState::Suspect,
+                trouble,
+            )
+        }
         Ok(durable) => {
             let trouble = labelled
                 .err()

@@ -18,7 +18,7 @@ use super::piece::{Origins, source_at};
 use super::run::{Run, RunNews};
 use super::session::{IsDown, Session};
 use super::setting::Setting;
-use super::showing::Rate;
+use super::showing::{Rate, Round};
 use super::state::{Input, Machine, Order, Patience, State};
 
 /// How long a camera's task may take to end its run when it is asked to stop.
@@ -48,6 +48,7 @@ pub(super) struct Driver {
     pub(super) camera: Camera,
     pub(super) machine: Machine,
     pub(super) health: SharedHealth,
+    pub(super) round: Arc<Round>,
     pub(super) rate: Rate,
     /// What the camera is believed to send.
     pub(super) codec: Codec,
@@ -69,7 +70,13 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    pub(super) fn new(setting: Setting, camera: Camera, last: Option<&Segment>, health: SharedHealth) -> Self {
+    pub(super) fn new(
+        setting: Setting,
+        camera: Camera,
+        last: Option<&Segment>,
+        health: SharedHealth,
+        round: Arc<Round>,
+    ) -> Self {
         let (tell, hear) = mpsc::unbounded_channel();
         let (down, downs) = mpsc::unbounded_channel();
         let patience = Patience {
@@ -84,6 +91,7 @@ impl Driver {
             setting,
             camera,
             health,
+            round,
             rate: Rate::default(),
             session: None,
             runs: HashMap::new(),
@@ -127,6 +135,7 @@ impl Driver {
                 _ = second.tick() => { self.tick(); self.grow(); }
             }
             self.show();
+            self.round.come(self.now());
         }
     }
 

@@ -14,4 +14,4 @@ mod state;
 mod telling;
 
 pub use recorder::Recorder;
-pub use setting::Setting;
+pub use setting::{Setting, Suspects};

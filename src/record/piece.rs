@@ -169,12 +169,9 @@ impl Piece {
 /// A camera repeats at most so much when it is asked again.
 const REPEATED: Duration = Duration::from_secs(10);
 
-/// A clock that shows less than this does not know the time: camkeep did not exist then.
-const BUILT: Timestamp = Timestamp::from_seconds(1_763_000_000);
-
 /// Whose clock dates footage when this box's own shows `now`.
 pub(super) fn source_at(now: Timestamp) -> ClockSource {
-    if now < BUILT {
+    if now < Timestamp::BUILT {
         ClockSource::Unsynced
     } else {
         ClockSource::Arrival

@@ -11,6 +11,7 @@ use crate::runtime::Tasks;
 
 use super::driver::{Command, Driver, SharedHealth};
 use super::setting::Setting;
+use super::showing::Round;
 
 /// A handle on the recording of all cameras. Clones share it.
 #[derive(Debug, Clone)]
@@ -25,6 +26,7 @@ struct Shared {
 
 #[derive(Debug)]
 struct Entry {
+    round: Arc<Round>,
     commands: mpsc::UnboundedSender<Command>,
     health: SharedHealth,
 }
@@ -74,13 +76,21 @@ impl Recorder {
             abandoned: 0,
         }));
         let id = camera.id.clone();
-        let driver = Driver::new(self.0.setting.clone(), camera, last, health.clone());
+        let round = Arc::new(Round::at(self.0.setting.clock.instant()));
+        let driver = Driver::new(self.0.setting.clone(), camera, last, health.clone(), round.clone());
         self.0
             .tasks
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .spawn("record-camera", driver.drive(asked));
-        cameras.insert(id, Entry { commands, health });
+        cameras.insert(
+            id,
+            Entry {
+                round,
+                commands,
+                health,
+            },
+        );
     }
 
     /// Lets a camera go; returns when its last segment is closed.
@@ -101,6 +111,13 @@ impl Recorder {
             // A task that has died dates nothing.
             let _ = entry.commands.send(Command::Redate);
         }
+    }
+
+    /// For how long the camera's task that is the farthest behind has not come round; each does at least each second.
+    pub fn stuck_for(&self) -> Duration {
+        let now = self.0.setting.clock.instant();
+        let rounds = self.cameras().values().map(|entry| now.since(entry.round.last())).max();
+        rounds.unwrap_or_default()
     }
 
     /// Closes every segment and ends every task, within the deadline; `false` when some were cut off.

@@ -1,6 +1,8 @@
 //! What recording stands on, shared by all cameras.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -9,6 +11,25 @@ use crate::model::News;
 use crate::pipeline::Catalog;
 use crate::runtime::Clock;
 use crate::storage::{Syncer, TailWriter, Volume};
+
+/// Files of which a sync has failed while they grew. The kernel says so once: a later sync that succeeds proves nothing.
+#[derive(Debug, Default)]
+pub struct Suspects(Mutex<HashSet<PathBuf>>);
+
+impl Suspects {
+    /// Remembers a file.
+    pub fn add(&self, path: &Path) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(path.to_owned());
+    }
+
+    /// Whether a file was remembered; asked once, when it is closed.
+    pub(super) fn take(&self, path: &Path) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(path)
+    }
+}
 
 /// What recording needs from the rest of the house.
 #[derive(Debug, Clone)]
@@ -23,6 +44,8 @@ pub struct Setting {
     pub tail: Option<Arc<TailWriter>>,
     /// Brings growing files to the disk each second.
     pub syncer: Arc<Syncer>,
+    /// Files whose bytes are in doubt.
+    pub suspects: Arc<Suspects>,
     /// Where news goes.
     pub news: mpsc::UnboundedSender<News>,
     /// No frame for so long is a stall.

@@ -1,5 +1,6 @@
 //! How a camera is, in numbers that a person can follow.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::model::{CameraHealth, CameraState, Timestamp};
@@ -44,6 +45,24 @@ impl Rate {
             self.seen.push((now, frames, bytes));
         }
         rates.unwrap_or_default()
+    }
+}
+
+/// When a camera's task last came round: what tells a task that works from one that is stuck.
+#[derive(Debug, Default)]
+pub(super) struct Round(AtomicU64);
+
+impl Round {
+    pub(super) fn at(now: Instant) -> Self {
+        Self(AtomicU64::new(now.0))
+    }
+
+    pub(super) fn come(&self, now: Instant) {
+        self.0.store(now.0, Ordering::Relaxed);
+    }
+
+    pub(super) fn last(&self) -> Instant {
+        Instant(self.0.load(Ordering::Relaxed))
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::index::{Index, IndexError, Writer};
-use crate::model::{CameraId, Event, EventKind, Fault, Gap, GapCause, Loss, News, Timestamp};
+use crate::model::{CameraId, Event, EventKind, Fault, Gap, GapCause, Loss, News, Origin, Timestamp};
 use crate::runtime::{Backoff, Shutdown};
 
 /// A gap this short is forgotten when it ends; the timeline computes it from the footage all the same.
@@ -96,7 +96,14 @@ fn apply(writer: &Writer<'_>, news: &News) -> Result<(), IndexError> {
             frames,
             size_bytes,
         } => writer.grow_segment(*id, *span, *frames, *size_bytes).map(|_| ()),
-        News::Closed(segment) => writer.close_segment(segment),
+        News::Closed(segment) => {
+            writer.close_segment(segment)?;
+            // What a kill left behind reaches farther than its row said, and the gap behind it was opened by the row.
+            match segment.origin {
+                Origin::Live => writer.trim_gaps(&segment.camera, segment.span, KEPT),
+                Origin::Refill => Ok(()),
+            }
+        }
         News::Vanished(id) => writer.remove_open_segment(*id).map(|_| ()),
         News::Lost { camera, at, cause } => begin_gap(writer, camera, *at, *cause),
         News::Regained { camera, at } | News::Unwanted { camera, at } => end_gap(writer, camera, *at),

@@ -47,6 +47,7 @@ impl Desk {
                 TailWriter::start(room.path(), TailWriter::LIMIT_BYTES, complain.clone()).unwrap(),
             )),
             syncer: Arc::new(Syncer::start("sync", Syncer::PERIOD, complain).unwrap()),
+            suspects: Arc::default(),
             news,
             stall: Duration::from_secs(5),
             connect: Duration::from_secs(10),

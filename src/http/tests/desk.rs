@@ -77,6 +77,7 @@ impl Desk {
             volume: Arc::new(Volume::open(&recordings, VolumeRole::Primary, at(0)).unwrap()),
             tail: None,
             syncer: Arc::new(Syncer::start("sync", Syncer::PERIOD, Arc::new(|_| {})).unwrap()),
+            suspects: Arc::default(),
             news,
             stall: Duration::from_secs(5),
             connect: Duration::from_secs(10),

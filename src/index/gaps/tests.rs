@@ -203,3 +203,50 @@ fn a_person_can_have_a_gap_tried_again_but_not_one_that_is_filled() {
         Fault::NotFound
     );
 }
+
+#[test]
+fn gaps_give_way_to_footage_that_turns_up() {
+    let (_directory, index) = index();
+    let put = |gap: Gap| index.write_blocking(move |w| w.insert_gap(&gap)).unwrap();
+    let trim = |start, end| {
+        index
+            .write_blocking(move |w| w.trim_gaps(&camera_id("door"), span(start, end), KEPT))
+            .unwrap();
+    };
+    let spans = || -> Vec<Span> {
+        let mut spans: Vec<Span> = index
+            .read_blocking(|r| r.gaps(&GapFilter::default(), 100))
+            .unwrap()
+            .into_iter()
+            .map(|gap| gap.span)
+            .collect();
+        spans.sort();
+        spans
+    };
+    put(gap(100, 120));
+    put(gap(200, 210));
+    // The tail of what was recorded before a kill, found at the next start.
+    trim(60, 105);
+    assert_eq!(spans(), [span(105, 120), span(200, 210)]);
+    // Footage that begins before a gap was thought to end; what is left of it is too short to keep.
+    trim(108, 130);
+    assert_eq!(spans(), [span(200, 210)]);
+    trim(195, 220);
+    assert_eq!(spans(), []);
+    put(gap(300, 400));
+    trim(340, 350);
+    assert_eq!(spans(), [span(300, 400)]);
+    // One that lasts only begins later.
+    let begin = index
+        .write_blocking(|w| w.begin_gap(&camera_id("door"), at(500), GapCause::Killed))
+        .unwrap();
+    trim(450, 501);
+    let lasting = index
+        .read_blocking(|r| r.open_gap(&camera_id("door")))
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (lasting.id, lasting.span.start, lasting.open),
+        (begin.id, at(501), true)
+    );
+}

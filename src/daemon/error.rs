@@ -1,0 +1,54 @@
+//! Why the daemon does not start, or stopped.
+
+use std::net::SocketAddr;
+
+use crate::check::CheckError;
+use crate::index::IndexError;
+use crate::model::Fault;
+use crate::pipeline::PipelineError;
+use crate::storage::StorageError;
+
+/// Why the daemon does not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// Something in the configuration that only shows when it is used.
+    #[error("{0}")]
+    Configuration(String),
+    /// Files or volumes.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The index.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// Looking at what was left.
+    #[error(transparent)]
+    Check(#[from] CheckError),
+    /// GStreamer.
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
+    /// The address to listen on.
+    #[error("cannot listen on {address}: {reason}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why not, and what to do.
+        reason: String,
+    },
+    /// Something of the operating system.
+    #[error("{0}")]
+    System(String),
+}
+
+impl DaemonError {
+    /// Which kind of trouble it is.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Configuration(_) => Fault::Invalid,
+            Self::Storage(error) => error.fault(),
+            Self::Index(error) => error.fault(),
+            Self::Check(error) => error.fault(),
+            Self::Pipeline(error) => error.fault(),
+            Self::Listen { .. } | Self::System(_) => Fault::Unavailable,
+        }
+    }
+}

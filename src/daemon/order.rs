@@ -1,0 +1,181 @@
+//! The order of starting, and of stopping.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+use crate::config::Config;
+use crate::http::{self, App};
+use crate::pipeline::{self, Catalog};
+use crate::record::{Recorder, Setting, Suspects};
+use crate::runtime::{Clock, Shutdown, Signals, SystemClock, Tasks, init_logging};
+use crate::storage::{Syncer, TailWriter};
+use crate::timeline;
+
+use super::error::DaemonError;
+use super::house::{House, adopt, complain, mend, on_a_thread};
+use super::watch::{Watch, tell_systemd};
+
+/// How long recording may take to close its files when it is asked to stop.
+const STOP: Duration = Duration::from_millis(4000);
+/// How long each thing after that may take.
+const REST: Duration = Duration::from_millis(900);
+/// How long all of it may take together.
+const ALL: Duration = Duration::from_millis(4800);
+
+/// What recording cannot do without.
+const ELEMENTS: &[&str] = &[
+    "rtspsrc",
+    "rtph264depay",
+    "rtph265depay",
+    "h264parse",
+    "h265parse",
+    "h264timestamper",
+    "h265timestamper",
+    "tee",
+    "queue",
+    "splitmuxsink",
+    "mp4mux",
+    "filesink",
+];
+
+/// Runs until a signal asks it to stop.
+pub async fn run(config: Config) -> Result<(), DaemonError> {
+    init_logging(config.log.level.as_str()).map_err(DaemonError::Configuration)?;
+    let clock: Arc<dyn Clock> = SystemClock::shared();
+    pipeline::require(ELEMENTS)?;
+    let catalog = Arc::new(match &config.pipelines.directory {
+        Some(directory) => Catalog::with_overrides(directory)?,
+        None => Catalog::built_in()?,
+    });
+    let house = {
+        let (config, clock) = (config.clone(), clock.clone());
+        on_a_thread(move || House::open(&config, clock)).await?
+    };
+    let listener = listen(config.http.listen).await?;
+    let mut signals =
+        Signals::listen().map_err(|error| DaemonError::System(format!("cannot hear signals: {error}")))?;
+
+    let (news, hears) = mpsc::unbounded_channel();
+    let mut ingest = Tasks::new();
+    let all_told = Shutdown::new();
+    ingest.spawn("ingest", timeline::ingest(house.index.clone(), hears, all_told.clone()));
+    let suspects = Arc::new(Suspects::default());
+    let complain = complain(&news, &clock, &suspects);
+    let tail = match config.storage.tail_journal {
+        true => Some(Arc::new(TailWriter::start(
+            &config.storage.data,
+            TailWriter::LIMIT_BYTES,
+            complain.clone(),
+        )?)),
+        false => None,
+    };
+    let syncer = Arc::new(Syncer::start("segment-sync", Syncer::PERIOD, complain)?);
+    let recorder = Recorder::new(Setting {
+        clock: clock.clone(),
+        catalog: catalog.clone(),
+        volume: house.volume.clone(),
+        tail: tail.clone(),
+        syncer,
+        suspects,
+        news: news.clone(),
+        stall: config.record.stall,
+        connect: config.record.connect,
+        latency: config.record.latency,
+    });
+    adopt(&house.index, &recorder, &news).await?;
+
+    let shutdown = Shutdown::new();
+    let mend = mend(&house, catalog, &clock, &shutdown, &news)?;
+    let mut doors = Tasks::new();
+    let watch = Watch {
+        clock: clock.clone(),
+        recorder: recorder.clone(),
+        index: house.index.clone(),
+        volume: house.volume.clone(),
+        news,
+        shutdown: shutdown.clone(),
+    };
+    doors.spawn("clock-watch", watch.clone().over_the_clock());
+    doors.spawn("watchdog", watch.clone().for_systemd());
+    doors.spawn("backup", watch.over_the_backup());
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!(address = %format!("http://{address}"), data = %config.storage.data.display(), "listening");
+    }
+    let app = App::new(
+        house.index.clone(),
+        recorder.clone(),
+        clock,
+        house.volume.root().to_owned(),
+    );
+    let asked = shutdown.clone();
+    doors.spawn("http", async move {
+        if let Err(error) = http::serve(listener, app, asked).await {
+            tracing::error!(%error, "nobody is answered any more; recording goes on");
+        }
+    });
+    tell_systemd(sd_notify::NotifyState::Ready);
+
+    let signal = signals.next().await;
+    tracing::info!(signal, "stopping; a second signal forces");
+    tell_systemd(sd_notify::NotifyState::Stopping);
+    shutdown.ask();
+    let ends = async {
+        stop(doors, recorder, ingest, all_told).await;
+        let House {
+            index, volume, lock, ..
+        } = house;
+        // The journals of what is closed are gone; those of the rest are what the next start mends from.
+        let closed = on_a_thread(move || {
+            let tail = tail.and_then(Arc::into_inner).is_none_or(|tail| tail.close(REST));
+            index.close();
+            drop((volume, lock));
+            Ok(tail)
+        });
+        if !matches!(closed.await, Ok(true)) {
+            tracing::warn!("the journals could not be closed in time");
+        }
+    };
+    tokio::select! {
+        () = ends => tracing::info!("stopped"),
+        () = tokio::time::sleep(ALL) => tracing::warn!("not everything ended in time; the next start mends what was open"),
+        signal = signals.next() => tracing::warn!(signal, "forced to stop; the next start mends what was open"),
+    }
+    // It looks for the end between two files; one that it is at is left as it was.
+    drop(mend);
+    Ok(())
+}
+
+/// Recording first, because every moment counts there; then the doors; then what was still to be written.
+async fn stop(doors: Tasks, recorder: Recorder, ingest: Tasks, all_told: Shutdown) {
+    if !recorder.stop(STOP).await {
+        tracing::warn!("some cameras did not stop in time; the next start mends their segments");
+    }
+    drop(recorder);
+    all_told.ask();
+    let (closed, written) = tokio::join!(doors.join_all(REST), ingest.join_all(REST));
+    if !(closed && written) {
+        tracing::warn!(doors = closed, index = written, "not everything ended in time");
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, DaemonError> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let reason = match error.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                "another program has this port; stop it, or give another with --listen".to_owned()
+            }
+            std::io::ErrorKind::PermissionDenied => {
+                "ports below 1024 need privileges; give another with --listen".to_owned()
+            }
+            std::io::ErrorKind::AddrNotAvailable => {
+                "this machine has no such address; give another with --listen".to_owned()
+            }
+            _ => error.to_string(),
+        };
+        DaemonError::Listen { address, reason }
+    })
+}
