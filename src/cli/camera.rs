@@ -39,7 +39,7 @@ pub(super) fn add(args: AddArgs) -> Result<(), Failure> {
     say(&format!("added camera {id}; see it with `camkeep timeline {id}`"))
 }
 
-fn read_password() -> Result<String, Failure> {
+pub(super) fn read_password() -> Result<String, Failure> {
     let mut line = String::new();
     std::io::stdin()
         .lock()

@@ -41,6 +41,9 @@ pub(super) enum Command {
     Health(HealthArgs),
     /// Hold the recordings of a stopped camkeep against its index
     Check(super::check::CheckArgs),
+    /// See the pipelines that GStreamer plays, and try them out
+    #[command(subcommand)]
+    Pipeline(super::pipeline::PipelineCommand),
     /// Serve made-up cameras over RTSP, with the time in every picture
     #[cfg(feature = "demo-camera")]
     DemoCamera(super::demo_camera::DemoCamera),

@@ -7,7 +7,7 @@ use clap::Parser;
 
 use super::command::{CameraCommand, Command, CommandLine};
 use super::failure::Failure;
-use super::{apply, camera, check, health, run as daemon, segments, timeline};
+use super::{apply, camera, check, health, pipeline, run as daemon, segments, timeline};
 
 /// Does what the arguments say and gives the exit code: 0 done, 1 failed, 2 the command line is wrong, 78 the
 /// configuration is wrong.
@@ -45,6 +45,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Timeline(args) => timeline::timeline(&args),
         Command::Segments(args) => segments::segments(&args),
         Command::Health(args) => health::health(&args),
+        Command::Pipeline(command) => pipeline::pipeline(&command),
         Command::Check(args) => check::check(&args),
         #[cfg(feature = "demo-camera")]
         Command::DemoCamera(args) => super::demo_camera::run(&args).map_err(Failure::other),

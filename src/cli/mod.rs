@@ -1,4 +1,5 @@
-//! The command line: one file a subcommand. Everything but `run` and `check` asks a running daemon over HTTP.
+//! The command line: one file a subcommand. Everything but `run`, `check` and `pipeline` asks a running daemon
+//! over HTTP.
 
 mod apply;
 mod bar;
@@ -11,6 +12,9 @@ mod demo_camera;
 mod entry;
 mod failure;
 mod health;
+mod pipeline;
+mod pipeline_run;
+mod pipeline_source;
 mod run;
 mod segments;
 mod timeline;

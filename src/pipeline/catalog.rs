@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::error::PipelineError;
-use super::template::{Filling, Template, TemplateError};
+use super::template::{Filling, Hole, Template, TemplateError};
 
 /// The pipelines as they are built in, by name.
 const BUILT_IN: &[(&str, &str)] = &[
@@ -55,7 +55,8 @@ impl Catalog {
                 return Err(fail(&path, reason));
             }
             let text = std::fs::read_to_string(&path).map_err(|error| fail(&path, error.to_string()))?;
-            let template = Template::parse(&name, &text).map_err(|error| fail(&path, error.to_string()))?;
+            let mut template = Template::parse(&name, &text).map_err(|error| fail(&path, error.to_string()))?;
+            template.file = Some(path);
             catalog.templates.insert(name, template);
         }
         Ok(catalog)
@@ -72,6 +73,29 @@ impl Catalog {
             name: name.to_owned(),
             known: self.known(),
         })
+    }
+
+    /// The pipeline that has this one as a part, and in which hole.
+    pub fn whole_of(&self, part: &str) -> Option<(&Template, &str)> {
+        self.iter().find_map(|whole| {
+            let has = |hole: &Hole| matches!(hole, Hole::Part(parts) if parts.iter().any(|one| one == part));
+            let (hole, _) = whole.holes().find(|(_, hole)| has(hole))?;
+            Some((whole, hole))
+        })
+    }
+
+    /// A value for each hole of a pipeline and of what may be its parts: enough to read and build it without a camera.
+    pub fn sample(&self, name: &str) -> Result<Filling, PipelineError> {
+        let template = self.get(name)?;
+        let mut filling = Filling::new();
+        for (_, hole) in template.holes() {
+            if let Hole::Part(parts) = hole {
+                let parts = parts.iter().filter_map(|part| self.templates.get(part));
+                filling.extend(parts.flat_map(Template::sample));
+            }
+        }
+        filling.extend(template.sample());
+        Ok(filling)
     }
 
     fn known(&self) -> String {

@@ -2,13 +2,16 @@
 
 mod branch;
 mod catalog;
+mod debug;
 #[cfg(feature = "demo-camera")]
 pub mod demo;
 mod error;
 mod event;
 mod launch;
+mod line;
 mod mend;
 mod mend_feed;
+mod property;
 mod record;
 mod rtsp;
 mod runner;
@@ -16,10 +19,14 @@ mod source;
 mod template;
 
 pub use catalog::Catalog;
+pub use debug::{Playing, Told, Watch, draw, play};
 pub use error::PipelineError;
 pub use event::PipelineEvent;
 pub use launch::{init, package_of, require};
+pub use line::{LaunchLine, spread};
 pub use mend::{Mended, Mending, Units, mend, sound_caps, video_caps};
+pub use property::Property;
 pub use record::{Cut, Feed, RecordSpec, Recording, record_filling};
 pub use runner::abandoned;
+pub use source::source_properties;
 pub use template::{Element, Filling, Hole, Template, TemplateError};

@@ -86,16 +86,11 @@ pub fn record_filling(spec: &RecordSpec) -> Filling {
         Transport::Udp => "udp",
         Transport::Auto => "tcp+udp",
     };
-    let format = match spec.codec {
-        Codec::H264 => "avc",
-        Codec::H265 => "hvc1",
-    };
     [
         ("transport", protocols.to_owned()),
         ("latency", spec.latency.as_millis().to_string()),
         ("connect", spec.connect.as_micros().to_string()),
         ("codec", spec.codec.as_str().to_owned()),
-        ("format", format.to_owned()),
         ("segments", "segments".to_owned()),
     ]
     .into_iter()
@@ -106,8 +101,17 @@ pub fn record_filling(spec: &RecordSpec) -> Filling {
 impl Recording {
     /// Builds the pipeline and begins to play it. Everything after this is told to the feed.
     pub fn begin(catalog: &Catalog, spec: &RecordSpec, feed: Arc<dyn Feed>) -> Result<Self, PipelineError> {
-        let filling = record_filling(spec);
-        let pipeline = launch(catalog, "record", &filling)?;
+        Self::begin_filled(catalog, spec, &record_filling(spec), feed)
+    }
+
+    /// The same with holes filled by hand.
+    pub(super) fn begin_filled(
+        catalog: &Catalog,
+        spec: &RecordSpec,
+        filling: &Filling,
+        feed: Arc<dyn Feed>,
+    ) -> Result<Self, PipelineError> {
+        let pipeline = launch(catalog, "record", filling)?;
         let part = |name: &str| {
             pipeline.by_name(name).ok_or_else(|| PipelineError::Contract {
                 name: "record".to_owned(),
@@ -116,7 +120,7 @@ impl Recording {
             })
         };
         bind_source(&part("source")?, spec, &feed);
-        let writing = Writing::of(&pipeline, catalog, &filling, &feed).ok_or_else(|| PipelineError::Contract {
+        let writing = Writing::of(&pipeline, catalog, filling, &feed).ok_or_else(|| PipelineError::Contract {
             name: "segments".to_owned(),
             element: "segments".to_owned(),
             factory: "splitmuxsink".to_owned(),

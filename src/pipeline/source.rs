@@ -9,18 +9,30 @@ use gstreamer_rtsp::rtsp_message::RTSPMessage;
 
 use crate::model::{Address, Codec};
 
+use super::property::Property;
 use super::record::{Feed, RecordSpec};
 use super::rtsp;
 
+/// What is set on the source of `record.gst` for a camera.
+pub fn source_properties(spec: &RecordSpec) -> Vec<Property> {
+    let address = &spec.address;
+    let mut properties = vec![Property::open("source", "location", address.location())];
+    if let Some(username) = address.username() {
+        properties.push(match address.password() {
+            Some(_) => Property::open("source", "user-id", username),
+            // A name without a password is often a token in its place.
+            None => Property::hidden("source", "user-id", username),
+        });
+        let password = address.password().map_or("", |password| password.reveal());
+        properties.push(Property::hidden("source", "user-pw", password));
+    }
+    properties
+}
+
 /// Tells the source where the camera is, and hears what it is about to ask of it.
 pub(super) fn bind_source(source: &gst::Element, spec: &RecordSpec, feed: &Arc<dyn Feed>) {
-    source.set_property("location", spec.address.location());
-    if let Some(username) = spec.address.username() {
-        source.set_property("user-id", username);
-        source.set_property(
-            "user-pw",
-            spec.address.password().map_or("", |password| password.reveal()),
-        );
+    for property in source_properties(spec) {
+        source.set_property(property.name, property.reveal());
     }
     let (expected, hear) = (spec.codec, feed.clone());
     source.connect("select-stream", false, move |values| {

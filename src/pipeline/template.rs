@@ -6,6 +6,7 @@
 //! ```text
 //! #: purpose  one line
 //! #: engine   record
+//! #: binder   record
 //! #: element  source   rtspsrc       what the binder does with it
 //! #: hole     codec    h264 | h265
 //! #: hole     latency  0..10000
@@ -15,6 +16,8 @@
 //! Other lines that begin with `#` are comments. gst-launch knows neither, so both are stripped.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
 
 /// A pipeline file, read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +28,10 @@ pub struct Template {
     pub purpose: String,
     /// The engine that plays it; parts have none.
     pub engine: Option<String>,
+    /// The file of `src/pipeline/` that binds it, without `.rs`: the one of its own name unless the header says another.
+    pub binder: String,
+    /// The file that it was read from; nothing when it is the built-in one.
+    pub file: Option<PathBuf>,
     /// The elements that the binder relies on.
     pub elements: Vec<Element>,
     holes: BTreeMap<String, Hole>,
@@ -86,6 +93,8 @@ impl Template {
             name: name.to_owned(),
             purpose: String::new(),
             engine: None,
+            binder: name.to_owned(),
+            file: None,
             elements: Vec::new(),
             holes: BTreeMap::new(),
             body: String::new(),
@@ -144,6 +153,7 @@ impl Template {
         match kind {
             "purpose" => self.purpose = rest.to_owned(),
             "engine" => self.engine = Some(rest.to_owned()),
+            "binder" => self.binder = rest.to_owned(),
             "element" => {
                 let (factory, note) = rest_of.split_once(char::is_whitespace).unwrap_or((rest_of, ""));
                 if factory.is_empty() {
@@ -161,7 +171,7 @@ impl Template {
             }
             other => {
                 return Err(format!(
-                    "`{other}` is no header word; use purpose, engine, element, hole or part"
+                    "`{other}` is no header word; use purpose, engine, binder, element, hole or part"
                 ));
             }
         }
@@ -171,6 +181,11 @@ impl Template {
     /// What may stand in each hole.
     pub fn holes(&self) -> impl Iterator<Item = (&str, &Hole)> {
         self.holes.iter().map(|(name, hole)| (name.as_str(), hole))
+    }
+
+    /// Whether it takes its frames from us rather than from an element of its own.
+    pub fn is_fed(&self) -> bool {
+        self.elements.iter().any(|element| element.factory == "appsrc")
     }
 
     /// The parts that a filling puts into the text.
@@ -260,6 +275,15 @@ impl Hole {
                     value.escape_debug()
                 )),
             },
+        }
+    }
+}
+
+impl fmt::Display for Hole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Words(words) | Self::Part(words) => f.write_str(&words.join(" | ")),
+            Self::Number(least, most) => write!(f, "{least}..{most}"),
         }
     }
 }
