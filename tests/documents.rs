@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 mod commands;
 #[path = "documents/example.rs"]
 mod example;
+#[path = "documents/pipelines.rs"]
+mod pipelines;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -6,4 +6,5 @@ mod kit;
 mod kit_tests;
 mod left;
 mod peer_tests;
+mod pipeline_door;
 mod recorder;
