@@ -59,7 +59,8 @@ impl Watch {
     /// Notices when somebody sets the wall clock: it is told, and footage is dated anew from the next keyframe on.
     pub(super) async fn over_the_clock(self) {
         let (mut wall, mut instant) = (self.clock.now(), self.clock.instant());
-        let started = wall;
+        let mut era = wall;
+        let mut unsynced: Vec<Era> = Vec::new();
         while self.wait(CLOCK_LOOK).await {
             let (now, then) = (self.clock.now(), self.clock.instant());
             let expected = wall.plus(then.since(instant));
@@ -81,11 +82,16 @@ impl Watch {
     }
 
     /// This box did not know the time when it started, and does now: what it recorded meanwhile gets its true dates.
-    async fn redate_past(&self, unsynced: Span, step: i64) {
+    async fn redate_past(&self, unsynced: Vec<Era>) {
         let mut redated = 0;
         for _ in 0..REDATE_FOR.as_secs() / REDATE_LOOK.as_secs() {
-            let (index, volume, news) = (self.index.clone(), self.volume.clone(), self.news.clone());
-            let done = on_a_thread(move || redate_closed(&index, &volume, unsynced, step, &news)).await;
+            let (index, volume, news, eras) = (
+                self.index.clone(),
+                self.volume.clone(),
+                self.news.clone(),
+                unsynced.clone(),
+            );
+            let done = on_a_thread(move || redate_all(&index, &volume, &eras, &news)).await;
             match done {
                 Ok((closed, still_open)) => {
                     redated += closed;
@@ -137,6 +143,29 @@ impl Watch {
             }
         }
     }
+}
+
+/// A time during which this box's clock was wrong by one amount.
+#[derive(Debug, Clone, Copy)]
+struct Era {
+    /// By that clock.
+    span: Span,
+    /// How far it was behind the true time, in nanoseconds.
+    behind: i64,
+}
+
+fn redate_all(
+    index: &Index,
+    volume: &Volume,
+    eras: &[Era],
+    news: &mpsc::UnboundedSender<News>,
+) -> Result<(usize, bool), DaemonError> {
+    let mut all = (0, false);
+    for era in eras {
+        let (closed, is_open) = redate_closed(index, volume, era.span, era.behind, news)?;
+        all = (all.0 + closed, all.1 || is_open);
+    }
+    Ok(all)
 }
 
 /// Gives closed segments of a span the dates they would have had. Says how many, and whether some are still open.
