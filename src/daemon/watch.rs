@@ -74,10 +74,18 @@ impl Watch {
             let message = format!("the clock of this box was set by {seconds:+.3} s, from {expected} to {now}");
             self.tell(EventKind::ClockStep, message);
             self.recorder.redate();
-            if expected < Timestamp::BUILT && now >= Timestamp::BUILT {
-                self.redate_past(Span::new(started, expected.plus(REDATE_FOR)), step)
-                    .await;
+            if expected < Timestamp::BUILT {
+                for past in &mut unsynced {
+                    past.behind = past.behind.saturating_add(step);
+                }
+                // What is still being written closes a little after the step, by the old time.
+                let span = Span::new(era, expected.plus(REDATE_FOR));
+                unsynced.push(Era { span, behind: step });
+                if now >= Timestamp::BUILT {
+                    self.redate_past(std::mem::take(&mut unsynced)).await;
+                }
             }
+            era = now;
         }
     }
 
