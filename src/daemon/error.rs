@@ -37,6 +37,9 @@ pub enum DaemonError {
     /// Something of the operating system.
     #[error("{0}")]
     System(String),
+    /// Somebody could not wait for the end.
+    #[error("forced to stop; the next start mends what was open")]
+    Forced,
 }
 
 impl DaemonError {
@@ -48,7 +51,7 @@ impl DaemonError {
             Self::Index(error) => error.fault(),
             Self::Check(error) => error.fault(),
             Self::Pipeline(error) => error.fault(),
-            Self::Listen { .. } | Self::System(_) => Fault::Unavailable,
+            Self::Listen { .. } | Self::System(_) | Self::Forced => Fault::Unavailable,
         }
     }
 }

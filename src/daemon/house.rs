@@ -22,6 +22,8 @@ pub(super) struct House {
     pub(super) index: Index,
     pub(super) volume: Arc<Volume>,
     survey: Mutex<Option<Survey>>,
+    /// What became of an index that was damaged.
+    pub(super) mended: Option<String>,
     /// Held for as long as we run.
     pub(super) lock: DaemonLock,
 }
@@ -37,15 +39,29 @@ impl House {
         })?;
         let lock = DaemonLock::take(data)?;
         let seal: Arc<dyn Seal> = Arc::new(SealKey::load_or_make(&data.join("secret.key"))?);
-        let (index, _) = check::open_index(&data.join("index.db"), &seal, clock.as_ref())?;
+        let (index, aside) = check::open_index(&data.join("index.db"), &seal, clock.as_ref())?;
         let volume = Arc::new(open_volume(&index, &data.join("recordings"), clock.as_ref())?);
         let survey = Mutex::new(Some(Survey::take(&index, data, clock.as_ref())?));
         Ok(Self {
             index,
             volume,
             survey,
+            mended: aside.map(|(aside, restored)| tell_of(&aside, restored)),
             lock,
         })
+    }
+}
+
+fn tell_of(aside: &Path, restored: bool) -> String {
+    let aside = aside.display();
+    if restored {
+        format!(
+            "the index was damaged and is kept as {aside}; it was restored from its backup, and what is newer follows"
+        )
+    } else {
+        format!(
+            "the index was damaged and is kept as {aside}; recordings are indexed anew, cameras have to be added again"
+        )
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::config::Config;
 use crate::http::{self, App};
+use crate::model::{Event, EventKind, News};
 use crate::pipeline::{self, Catalog};
 use crate::record::{Recorder, Setting, Suspects};
 use crate::runtime::{Clock, Shutdown, Signals, SystemClock, Tasks, init_logging};
@@ -86,6 +87,16 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
         connect: config.record.connect,
         latency: config.record.latency,
     });
+    if let Some(message) = house.mended.clone() {
+        let (at, kind) = (clock.now(), EventKind::IndexMended);
+        // The ingest task lives until the last sender is gone.
+        let _ = news.send(News::Happened(Event {
+            at,
+            kind,
+            camera: None,
+            message,
+        }));
+    }
     adopt(&house.index, &recorder, &news).await?;
 
     let shutdown = Shutdown::new();
@@ -123,7 +134,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     tracing::info!(signal, "stopping; a second signal forces");
     tell_systemd(sd_notify::NotifyState::Stopping);
     shutdown.ask();
-    let ends = async {
+    let mut ends = Box::pin(async {
         stop(doors, recorder, ingest, all_told).await;
         let House {
             index, volume, lock, ..
@@ -138,15 +149,25 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
         if !matches!(closed.await, Ok(true)) {
             tracing::warn!("the journals could not be closed in time");
         }
+    });
+    let (ended, outcome) = tokio::select! {
+        () = &mut ends => (true, Ok(())),
+        () = tokio::time::sleep(ALL) => (false, Ok(())),
+        signal = signals.next() => {
+            tracing::warn!(signal, "forced to stop");
+            (false, Err(DaemonError::Forced))
+        }
     };
-    tokio::select! {
-        () = ends => tracing::info!("stopped"),
-        () = tokio::time::sleep(ALL) => tracing::warn!("not everything ended in time; the next start mends what was open"),
-        signal = signals.next() => tracing::warn!(signal, "forced to stop; the next start mends what was open"),
-    }
     // It looks for the end between two files; one that it is at is left as it was.
     drop(mend);
-    Ok(())
+    if ended {
+        tracing::info!("stopped");
+    } else {
+        tracing::warn!("not everything ended in time; the next start mends what was open");
+        // To let go of things in order is to wait for whatever holds them up; the end of the process does not wait.
+        std::mem::forget(ends);
+    }
+    outcome
 }
 
 /// Recording first, because every moment counts there; then the doors; then what was still to be written.

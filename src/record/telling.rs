@@ -33,6 +33,7 @@ impl Driver {
         });
         if let (Some(at), false) = (reached, self.outage) {
             self.covered_until = Some(at);
+            self.regain();
             self.tell_world(News::Lost {
                 camera: self.camera.id.clone(),
                 at,
@@ -47,6 +48,8 @@ impl Driver {
             session.run.covered_until()
         });
         self.covered_until = reached.or(self.covered_until);
+        // A run that is lost before its clock had settled still ended the gap before it.
+        self.regain();
         let at = self.covered_until.unwrap_or_else(|| self.setting.clock.now());
         self.tell_world(News::Lost {
             camera: self.camera.id.clone(),

@@ -9,6 +9,8 @@ use crate::index::{Index, IndexError, Writer};
 use crate::model::{CameraId, Event, EventKind, Fault, Gap, GapCause, Loss, News, Origin, Timestamp};
 use crate::runtime::{Backoff, Shutdown};
 
+use super::untold::untold_end;
+
 /// A gap this short is forgotten when it ends; the timeline computes it from the footage all the same.
 const KEPT: Duration = Duration::from_secs(3);
 /// Most news in one transaction.
@@ -114,6 +116,9 @@ fn apply(writer: &Writer<'_>, news: &News) -> Result<(), IndexError> {
 /// A loss of a camera that was removed meanwhile is nobody's.
 fn begin_gap(writer: &Writer<'_>, camera: &CameraId, at: Timestamp, cause: GapCause) -> Result<(), IndexError> {
     if writer.camera(camera)?.is_some() {
+        if let Some(end) = untold_end(writer, camera, at)? {
+            end_gap(writer, camera, end)?;
+        }
         writer.begin_gap(camera, at, cause)?;
     }
     Ok(())

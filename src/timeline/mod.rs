@@ -3,6 +3,7 @@
 #[cfg(test)]
 pub(crate) mod fixture;
 mod ingest;
+mod untold;
 mod view;
 mod whole;
 

@@ -3,6 +3,11 @@
 
 mod check;
 mod clock;
+mod daemon_first;
+mod daemon_kill;
+mod daemon_refuse;
+mod daemon_site;
+mod daemon_stop;
 mod kit;
 mod kit_tests;
 mod left;
