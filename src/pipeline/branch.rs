@@ -68,13 +68,16 @@ impl Writing {
         }))
     }
 
-    /// The pictures are like this from the next unit on. Called in the stream.
-    pub(super) fn hear_caps(&self, caps: &gst::Caps) {
+    /// The pictures are like this from the next unit on. Says whether that is anything new to a file: the first caps are,
+    /// and other parameter sets; another frame rate is not. Called in the stream.
+    pub(super) fn hear_caps(&self, caps: &gst::Caps) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let same = state.caps.as_ref().is_none_or(|known| reads_alike(known, caps));
-        state.caps = Some(caps.clone());
-        if same {
-            return;
+        let known = state.caps.replace(caps.clone());
+        if known.as_ref().is_some_and(|known| reads_alike(known, caps)) {
+            return false;
+        }
+        if known.is_none() {
+            return true;
         }
         if let Some(gone) = state.closing.take() {
             remove(gone);
@@ -88,6 +91,7 @@ impl Writing {
             branch.entry.send_event(gst::event::Eos::new());
             state.closing = Some(branch);
         }
+        true
     }
 
     /// A unit is about to enter the tap; sees to it that there is a branch for it. Called in the stream.

@@ -44,7 +44,8 @@ pub struct RecordSpec {
 /// Who hears what a recording pipeline receives. Called on GStreamer's threads: nobody may wait in here, but for
 /// [`Feed::place`], which is called on the thread that writes files.
 pub trait Feed: Send + Sync + 'static {
-    /// The pictures are of this kind from the next unit on.
+    /// The pictures are of this kind from the next unit on, which begins a new file if one was begun. Not told for what
+    /// a file does not mind, as another frame rate.
     fn format(&self, format: VideoFormat, caps: TrackCaps);
     /// Something came, if only the rest of a group of pictures that cannot be shown.
     fn heard(&self);
@@ -179,8 +180,9 @@ fn bind_tap(tap: &gst::Element, writing: Arc<Writing>, feed: &Arc<dyn Feed>) {
         move |pad, info| match &info.data {
             Some(gst::PadProbeData::Event(event)) => {
                 if let gst::EventView::Caps(caps) = event.view() {
-                    writing.hear_caps(&caps.caps_owned());
-                    if let Some(format) = video_format(caps.caps()) {
+                    if writing.hear_caps(&caps.caps_owned())
+                        && let Some(format) = video_format(caps.caps())
+                    {
                         feed.format(
                             format,
                             TrackCaps {

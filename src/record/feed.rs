@@ -13,12 +13,7 @@ use super::run::{Run, RunNews};
 impl Feed for Run {
     fn format(&self, format: VideoFormat, caps: TrackCaps) {
         let mut inner = self.lock();
-        // What is declared of the frame rate may change by a hair; a file only minds what it must say at its start.
-        let looks = |format: &VideoFormat| (format.codec, format.width, format.height);
-        let other = inner
-            .format
-            .is_some_and(|known| looks(&known) != looks(&format) || inner.caps != caps);
-        inner.is_new_branch = other && !inner.pieces.is_empty();
+        inner.is_new_branch = !inner.pieces.is_empty();
         inner.format = Some(format);
         inner.caps = caps;
     }
