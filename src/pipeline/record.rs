@@ -127,7 +127,12 @@ impl Recording {
             factory: "splitmuxsink".to_owned(),
         })?;
         bind_tap(&part("tap")?, writing, &feed);
-        let runner = Runner::new(pipeline, move |event| feed.event(event));
+        // The pipeline's own end-of-stream is not listened to: it comes when every branch that writes is done, which is
+        // also so for a moment while one is exchanged for the next. The end of the camera's stream is heard at the tap.
+        let runner = Runner::new(pipeline, move |event| match event {
+            PipelineEvent::Ended => {}
+            event => feed.event(event),
+        });
         match runner.reach(gst::State::Playing, BEGIN) {
             Ok(()) => Ok(Self { runner }),
             Err(error) => {
@@ -179,6 +184,9 @@ fn bind_tap(tap: &gst::Element, writing: Arc<Writing>, feed: &Arc<dyn Feed>) {
         gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM,
         move |pad, info| match &info.data {
             Some(gst::PadProbeData::Event(event)) => {
+                if let gst::EventView::Eos(_) = event.view() {
+                    feed.event(PipelineEvent::Ended);
+                }
                 if let gst::EventView::Caps(caps) = event.view() {
                     if writing.hear_caps(&caps.caps_owned())
                         && let Some(format) = video_format(caps.caps())
