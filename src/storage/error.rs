@@ -40,6 +40,16 @@ pub enum StorageError {
         /// What the system said.
         source: io::Error,
     },
+    /// This process, or the whole machine, has as many files open as it may.
+    #[error("cannot {doing} {}: {source}; raise the limit of open files (LimitNOFILE in the unit, ulimit -n)", path.display())]
+    NoFiles {
+        /// What was tried, as a verb.
+        doing: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The disk failed in some other way.
     #[error("cannot {doing} {}: {source}; check the disk and its cable", path.display())]
     Io {
@@ -146,6 +156,11 @@ impl StorageError {
     /// Sorts what the system said into what a person can do about it.
     pub(super) fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
+        // These two have no kind of their own.
+        let errno = rustix::io::Errno::from_io_error(&source);
+        if matches!(errno, Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE)) {
+            return Self::NoFiles { doing, path, source };
+        }
         match source.kind() {
             io::ErrorKind::NotFound => Self::Missing { doing, path },
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { doing, path },
@@ -170,6 +185,7 @@ impl StorageError {
             Self::Exists { .. } | Self::AlreadyRunning { .. } | Self::OtherRole { .. } => Fault::Conflict,
             Self::Refused { .. } | Self::KeyTooOpen { .. } => Fault::Forbidden,
             Self::Io { .. }
+            | Self::NoFiles { .. }
             | Self::SyncFailed { .. }
             | Self::VolumeLost { .. }
             | Self::OtherVolume { .. }
@@ -204,5 +220,8 @@ mod tests {
             let text = error.to_string();
             assert!(text.contains(word) && text.contains("/srv/x"), "{text}");
         }
+        let error = StorageError::errno("open", path, rustix::io::Errno::MFILE);
+        assert_eq!(error.fault(), Fault::Unavailable);
+        assert!(error.to_string().contains("LimitNOFILE"), "{error}");
     }
 }

@@ -83,7 +83,7 @@ pub(crate) struct Site {
     // The daemon goes before the directory it writes to.
     daemon: Option<Daemon>,
     data: PathBuf,
-    _room: TempDir,
+    _room: Option<TempDir>,
 }
 
 impl Site {
@@ -101,7 +101,16 @@ impl Site {
         Self {
             daemon: None,
             data: room.path().join("data"),
-            _room: room,
+            _room: Some(room),
+        }
+    }
+
+    /// One whose data lies where the test says; the log lies beside it.
+    pub(crate) fn at(data: &Path) -> Self {
+        Self {
+            daemon: None,
+            data: data.to_owned(),
+            _room: None,
         }
     }
 
@@ -315,8 +324,22 @@ impl Strace {
     /// Attaches to every thread of a process; `what` is strace's own `-e` arguments.
     #[track_caller]
     pub(crate) fn attach(pid: u32, log: &Path, what: &[&str]) -> Self {
+        Self::watch(pid, log, None, what)
+    }
+
+    /// The same, for calls that concern one file only.
+    #[track_caller]
+    pub(crate) fn attach_to_file(pid: u32, log: &Path, file: &Path, what: &[&str]) -> Self {
+        Self::watch(pid, log, Some(file), what)
+    }
+
+    #[track_caller]
+    fn watch(pid: u32, log: &Path, file: Option<&Path>, what: &[&str]) -> Self {
         let mut command = Command::new("strace");
         command.args(["-f", "-y", "-tt", "-p", &pid.to_string(), "-o"]).arg(log);
+        if let Some(file) = file {
+            command.arg("-P").arg(file);
+        }
         for one in what {
             command.args(["-e", one]);
         }

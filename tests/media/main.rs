@@ -3,8 +3,11 @@
 
 mod check;
 mod clock;
+mod daemon_disk;
 mod daemon_first;
 mod daemon_kill;
+mod daemon_loss;
+mod daemon_power;
 mod daemon_refuse;
 mod daemon_site;
 mod daemon_stop;
