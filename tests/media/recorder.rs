@@ -318,3 +318,41 @@ fn footage_is_dated_by_the_cameras_clock_when_that_is_chosen() {
         "the same machine's clock, {clock:?}"
     );
 }
+
+#[test]
+fn a_new_name_touches_no_pipeline_and_another_stream_begins_a_new_run_with_a_gap_that_is_told() {
+    let camera = FakeCamera::start(StreamOptions::small()).unwrap();
+    let mut desk = Desk::new();
+    desk.record(&camera.url(), 4);
+    desk.wait_for_closed(1, 20);
+    desk.record_with(&camera.url(), 2, |settings| {
+        settings.name = "Another name".into();
+        settings.retention_hours = 5;
+    });
+    let before = desk.wait_for_closed(3, 20);
+    assert!(
+        before.iter().all(|segment| segment.run == before[0].run),
+        "the run goes on"
+    );
+    assert!(before[2].span.seconds() < 3.0, "segments are shorter from here on");
+    assert_eq!(camera.count_sessions().total, 1);
+    desk.record_with(&format!("{}?changed", camera.url()), 2, |_| {});
+    desk.wait_for(20, "another run records", |news| {
+        news.iter()
+            .any(|news| matches!(news, News::Closed(segment) if segment.run != before[0].run))
+    });
+    desk.stop();
+    let causes = desk.news.iter().filter_map(|news| match news {
+        News::Lost { cause, .. } => Some(*cause),
+        _ => None,
+    });
+    assert_eq!(causes.collect::<Vec<_>>(), [GapCause::Changed, GapCause::Stopped]);
+    let of_run = |old: bool| -> Vec<Segment> {
+        desk.closed()
+            .into_iter()
+            .filter(|segment| (segment.run == before[0].run) == old)
+            .collect()
+    };
+    assert_exact(&desk, &of_run(true), &camera.sent_frames());
+    assert_exact(&desk, &of_run(false), &camera.sent_frames());
+}
