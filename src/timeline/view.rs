@@ -151,7 +151,8 @@ pub fn coverage(reader: &Reader<'_>, camera: &Camera, day: Span, now: Timestamp)
         expected: look.life.expected(day).duration().saturating_sub(not_wanted),
         recorded: look.timeline.recorded,
         missing: by_cause,
-        refilled_seconds: filled.map(|gap| gap.recovered_seconds).sum(),
+        // Folded from 0: the sum of nothing is -0, and people would wonder.
+        refilled_seconds: filled.fold(0.0, |sum, gap| sum + gap.recovered_seconds),
     })
 }
 
