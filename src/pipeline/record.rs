@@ -187,18 +187,15 @@ fn bind_tap(tap: &gst::Element, writing: Arc<Writing>, feed: &Arc<dyn Feed>) {
                 if let gst::EventView::Eos(_) = event.view() {
                     feed.event(PipelineEvent::Ended);
                 }
-                if let gst::EventView::Caps(caps) = event.view() {
-                    if writing.hear_caps(&caps.caps_owned())
-                        && let Some(format) = video_format(caps.caps())
-                    {
-                        feed.format(
-                            format,
-                            TrackCaps {
-                                video: caps.caps().to_string(),
-                                audio: None,
-                            },
-                        );
-                    }
+                if let gst::EventView::Caps(caps) = event.view()
+                    && writing.hear_caps(&caps.caps_owned())
+                    && let Some(format) = video_format(caps.caps())
+                {
+                    let caps = TrackCaps {
+                        video: caps.caps().to_string(),
+                        audio: None,
+                    };
+                    feed.format(format, caps);
                 }
                 gst::PadProbeReturn::Ok
             }

@@ -1,5 +1,11 @@
 //! Everything with real media and real sockets: a camera, a recorder, and a referee that decodes what was kept.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::result_large_err
+)]
 
 mod check;
 mod clock;

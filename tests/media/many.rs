@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use camkeep::index::{Index, KnownVolume};
 use camkeep::model::{
     Camera, CameraId, ClockSource, Codec, Container, Copy, CopyState, Origin, RunId, Seal, Segment, SegmentId,
-    SegmentState, Span, Timestamp, VideoFormat, VolumeRole,
+    SegmentState, Span, VideoFormat, VolumeRole,
 };
 use camkeep::pipeline::demo::{FakeCamera, StreamOptions};
 use camkeep::runtime::{Clock, SystemClock};
