@@ -9,9 +9,9 @@ use tokio::sync::mpsc;
 use crate::check::{self, Check, Mode, Survey};
 use crate::config::Config;
 use crate::index::{Index, IndexError, KnownVolume};
-use crate::model::{Event, EventKind, Fault, GapCause, News, Seal, VolumeRole};
+use crate::model::{Event, EventKind, Fault, News, Seal, VolumeRole};
 use crate::pipeline::Catalog;
-use crate::record::{Recorder, Suspects};
+use crate::record::{Left, Recorder, Suspects, explain_absence};
 use crate::runtime::{Clock, Shutdown};
 use crate::storage::{Complain, DaemonLock, SealKey, StorageError, Volume};
 
@@ -139,32 +139,35 @@ pub(super) fn mend(
     Ok(Some(check.start(survey)?))
 }
 
-/// Begins recording every camera. What is missing since its last frame is a gap from the start: an orderly stop has
-/// opened one already, so what is opened here says that the daemon was killed.
+/// Begins recording every camera, and tells what is missing since its last frame.
 pub(super) async fn adopt(
     index: &Index,
     recorder: &Recorder,
     news: &mpsc::UnboundedSender<News>,
+    clock: &dyn Clock,
 ) -> Result<(), DaemonError> {
-    let cameras = index
+    let known = index
         .read(|reader| {
             let cameras = reader.cameras()?.into_iter();
             cameras
-                .map(|camera| Ok((reader.last_segment(&camera.id)?, camera)))
+                .map(|camera| {
+                    let id = &camera.id;
+                    let (last, schedules) = (reader.last_segment(id)?, reader.schedules(id)?);
+                    Ok((last, schedules, reader.resting_since(id)?, camera))
+                })
                 .collect::<Result<Vec<_>, IndexError>>()
         })
         .await?;
-    for (last, camera) in cameras {
-        if let Some(last) = last.as_ref().filter(|_| camera.enabled && camera.record_enabled) {
-            let lost = News::Lost {
-                camera: camera.id.clone(),
-                at: last.span.end,
-                cause: GapCause::Killed,
-            };
+    for (last, schedules, resting_since, camera) in known {
+        let left = Left {
+            covered_until: last.as_ref().map(|segment| segment.span.end),
+            resting_since,
+        };
+        for item in explain_absence(&camera, &schedules, left, clock.now()) {
             // The ingest task lives until the last sender is gone.
-            let _ = news.send(lost);
+            let _ = news.send(item);
         }
-        recorder.adopt(camera, last.as_ref());
+        recorder.adopt(camera, last, schedules);
     }
     Ok(())
 }

@@ -83,6 +83,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
         syncer,
         suspects,
         news: news.clone(),
+        remember: config.storage.tail,
         stall: config.record.stall,
         connect: config.record.connect,
         latency: config.record.latency,
@@ -97,7 +98,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
             message,
         }));
     }
-    adopt(&house.index, &recorder, &news).await?;
+    adopt(&house.index, &recorder, &news, clock.as_ref()).await?;
 
     let shutdown = Shutdown::new();
     let mend = mend(&house, catalog, &clock, &shutdown, &news)?;

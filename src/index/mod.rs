@@ -17,6 +17,7 @@ mod handle;
 mod open;
 mod ranges;
 mod reader;
+mod rests;
 mod schedules;
 mod segments;
 mod volumes;

@@ -15,7 +15,10 @@ use super::error::IndexError;
 use crate::model::Timestamp;
 
 /// How the schema came to be, in order. A released one is never changed; the next one is added.
-const MIGRATIONS: &[M<'static>] = &[M::up(include_str!("../../migrations/0001_first.sql"))];
+const MIGRATIONS: &[M<'static>] = &[
+    M::up(include_str!("../../migrations/0001_first.sql")),
+    M::up(include_str!("../../migrations/0002_rests.sql")),
+];
 /// The version of the schema after the last migration.
 const KNOWN_VERSION: i64 = MIGRATIONS.len() as i64;
 

@@ -42,11 +42,19 @@ pub enum News {
         /// Its first frame.
         at: Timestamp,
     },
-    /// No footage is wanted any more from this moment on: a gap that is open ends here.
+    /// Footage is wanted again from this moment on, and none is there yet.
+    Wanted {
+        /// Which camera.
+        camera: CameraId,
+        /// When its schedule began, or something happened.
+        at: Timestamp,
+    },
+    /// No footage is wanted any more from this moment on: a gap that is open ends here, and what is not there until
+    /// footage is wanted again is not missing.
     Unwanted {
         /// Which camera.
         camera: CameraId,
-        /// When it was switched off, or its schedule ended.
+        /// When it was switched off, its schedule ended or nothing happened any more.
         at: Timestamp,
     },
     /// Something a person or a program may want to be told.

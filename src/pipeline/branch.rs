@@ -26,8 +26,8 @@ pub(super) struct Writing {
 struct State {
     /// The branch that is on; nothing between two.
     on: Option<Branch>,
-    /// The one before, which may still be closing its file.
-    closing: Option<Branch>,
+    /// Those before, which may still be closing their files.
+    closing: Vec<Branch>,
     /// What the pictures are like that it takes.
     caps: Option<gst::Caps>,
 }
@@ -36,6 +36,8 @@ struct Branch {
     elements: Vec<gst::Element>,
     entry: gst::Pad,
     segments: gst::Element,
+    /// Whether anything went down it.
+    used: bool,
 }
 
 impl Writing {
@@ -53,10 +55,11 @@ impl Writing {
             elements: vec![room, segments.clone()],
             entry,
             segments,
+            used: false,
         };
         let state = State {
             on: Some(branch),
-            closing: None,
+            closing: Vec::new(),
             caps: None,
         };
         let (catalog, filling, feed) = (catalog.clone(), filling.clone(), feed.clone());
@@ -79,35 +82,46 @@ impl Writing {
         if known.is_none() {
             return true;
         }
-        if let Some(gone) = state.closing.take() {
-            remove(gone);
-        }
-        if let Some(branch) = state.on.take() {
-            if let Some(peer) = branch.entry.peer() {
-                // An error would mean that it is unlinked already.
-                let _ = peer.unlink(&branch.entry);
-            }
-            // Queued behind what the branch still has to write.
-            branch.entry.send_event(gst::event::Eos::new());
-            state.closing = Some(branch);
-        }
+        end(&mut state);
         true
     }
 
-    /// A unit is about to enter the tap; sees to it that there is a branch for it. Called in the stream.
-    pub(super) fn be_ready(&self, tap: &gst::Element) -> Result<(), PipelineError> {
+    /// Nothing more is written for now. The branch closes its file and is forgotten then. Called in the stream.
+    pub(super) fn end(&self) {
+        end(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Every file is closed, so branches that only had that to do can go.
+    pub(super) fn forget_closed(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.closing.drain(..).for_each(remove);
+    }
+
+    /// A unit of this kind is about to be written; sees to it that there is a branch for it. Called in the stream.
+    pub(super) fn be_ready(&self, tap: &gst::Element, caps: &gst::Caps) -> Result<(), PipelineError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.on.is_none() {
-            state.on = Some(self.attach(tap)?);
+            state.on = Some(self.attach(tap, caps)?);
+        }
+        if let Some(branch) = &mut state.on {
+            branch.used = true;
         }
         Ok(())
     }
 
-    fn attach(&self, tap: &gst::Element) -> Result<Branch, PipelineError> {
-        let fail = |reason: &str| PipelineError::Failed {
-            name: "segments".to_owned(),
-            reason: reason.to_owned(),
+    /// Writes a unit that was held: it goes down the branch past the tap. Called in the stream, before the next unit.
+    pub(super) fn push(&self, buffer: gst::Buffer) -> Result<(), PipelineError> {
+        let exit = {
+            let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.on.as_ref().and_then(|branch| branch.entry.peer())
         };
+        let exit = exit.ok_or_else(|| fail("it hangs on nothing"))?;
+        exit.push(buffer)
+            .map(|_| ())
+            .map_err(|error| fail(&format!("it does not take what was held: {error}")))
+    }
+
+    fn attach(&self, tap: &gst::Element, caps: &gst::Caps) -> Result<Branch, PipelineError> {
         let parent = tap.parent().and_then(|parent| parent.downcast::<gst::Bin>().ok());
         let parent = parent.ok_or_else(|| fail("the tap is in no pipeline"))?;
         let own: Filling = self
@@ -125,11 +139,16 @@ impl Writing {
         let exit = tap
             .request_pad_simple("src_%u")
             .ok_or_else(|| fail("the tap gives no pad"))?;
+        // What was held may be of another kind than what comes now.
+        if exit.current_caps().as_ref() != Some(caps) {
+            exit.push_event(gst::event::Caps::new(caps));
+        }
         exit.link(&entry).map_err(|error| fail(&error.to_string()))?;
         Ok(Branch {
             elements: vec![bin.upcast()],
             entry,
             segments,
+            used: false,
         })
     }
 
@@ -149,6 +168,38 @@ impl Writing {
                 .segments
                 .emit_by_name::<()>("split-at-running-time", &[&just_before]);
         }
+    }
+}
+
+/// Takes the branch that is on off the tap and lets it close its file.
+fn end(state: &mut State) {
+    let Some(branch) = state.on.take() else { return };
+    if let Some(exit) = branch.entry.peer() {
+        // An error would mean that it is unlinked already.
+        let _ = exit.unlink(&branch.entry);
+        if let Some(tap) = exit.parent_element().filter(|_| {
+            exit.pad_template()
+                .is_some_and(|of| of.presence() == gst::PadPresence::Request)
+        }) {
+            tap.release_request_pad(&exit);
+        }
+    }
+    if !branch.used {
+        return remove(branch);
+    }
+    // Queued behind what the branch still has to write.
+    branch.entry.send_event(gst::event::Eos::new());
+    state.closing.push(branch);
+    // Whoever changes so fast that three files are being closed gives the oldest no more time.
+    while state.closing.len() > 2 {
+        remove(state.closing.remove(0));
+    }
+}
+
+fn fail(reason: &str) -> PipelineError {
+    PipelineError::Failed {
+        name: "segments".to_owned(),
+        reason: reason.to_owned(),
     }
 }
 

@@ -8,13 +8,14 @@ use std::time::Duration;
 use gst::prelude::*;
 use gstreamer as gst;
 
-use crate::model::{Address, Codec, Loss, Timestamp, Track, TrackCaps, Transport, Unit, VideoFormat};
+use crate::model::{Address, Codec, Timestamp, Track, TrackCaps, Transport, Unit, VideoFormat};
 use crate::runtime::pause;
 
 use super::branch::Writing;
 use super::catalog::Catalog;
 use super::error::PipelineError;
 use super::event::PipelineEvent;
+use super::gate::{Fate, Gate};
 use super::launch::launch;
 use super::runner::{Runner, on_the_side};
 use super::source::bind_source;
@@ -44,15 +45,26 @@ pub struct RecordSpec {
 /// Who hears what a recording pipeline receives. Called on GStreamer's threads: nobody may wait in here, but for
 /// [`Feed::place`], which is called on the thread that writes files.
 pub trait Feed: Send + Sync + 'static {
-    /// The pictures are of this kind from the next unit on, which begins a new file if one was begun. Not told for what
-    /// a file does not mind, as another frame rate.
-    fn format(&self, format: VideoFormat, caps: TrackCaps);
+    /// What comes is of this kind from the next unit on.
+    fn announced(&self, _format: VideoFormat, _caps: TrackCaps) {}
     /// Something came, if only the rest of a group of pictures that cannot be shown.
     fn heard(&self);
     /// The camera says when, by its own clock, the unit of this time was taken. Told before the unit itself.
     fn camera_time(&self, pts: i64, taken: Timestamp);
-    /// An access unit has come. The first is a keyframe with a time.
+    /// An access unit has come, and what becomes of it? The first is a keyframe with a time. Without a word everything
+    /// is written.
+    fn arrived(&self, unit: &Unit) -> Fate {
+        Fate::Write { from: unit.pts }
+    }
+    /// What is written is of this kind from the next unit on, which begins a new file if one was begun. Not told for what
+    /// a file does not mind, as another frame rate.
+    fn format(&self, format: VideoFormat, caps: TrackCaps);
+    /// An access unit goes to the writer: one that has just arrived, or one that was held.
     fn unit(&self, unit: Unit) -> Cut;
+    /// Whether every file that was begun is closed. Asked while nothing is written, so that what wrote them can go.
+    fn is_settled(&self) -> bool {
+        false
+    }
     /// A file is about to be made whose first frame has this time. Nothing is written when there is no place for it.
     fn place(&self, first_pts: i64) -> Option<PathBuf>;
     /// The camera sends another codec than was believed.
@@ -126,7 +138,7 @@ impl Recording {
             element: "segments".to_owned(),
             factory: "splitmuxsink".to_owned(),
         })?;
-        bind_tap(&part("tap")?, writing, &feed);
+        bind_tap(&part("tap")?, Gate::new(writing, feed.clone()), &feed);
         // The pipeline's own end-of-stream is not listened to: it comes when every branch that writes is done, which is
         // also so for a moment while one is exchanged for the next. The end of the camera's stream is heard at the tap.
         let runner = Runner::new(pipeline, move |event| match event {
@@ -152,7 +164,7 @@ impl Recording {
             .and_then(|tap| tap.static_pad("sink"))
         {
             // From here on nothing more enters, so that nothing is counted that is not written.
-            pad.add_probe(gst::PadProbeType::BUFFER, |_, _| gst::PadProbeReturn::Drop);
+            pad.add_probe(gst::PadProbeType::BUFFER, |_, _| gst::PadProbeReturn::Handled);
             on_the_side(move || pad.send_event(gst::event::Eos::new()));
         }
         let step = Duration::from_millis(10);
@@ -176,7 +188,7 @@ impl Recording {
 }
 
 /// Counts and cuts at the tap's entry, before any branch sees a unit.
-fn bind_tap(tap: &gst::Element, writing: Arc<Writing>, feed: &Arc<dyn Feed>) {
+fn bind_tap(tap: &gst::Element, gate: Gate, feed: &Arc<dyn Feed>) {
     let Some(pad) = tap.static_pad("sink") else { return };
     let (feed, tap) = (feed.clone(), tap.downgrade());
     let started = AtomicBool::new(false);
@@ -184,18 +196,10 @@ fn bind_tap(tap: &gst::Element, writing: Arc<Writing>, feed: &Arc<dyn Feed>) {
         gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM,
         move |pad, info| match &info.data {
             Some(gst::PadProbeData::Event(event)) => {
-                if let gst::EventView::Eos(_) = event.view() {
-                    feed.event(PipelineEvent::Ended);
-                }
-                if let gst::EventView::Caps(caps) = event.view()
-                    && writing.hear_caps(&caps.caps_owned())
-                    && let Some(format) = video_format(caps.caps())
-                {
-                    let caps = TrackCaps {
-                        video: caps.caps().to_string(),
-                        audio: None,
-                    };
-                    feed.format(format, caps);
+                match event.view() {
+                    gst::EventView::Caps(caps) => gate.hear_caps(caps.caps_owned()),
+                    gst::EventView::Eos(_) => feed.event(PipelineEvent::Ended),
+                    _ => {}
                 }
                 gst::PadProbeReturn::Ok
             }
@@ -204,33 +208,16 @@ fn bind_tap(tap: &gst::Element, writing: Arc<Writing>, feed: &Arc<dyn Feed>) {
                 if !started.load(Ordering::Relaxed) && (!keyframe || buffer.pts().is_none()) {
                     // A stream that is joined in the middle of a group of pictures cannot be shown before the next.
                     feed.heard();
-                    return gst::PadProbeReturn::Drop;
+                    return gst::PadProbeReturn::Handled;
                 }
                 let (Some(unit), Some(tap)) = (unit(pad, buffer, keyframe), tap.upgrade()) else {
-                    return gst::PadProbeReturn::Drop;
+                    return gst::PadProbeReturn::Handled;
                 };
                 started.store(true, Ordering::Relaxed);
-                if let Err(error) = writing.be_ready(&tap) {
-                    let (loss, element) = (Loss::Broken, "segments".to_owned());
-                    feed.event(PipelineEvent::Error {
-                        loss,
-                        element,
-                        message: error.to_string(),
-                    });
-                    return gst::PadProbeReturn::Drop;
-                }
                 if let Some(taken) = camera_time(buffer) {
                     feed.camera_time(unit.pts, taken);
                 }
-                let dts = unit.dts;
-                match feed.unit(unit) {
-                    Cut::Continue => gst::PadProbeReturn::Ok,
-                    Cut::Drop => gst::PadProbeReturn::Drop,
-                    Cut::Here => {
-                        writing.cut(dts);
-                        gst::PadProbeReturn::Ok
-                    }
-                }
+                gate.take(&tap, unit, buffer)
             }
             _ => gst::PadProbeReturn::Ok,
         },
@@ -271,7 +258,7 @@ fn unit(pad: &gst::Pad, buffer: &gst::Buffer, keyframe: bool) -> Option<Unit> {
     })
 }
 
-fn video_format(caps: &gst::CapsRef) -> Option<VideoFormat> {
+pub(super) fn video_format(caps: &gst::CapsRef) -> Option<VideoFormat> {
     let structure = caps.structure(0)?;
     let codec = match structure.name().as_str() {
         "video/x-h264" => Codec::H264,

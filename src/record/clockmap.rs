@@ -244,6 +244,12 @@ impl ClockMap {
     pub(super) fn wall_at(&self, pts: i64) -> Timestamp {
         self.zero().unwrap_or(self.wall).offset(pts)
     }
+
+    /// The running time of what arrives at a moment of the other clock.
+    pub(super) fn pts_at(&self, instant: Instant) -> i64 {
+        let zero = self.arrival_zero.map_or(self.wall, Timestamp::from_nanos);
+        self.wall_of(instant).nanos_since(zero)
+    }
 }
 
 fn nanos(duration: Duration) -> i64 {

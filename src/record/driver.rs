@@ -8,18 +8,22 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
-use crate::model::{Camera, CameraHealth, Codec, GapCause, Loss, News, RunId, Segment, Timestamp};
+use crate::model::{Camera, CameraHealth, Codec, GapCause, Loss, News, RunId, Schedule, Segment, Timestamp};
 use crate::pipeline::RecordSpec;
 use crate::runtime::{Instant, Tasks};
 use crate::storage::TailLane;
 
 use super::closing::close_segment;
+use super::door::Terms;
+use super::intent::{Aim, Intent, Refusal, Triggered};
 use super::piece::{Origins, source_at};
 use super::run::{Run, RunNews};
 use super::session::{IsDown, Session};
 use super::setting::Setting;
 use super::showing::{Rate, Round};
-use super::state::{Input, Machine, Order, Patience, State};
+use super::state::{Input, Machine, Order, Patience, Wish};
+use super::tail::Tail;
+use super::telling::Ledger;
 
 /// How long a camera's task may take to end its run when it is asked to stop.
 const STOP: Duration = Duration::from_millis(3800);
@@ -31,10 +35,24 @@ const SETTLE: Duration = Duration::from_millis(500);
 pub(super) enum Command {
     /// These are its settings now.
     Apply(Box<Camera>),
+    /// These are its schedules now.
+    Schedule(Vec<Schedule>),
+    /// Something happened there: at this moment, lasting for so long.
+    Trigger(Instant, Duration, oneshot::Sender<Result<Triggered, Refusal>>),
     /// Somebody set the wall clock: footage from here on is dated anew.
     Redate,
     /// Close everything and end; the answer comes when that is done.
     Stop(GapCause, oneshot::Sender<()>),
+}
+
+/// A camera that is taken up.
+#[derive(Debug)]
+pub(super) struct Adopted {
+    pub(super) camera: Camera,
+    /// The last segment there is of it.
+    pub(super) last: Option<Segment>,
+    pub(super) schedules: Vec<Schedule>,
+    pub(super) tail: Tail,
 }
 
 /// How a camera is, for whoever looks.
@@ -47,6 +65,17 @@ pub(super) struct Driver {
     pub(super) lane: Option<TailLane>,
     pub(super) camera: Camera,
     pub(super) machine: Machine,
+    pub(super) intent: Intent,
+    /// What is wanted of it, as the machine was told last.
+    pub(super) aim: Aim,
+    /// The last while of it, in memory.
+    pub(super) tail: Tail,
+    /// What the timeline was told last.
+    pub(super) ledger: Ledger,
+    /// Footage is wanted from here on, and none has come since.
+    pub(super) missing_from: Option<Timestamp>,
+    /// Whether a frame of it ever came.
+    pub(super) was_seen: bool,
     pub(super) health: SharedHealth,
     pub(super) round: Arc<Round>,
     pub(super) rate: Rate,
@@ -61,7 +90,7 @@ pub(super) struct Driver {
     pub(super) downs: mpsc::UnboundedReceiver<IsDown>,
     pub(super) work: Tasks,
     pub(super) covered_until: Option<Timestamp>,
-    /// Lost, and told so; until frames come again.
+    /// Lost, and people were told so; until frames come again.
     pub(super) outage: bool,
     /// A run whose first frame ends a gap, until that moment is certain.
     pub(super) regained: Option<RunId>,
@@ -70,22 +99,31 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    pub(super) fn new(
-        setting: Setting,
-        camera: Camera,
-        last: Option<&Segment>,
-        health: SharedHealth,
-        round: Arc<Round>,
-    ) -> Self {
+    pub(super) fn new(setting: Setting, adopted: Adopted, round: Arc<Round>, health: SharedHealth) -> Self {
+        let Adopted {
+            camera,
+            last,
+            schedules,
+            tail,
+        } = adopted;
         let (tell, hear) = mpsc::unbounded_channel();
         let (down, downs) = mpsc::unbounded_channel();
         let patience = Patience {
             stall: setting.stall,
             connect: setting.connect,
         };
+        let intent = Intent::new(&camera, &schedules);
+        tail.set_keep(setting.tail_keep(intent.memory()));
+        let (wish, since) = (Wish::Nothing, setting.clock.instant());
         Self {
             machine: Machine::new(patience),
-            codec: last.map_or(Codec::H264, |segment| segment.format.codec),
+            intent,
+            aim: Aim { wish, since },
+            tail,
+            ledger: Ledger::Blank,
+            missing_from: None,
+            was_seen: last.is_some(),
+            codec: last.as_ref().map_or(Codec::H264, |segment| segment.format.codec),
             covered_until: last.map(|segment| segment.span.end),
             lane: setting.tail.as_ref().map(|tail| tail.lane(camera.id.clone())),
             setting,
@@ -111,12 +149,22 @@ impl Driver {
     pub(super) async fn drive(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
         let mut second = tokio::time::interval(Duration::from_secs(1));
         second.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        self.want();
+        self.aim();
         loop {
-            let wake = self.machine.wake().map(|wake| wake.since(self.now()));
+            let (wall, now) = (self.setting.clock.now(), self.now());
+            let machine = self.machine.wake().map(|wake| wake.since(now));
+            let wake = machine.into_iter().chain(self.intent.wake(wall, now)).min();
             tokio::select! {
                 command = commands.recv() => match command {
                     Some(Command::Apply(camera)) => self.apply(*camera),
+                    Some(Command::Schedule(schedules)) => {
+                        self.intent.set_schedules(&schedules);
+                        self.aim();
+                    }
+                    Some(Command::Trigger(at, length, answer)) => {
+                        // The asker may have gone.
+                        let _ = answer.send(self.trigger(at, length));
+                    }
                     Some(Command::Redate) => if let Some(session) = &self.session { session.run.redate() },
                     Some(Command::Stop(cause, done)) => {
                         self.stop(cause).await;
@@ -147,6 +195,12 @@ impl Driver {
         for order in self.machine.step(self.now(), input, fastrand::f64()) {
             match order {
                 Order::Begin => self.begin(),
+                Order::Write => {
+                    if let Some(session) = &self.session {
+                        session.run.write(self.aim.since);
+                    }
+                }
+                Order::Hold => self.hold(),
                 Order::End => {
                     if let Some(session) = self.session.take() {
                         session.end(&mut self.work, self.down.clone());
@@ -157,37 +211,7 @@ impl Driver {
         }
     }
 
-    fn want(&mut self) {
-        let wanted = self.camera.enabled && self.camera.record_enabled;
-        let was_idle = self.machine.state() == State::Disabled;
-        let reached = self.session.as_ref().and_then(|session| session.run.covered_until());
-        self.step(Input::Wanted(wanted));
-        if !wanted && !was_idle {
-            let until = reached.or(self.covered_until).filter(|_| !self.outage);
-            let at = until.unwrap_or_else(|| self.setting.clock.now());
-            self.outage = false;
-            self.tell_world(News::Unwanted {
-                camera: self.camera.id.clone(),
-                at,
-            });
-        }
-    }
-
-    fn apply(&mut self, camera: Camera) {
-        let renew = camera.needs_new_run(&self.camera);
-        self.camera = camera;
-        if let Some(session) = &self.session {
-            session.run.set_segment(self.segment_length());
-        }
-        self.want();
-        if renew {
-            tracing::info!(camera = %self.camera.id, "settings changed, a new run begins");
-            self.lose_nothing_silently(GapCause::Changed);
-            self.step(Input::Renew);
-        }
-    }
-
-    fn segment_length(&self) -> Duration {
+    pub(super) fn segment_length(&self) -> Duration {
         Duration::from_secs(u64::from(self.camera.segment_seconds))
     }
 
@@ -200,16 +224,16 @@ impl Driver {
             clock: source_at(now),
             began: now,
         };
-        let segment = self.segment_length();
-        let run = Run::new(
-            origins,
-            &self.setting,
-            self.lane.clone(),
-            segment,
-            self.camera.time_source,
-            self.covered_until,
-            self.tell.clone(),
-        );
+        self.tail.begin_session();
+        let terms = Terms {
+            segment: self.segment_length(),
+            source: self.camera.time_source,
+            floor: self.covered_until,
+            writes: self.aim.wish == Wish::Footage,
+            memory: self.intent.memory(),
+            tail: self.tail.clone(),
+        };
+        let run = Run::new(origins, &self.setting, self.lane.clone(), terms, self.tell.clone());
         let run = Arc::new(run);
         self.begun += 1;
         self.runs.insert(run.id(), run.clone());
@@ -254,12 +278,18 @@ impl Driver {
     fn heard(&mut self, id: RunId, news: RunNews) {
         let is_on = self.session.as_ref().is_some_and(|session| session.run.id() == id);
         match news {
+            RunNews::Began if is_on => self.began(),
             RunNews::Opened(segment) => {
-                if is_on && matches!(self.machine.state(), State::Connecting { .. }) {
-                    self.first_frame(id, &segment);
+                if segment.sequence == 0 {
+                    tracing::info!(
+                        camera = %self.camera.id, run = %segment.run, codec = segment.format.codec.as_str(),
+                        width = segment.format.width, height = segment.format.height, "recording"
+                    );
                 }
                 self.tell_world(News::Opened(segment));
             }
+            RunNews::Resumed if is_on => self.resumed(id),
+            RunNews::Held(end) if is_on => self.held(end),
             RunNews::Placed(segment) => self.tell_world(News::Opened(segment)),
             RunNews::Closed(segment, path) => self.close(segment, path),
             RunNews::Lost(loss, message) if is_on => self.step(Input::Lost(loss, message)),
@@ -274,7 +304,7 @@ impl Driver {
             }
             RunNews::Odd(message) => tracing::debug!(camera = %self.camera.id, message, "the pipeline warns"),
             // The echo of a run that is going down.
-            RunNews::Lost(..) | RunNews::OtherCodec(_) => {}
+            RunNews::Began | RunNews::Resumed | RunNews::Held(_) | RunNews::Lost(..) | RunNews::OtherCodec(_) => {}
         }
     }
 
@@ -294,11 +324,12 @@ impl Driver {
             self.machine.step(heard, Input::Heard, 0.0);
         }
         self.step(Input::Tick);
+        self.aim();
     }
 
     async fn stop(mut self, cause: GapCause) {
         self.lose_nothing_silently(cause);
-        self.step(Input::Wanted(false));
+        self.step(Input::Wanted(Wish::Nothing));
         let deadline = tokio::time::sleep(STOP);
         tokio::pin!(deadline);
         while !self.runs.is_empty() {

@@ -5,21 +5,52 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::model::{Codec, Fault, Loss, Timestamp, TrackCaps, Unit, VideoFormat};
-use crate::pipeline::{Cut, Feed, PipelineEvent};
+use crate::pipeline::{Cut, Fate, Feed, PipelineEvent};
 
-use super::clockmap::Observation;
 use super::run::{Run, RunNews};
+use super::tail::Looks;
 
 impl Feed for Run {
+    fn announced(&self, format: VideoFormat, caps: TrackCaps) {
+        self.lock().is_announced = true;
+        self.tail.announce(Looks { format, caps });
+    }
+
+    fn heard(&self) {
+        self.pulse.heard.store(self.clock.instant().0, Ordering::Relaxed);
+    }
+
+    fn arrived(&self, unit: &Unit) -> Fate {
+        let arrival = self.clock.instant();
+        self.pulse.heard.store(arrival.0, Ordering::Relaxed);
+        self.pulse.frames.fetch_add(1, Ordering::Relaxed);
+        self.pulse.bytes.fetch_add(unit.payload.len() as u64, Ordering::Relaxed);
+        let mut inner = self.lock();
+        if inner.over || !inner.is_announced {
+            return Fate::Drop;
+        }
+        if let Some(nanos) = self.date(&mut inner, unit, arrival) {
+            inner.over = true;
+            drop(inner);
+            let seconds = nanos / 1_000_000_000;
+            self.tell(RunNews::Lost(
+                Loss::Broken,
+                format!("the camera's timestamps jumped by {seconds} s; a new run begins"),
+            ));
+            return Fate::Drop;
+        }
+        self.tail.push(unit, inner.map.wall_at(unit.pts));
+        if !std::mem::replace(&mut inner.has_begun, true) {
+            self.tell(RunNews::Began);
+        }
+        self.pass(&mut inner, unit)
+    }
+
     fn format(&self, format: VideoFormat, caps: TrackCaps) {
         let mut inner = self.lock();
         inner.is_new_branch = !inner.pieces.is_empty();
         inner.format = Some(format);
         inner.caps = caps;
-    }
-
-    fn heard(&self) {
-        self.pulse.heard.store(self.clock.instant().0, Ordering::Relaxed);
     }
 
     fn camera_time(&self, pts: i64, taken: Timestamp) {
@@ -29,52 +60,44 @@ impl Feed for Run {
     }
 
     fn unit(&self, unit: Unit) -> Cut {
-        let arrival = self.clock.instant();
-        self.pulse.heard.store(arrival.0, Ordering::Relaxed);
-        self.pulse.frames.fetch_add(1, Ordering::Relaxed);
-        self.pulse.bytes.fetch_add(unit.payload.len() as u64, Ordering::Relaxed);
+        let now = self.clock.instant();
         let mut inner = self.lock();
         let Some(format) = inner.format.filter(|_| !inner.over) else {
             return Cut::Drop;
         };
-        if inner.redate && unit.keyframe && !inner.pieces.is_empty() {
-            self.begin_redated(&mut inner, format, &unit, arrival);
-            self.keep(&mut inner, unit);
-            return Cut::Here;
-        }
-        if let Observation::Jumped(nanos) = inner.map.observe(unit.pts, arrival) {
-            inner.over = true;
-            drop(inner);
-            let seconds = nanos / 1_000_000_000;
-            self.tell(RunNews::Lost(
-                Loss::Broken,
-                format!("the camera's timestamps jumped by {seconds} s; a new run begins"),
-            ));
-            return Cut::Drop;
-        }
-        let due = inner.segment;
-        if std::mem::take(&mut inner.is_new_branch) {
-            self.begin_piece(&mut inner, format, &unit, arrival);
+        if std::mem::take(&mut inner.is_fresh) {
+            inner.is_new_branch = false;
+            self.begin_stretch(&mut inner, format, &unit, now);
             self.keep(&mut inner, unit);
             return Cut::Continue;
         }
-        match inner.pieces.back_mut() {
-            None => {
-                self.begin_piece(&mut inner, format, &unit, arrival);
-                self.keep(&mut inner, unit);
+        if inner.redated == Some(unit.pts) {
+            self.begin_redated(&mut inner, format, &unit, now);
+            self.keep(&mut inner, unit);
+            return Cut::Here;
+        }
+        let due = nanos(inner.segment);
+        if std::mem::take(&mut inner.is_new_branch) {
+            self.begin_piece(&mut inner, format, &unit, None, now);
+            self.keep(&mut inner, unit);
+            return Cut::Continue;
+        }
+        let cut = match inner.pieces.back_mut() {
+            Some(piece) if !(unit.keyframe && piece.age_at(unit.pts) >= due) => {
+                piece.add(&unit);
                 Cut::Continue
             }
-            Some(piece) if unit.keyframe && piece.age_at(unit.pts) >= nanos(due) => {
-                self.begin_piece(&mut inner, format, &unit, arrival);
-                self.keep(&mut inner, unit);
+            _ => {
+                self.begin_piece(&mut inner, format, &unit, None, now);
                 Cut::Here
             }
-            Some(piece) => {
-                piece.add(&unit);
-                self.keep(&mut inner, unit);
-                Cut::Continue
-            }
-        }
+        };
+        self.keep(&mut inner, unit);
+        cut
+    }
+
+    fn is_settled(&self) -> bool {
+        Run::is_settled(self)
     }
 
     fn place(&self, first_pts: i64) -> Option<PathBuf> {

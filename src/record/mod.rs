@@ -1,9 +1,14 @@
 //! Recording: one camera, one RTSP session, segments that join, and a plain word for every loss.
 
+mod absence;
+mod aiming;
+mod calendar;
 mod clockmap;
 mod closing;
+mod door;
 mod driver;
 mod feed;
+mod intent;
 mod piece;
 mod recorder;
 mod run;
@@ -11,7 +16,11 @@ mod session;
 mod setting;
 mod showing;
 mod state;
+mod tail;
 mod telling;
 
+pub use absence::{Left, explain_absence};
+pub use intent::{Refusal, Triggered};
 pub use recorder::Recorder;
 pub use setting::{Setting, Suspects};
+pub use tail::{Followed, Follower, Looks, Part, Tail};

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::model::{Camera, CameraHealth, CameraId, CameraState, GapCause, Segment};
+use crate::model::{Camera, CameraHealth, CameraId, CameraState, GapCause, Schedule, Segment};
 use crate::runtime::Tasks;
 
-use super::driver::{Command, Driver, SharedHealth};
+use super::driver::{Adopted, Command, Driver, SharedHealth};
+use super::intent::{Refusal, Triggered};
 use super::setting::Setting;
 use super::showing::Round;
+use super::tail::Tail;
 
 /// A handle on the recording of all cameras. Clones share it.
 #[derive(Debug, Clone)]
@@ -29,6 +31,7 @@ struct Entry {
     round: Arc<Round>,
     commands: mpsc::UnboundedSender<Command>,
     health: SharedHealth,
+    tail: Tail,
 }
 
 impl Recorder {
@@ -44,11 +47,12 @@ impl Recorder {
 
     /// Takes up a new camera, or the new settings of one.
     pub fn apply(&self, camera: Camera) {
-        self.adopt(camera, None);
+        self.adopt(camera, None, Vec::new());
     }
 
-    /// The same for a camera of which footage is known: its last segment says what it most likely sends.
-    pub fn adopt(&self, camera: Camera, last: Option<&Segment>) {
+    /// The same for a camera of which something is known: its last segment says what it most likely sends, its schedules
+    /// when it is recorded.
+    pub fn adopt(&self, camera: Camera, last: Option<Segment>, schedules: Vec<Schedule>) {
         let mut cameras = self.cameras();
         if let Some(entry) = cameras.get(&camera.id) {
             let (apply, id) = (Command::Apply(Box::new(camera.clone())), camera.id.clone());
@@ -69,7 +73,7 @@ impl Recorder {
             since: self.0.setting.clock.now(),
             loss: None,
             message: None,
-            last_frame_at: last.map(|segment| segment.span.end),
+            last_frame_at: last.as_ref().map(|segment| segment.span.end),
             frames_per_second: 0.0,
             bytes_per_second: 0.0,
             reconnects: 0,
@@ -77,7 +81,14 @@ impl Recorder {
         }));
         let id = camera.id.clone();
         let round = Arc::new(Round::at(self.0.setting.clock.instant()));
-        let driver = Driver::new(self.0.setting.clone(), camera, last, health.clone(), round.clone());
+        let tail = Tail::new(self.0.setting.remember);
+        let adopted = Adopted {
+            camera,
+            last,
+            schedules,
+            tail: tail.clone(),
+        };
+        let driver = Driver::new(self.0.setting.clone(), adopted, round.clone(), health.clone());
         self.0
             .tasks
             .lock()
@@ -89,8 +100,38 @@ impl Recorder {
                 round,
                 commands,
                 health,
+                tail,
             },
         );
+    }
+
+    /// These are the schedules of a camera now.
+    pub fn schedule(&self, id: &CameraId, schedules: Vec<Schedule>) {
+        if let Some(entry) = self.cameras().get(id) {
+            // A task that has died is begun anew with the next change of its camera, or with the next start.
+            let _ = entry.commands.send(Command::Schedule(schedules));
+        }
+    }
+
+    /// Something happens at a camera at this moment, and lasts for so long: footage of it is kept, from before and after
+    /// too.
+    pub async fn trigger(&self, id: &CameraId, length: Duration) -> Result<Triggered, Refusal> {
+        let at = self.0.setting.clock.instant();
+        let (answer, answered) = oneshot::channel();
+        {
+            let cameras = self.cameras();
+            let entry = cameras.get(id).ok_or(Refusal::Unknown)?;
+            entry
+                .commands
+                .send(Command::Trigger(at, length, answer))
+                .map_err(|_| Refusal::Unknown)?;
+        }
+        answered.await.unwrap_or(Err(Refusal::Unknown))
+    }
+
+    /// The last while of a camera, in memory.
+    pub fn tail(&self, id: &CameraId) -> Option<Tail> {
+        self.cameras().get(id).map(|entry| entry.tail.clone())
     }
 
     /// Lets a camera go; returns when its last segment is closed.

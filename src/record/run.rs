@@ -11,19 +11,27 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::model::{Codec, Loss, RunId, Segment, SegmentId, Span, TimeSource, Timestamp, TrackCaps, Unit, VideoFormat};
+use crate::model::{Codec, Loss, RunId, Segment, SegmentId, Span, Timestamp, TrackCaps, Unit, VideoFormat};
 use crate::runtime::{Clock, Instant};
 use crate::storage::{Anchor, JournalHeader, Place, StorageError, Syncer, TailLane, Volume};
 
 use super::clockmap::ClockMap;
-use super::piece::{Origins, Piece, source_at};
+use super::door::{Door, Terms};
+use super::piece::{Origins, Piece};
 use super::setting::Setting;
+use super::tail::Tail;
 
 /// What a run tells its driver.
 #[derive(Debug)]
 pub(super) enum RunNews {
-    /// A segment's first frame came. The first of these is the first frame of the run.
+    /// The run's first frame came, whether it is written or held.
+    Began,
+    /// A segment's first frame goes to the writer.
     Opened(Segment),
+    /// It is the first after a while in which nothing was written.
+    Resumed,
+    /// What was written is at its end, at this moment; from here on frames are only held.
+    Held(Timestamp),
     /// Its file is open.
     Placed(Segment),
     /// A file is closed; the segment is as it will be, but for hash and size.
@@ -68,6 +76,8 @@ pub(super) struct Run {
     /// Where each unit goes at once, so that a kill loses next to nothing.
     lane: Option<TailLane>,
     syncer: Arc<Syncer>,
+    /// Where each unit goes as well, written or not.
+    pub(super) tail: Tail,
     tell: UnboundedSender<(RunId, RunNews)>,
     pub(super) pulse: Pulse,
     inner: Mutex<Inner>,
@@ -79,8 +89,10 @@ pub(super) struct Inner {
     pub(super) map: ClockMap,
     /// Footage before this is there already.
     pub(super) floor: Option<Timestamp>,
-    /// The wall clock was set: the next keyframe begins a run with a map of its own.
+    /// The wall clock was set: the next keyframe that comes begins a run with a map of its own.
     pub(super) redate: bool,
+    /// Running time of that keyframe, until it is written.
+    pub(super) redated: Option<i64>,
     /// The wall clock at running time 0 as the journal knows it.
     pub(super) told_zero: Option<Timestamp>,
     pub(super) format: Option<VideoFormat>,
@@ -92,8 +104,19 @@ pub(super) struct Inner {
     pub(super) sequence: u32,
     /// A run that jumped or ended takes nothing more.
     pub(super) over: bool,
-    /// Its first frame, once the first segment is closed.
-    pub(super) began: Option<Timestamp>,
+    /// Whether it was said what comes.
+    pub(super) is_announced: bool,
+    /// Whether a unit has come.
+    pub(super) has_begun: bool,
+    pub(super) door: Door,
+    /// How much of the past the gate has to hold.
+    pub(super) memory: Duration,
+    /// The next unit that is written is the first after a while, or ever.
+    pub(super) is_fresh: bool,
+    /// Running time at which writing last ended, and its wall clock.
+    pub(super) shut: Option<(i64, Timestamp)>,
+    /// Running time of the first unit since, and its wall clock once that segment is closed.
+    pub(super) began: Option<(i64, Option<Timestamp>)>,
     /// End of the last frame of the run so far.
     pub(super) last_end: Option<Timestamp>,
 }
@@ -103,26 +126,31 @@ impl Run {
         origins: Origins,
         setting: &Setting,
         lane: Option<TailLane>,
-        segment: Duration,
-        source: TimeSource,
-        floor: Option<Timestamp>,
+        terms: Terms,
         tell: UnboundedSender<(RunId, RunNews)>,
     ) -> Self {
         let (clock, volume, syncer) = (setting.clock.clone(), setting.volume.clone(), setting.syncer.clone());
         let id = origins.run;
         let inner = Inner {
             origins: Arc::new(origins),
-            floor,
+            floor: terms.floor,
             redate: false,
-            map: ClockMap::new(clock.now(), clock.instant()).by(source),
+            redated: None,
+            map: ClockMap::new(clock.now(), clock.instant()).by(terms.source),
             told_zero: None,
             format: None,
             caps: TrackCaps::default(),
             is_new_branch: false,
-            segment,
+            segment: terms.segment,
             pieces: VecDeque::new(),
             sequence: 0,
             over: false,
+            is_announced: false,
+            has_begun: false,
+            door: if terms.writes { Door::Open } else { Door::Shut },
+            memory: terms.memory,
+            is_fresh: true,
+            shut: None,
             began: None,
             last_end: None,
         };
@@ -132,6 +160,7 @@ impl Run {
             volume,
             lane,
             syncer,
+            tail: terms.tail,
             tell,
             pulse: Pulse::default(),
             inner: Mutex::new(inner),
@@ -140,11 +169,6 @@ impl Run {
 
     pub(super) fn id(&self) -> RunId {
         self.id
-    }
-
-    /// Whoever set the wall clock wants footage dated by it.
-    pub(super) fn redate(&self) {
-        self.lock().redate = true;
     }
 
     /// The run cannot go on, or not even begin.
@@ -195,12 +219,15 @@ impl Run {
         self.lock().pieces.is_empty()
     }
 
-    /// The first frame of the run.
+    /// The first frame that was written since nothing was.
     pub(super) fn began_at(&self) -> Option<Timestamp> {
         let inner = self.lock();
-        inner
-            .began
-            .or_else(|| inner.pieces.front().map(|piece| piece.start(&inner.map)))
+        let (pts, at) = inner.began?;
+        let growing = || {
+            let piece = inner.pieces.iter().find(|piece| piece.first_pts == pts)?;
+            Some(piece.start(&inner.map))
+        };
+        at.or_else(growing)
     }
 
     /// Whether the clock map has settled, so that the run's first frame does not move any more.
@@ -228,13 +255,20 @@ impl Run {
         let _ = self.tell.send((self.id, news));
     }
 
-    pub(super) fn begin_piece(&self, inner: &mut Inner, format: VideoFormat, unit: &Unit, arrival: Instant) {
-        let mut start = None;
+    /// A segment begins with a unit, and the one before ends there. `start` is its wall clock where that is known already.
+    pub(super) fn begin_piece(
+        &self,
+        inner: &mut Inner,
+        format: VideoFormat,
+        unit: &Unit,
+        mut start: Option<Timestamp>,
+        now: Instant,
+    ) {
         if let Some(last) = inner.pieces.back_mut().filter(|piece| !piece.is_finished()) {
             // The end of one is the start of the next, so the map may move here and segments of a run still join.
             last.fix_start(&inner.map);
             inner.map.fix();
-            inner.map.follow(arrival);
+            inner.map.follow(now);
             let cut = inner.map.wall_at(unit.pts);
             last.finish(&inner.map, Some(cut));
             start = Some(last.span(&inner.map).end);
@@ -266,28 +300,6 @@ impl Run {
             });
         }
         inner.pieces.push_back(piece);
-    }
-
-    /// The camera's ticks go on, but the wall clock was set: another run begins here, whose map knows only the new time.
-    pub(super) fn begin_redated(&self, inner: &mut Inner, format: VideoFormat, unit: &Unit, arrival: Instant) {
-        inner.redate = false;
-        let end = inner.map.wall_at(unit.pts);
-        let Inner { map, pieces, .. } = &mut *inner;
-        if let Some(last) = pieces.back_mut().filter(|piece| !piece.is_finished()) {
-            last.finish(map, Some(end));
-        }
-        let began = self.clock.now();
-        let run = RunId(fastrand::u32(..));
-        inner.origins = Arc::new(Origins {
-            run,
-            began,
-            clock: source_at(began),
-            ..(*inner.origins).clone()
-        });
-        inner.sequence = 0;
-        inner.map = inner.map.followed_by(began, self.clock.instant());
-        inner.map.observe(unit.pts, arrival);
-        self.begin_piece(inner, format, unit, arrival);
     }
 
     /// Gives a unit to the journal, and what the clock map has learnt since.
@@ -368,7 +380,9 @@ impl Run {
             piece.finish(map, None);
         }
         let segment = piece.segment(map);
-        inner.began.get_or_insert(segment.span.start);
+        if let Some((_, at @ None)) = inner.began.as_mut().filter(|(pts, _)| *pts == piece.first_pts) {
+            *at = Some(segment.span.start);
+        }
         inner.last_end = Some(segment.span.end);
         drop(inner);
         self.syncer.unregister(path);

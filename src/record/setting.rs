@@ -48,10 +48,19 @@ pub struct Setting {
     pub suspects: Arc<Suspects>,
     /// Where news goes.
     pub news: mpsc::UnboundedSender<News>,
+    /// How much of each camera's newest footage is held in memory.
+    pub remember: Duration,
     /// No frame for so long is a stall.
     pub stall: Duration,
     /// How long a camera may take to answer.
     pub connect: Duration,
     /// How long packets may be waited for.
     pub latency: Duration,
+}
+
+impl Setting {
+    /// How much a camera's tail keeps when events need this much of it.
+    pub(super) fn tail_keep(&self, memory: Duration) -> Duration {
+        self.remember.max(memory)
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::model::{CameraHealth, CameraState, Timestamp};
 use crate::runtime::Instant;
 
-use super::state::Machine;
+use super::state::{Machine, State};
 
 /// Over how long rates are taken.
 const WINDOW: Duration = Duration::from_secs(5);
@@ -67,16 +67,20 @@ impl Round {
 }
 
 /// Brings a camera's health up to what its machine and its run say.
-pub(super) fn show(health: &mut CameraHealth, machine: &Machine, now: Timestamp, rates: (f64, f64)) {
-    let state = machine.shown();
+pub(super) fn show(health: &mut CameraHealth, machine: &Machine, is_on: bool, now: Timestamp, rates: (f64, f64)) {
+    let state = match machine.shown() {
+        // Nobody switched it off: its schedule is waiting.
+        CameraState::Disabled if is_on => CameraState::Idle,
+        state => state,
+    };
     if health.state != state {
         health.since = now;
     }
     health.state = state;
     health.loss = machine.loss().map(|(loss, _)| *loss);
     health.message = machine.loss().map(|(_, message)| message.clone());
-    let is_recording = state == CameraState::Recording;
-    (health.frames_per_second, health.bytes_per_second) = if is_recording { rates } else { (0.0, 0.0) };
+    let is_flowing = matches!(machine.state(), State::Armed { .. } | State::Recording { .. });
+    (health.frames_per_second, health.bytes_per_second) = if is_flowing { rates } else { (0.0, 0.0) };
 }
 
 #[cfg(test)]

@@ -1,18 +1,22 @@
 //! What a camera's recording does next. Pure: time and news come in, orders go out.
 //!
 //! ```text
-//!              wanted                 first frame                lost, or no longer wanted
-//!  Disabled ------------> Connecting -------------> Recording ------------------------------+
-//!     ^  ^                  |    ^                                                          v
-//!     |  |                  |    | the wait is over                                      Closing
+//!              wanted                 first frame, footage        lost, or nothing wanted
+//!  Disabled ------------> Connecting --------------> Recording -----------------------------+
+//!     ^  ^                  |  | ^         footage  ^      | only memory, and the file ends  |
+//!     |  |                  |  | | first frame,     |      v                                 |
+//!     |  |                  |  | | only memory +--> Armed ---------------------------------->|
+//!     |  |                  |  +-|-------------+          lost, or nothing wanted            v
+//!     |  |                  |    | the wait is over                                       Closing
 //!     |  +--- Waiting <-----|----|------------------------- down, and wanted ---------------|
 //!     |         |           |    +---- Waiting                                              |
-//!     |         |           +-------------- lost, or no longer wanted -------------------> (same)
-//!     +---------+ not wanted      +--------------------------- down, and not wanted --------+
+//!     |         |           +-------------- lost, or nothing wanted ---------------------> (same)
+//!     +---------+ nothing         +-------------------------- down, and nothing wanted -----+
+//!                 wanted
 //! ```
 //!
 //! `Closing` lasts until the run is down: its files are closed and its pipeline is gone or left behind. A new run never
-//! begins before that, so a camera has one session.
+//! begins before that, so a camera has one session. `Armed` and `Recording` are one and the same session.
 
 use std::time::Duration;
 
@@ -37,6 +41,17 @@ const REFUSALS: u32 = 3;
 /// How long, then.
 const REFUSED_WAIT: Duration = Duration::from_secs(300);
 
+/// How much of a camera is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// Nothing: it is not even connected to.
+    Nothing,
+    /// The last while in memory, in case that something happens.
+    Memory,
+    /// Footage.
+    Footage,
+}
+
 /// Where a camera's recording stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
@@ -49,9 +64,16 @@ pub(super) enum State {
         /// When anything last came.
         heard: Instant,
     },
-    /// Frames come.
+    /// Frames come and are held in memory; none is written.
+    Armed {
+        /// Since when they come.
+        since: Instant,
+        /// When the last one came.
+        heard: Instant,
+    },
+    /// Frames come and are written.
     Recording {
-        /// Since when.
+        /// Since when they come.
         since: Instant,
         /// When the last one came.
         heard: Instant,
@@ -68,14 +90,16 @@ pub(super) enum State {
 /// What may happen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Input {
-    /// A person or a schedule wants it recorded, or no longer.
-    Wanted(bool),
+    /// A person, a schedule or an event wants this much of it.
+    Wanted(Wish),
     /// Settings changed in a way that needs a new run.
     Renew,
     /// Anything came from the camera.
     Heard,
-    /// The first frame of the run came, and is kept.
+    /// The first frame of the run came.
     FirstFrame,
+    /// What was written is at its end: from here on frames are only held.
+    Held,
     /// The run failed.
     Lost(Loss, String),
     /// The run ended for our own reasons and another shall begin at once, as when the codec was another.
@@ -89,8 +113,12 @@ pub(super) enum Input {
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Order {
-    /// Begin a run.
+    /// Begin a run, which writes if footage is wanted and else only holds.
     Begin,
+    /// The run writes from now on.
+    Write,
+    /// The run ends what it writes and only holds from now on.
+    Hold,
     /// Take the run down, closing its files.
     End,
     /// Say that the camera is lost, and why.
@@ -101,7 +129,7 @@ pub(super) enum Order {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Machine {
     state: State,
-    wanted: bool,
+    wish: Wish,
     at_once: bool,
     loss: Option<(Loss, String)>,
     refusals: u32,
@@ -114,7 +142,7 @@ impl Machine {
     pub(super) fn new(patience: Patience) -> Self {
         Self {
             state: State::Disabled,
-            wanted: false,
+            wish: Wish::Nothing,
             at_once: false,
             loss: None,
             refusals: 0,
@@ -138,6 +166,7 @@ impl Machine {
         match self.state {
             State::Disabled => CameraState::Disabled,
             State::Recording { .. } => CameraState::Recording,
+            State::Armed { .. } => CameraState::Idle,
             _ => match &self.loss {
                 None => CameraState::Connecting,
                 Some((Loss::Unauthorised | Loss::VolumeFull | Loss::VolumeLost, _)) => CameraState::Error,
@@ -151,7 +180,7 @@ impl Machine {
         match self.state {
             State::Disabled | State::Closing => None,
             State::Connecting { began, heard } => Some(heard.plus(self.patience.connect).min(began.plus(NO_KEYFRAME))),
-            State::Recording { heard, .. } => Some(heard.plus(self.patience.stall)),
+            State::Armed { heard, .. } | State::Recording { heard, .. } => Some(heard.plus(self.patience.stall)),
             State::Waiting { until } => Some(until),
         }
     }
@@ -159,28 +188,58 @@ impl Machine {
     /// Something happened. `luck` in `[0, 1)` decides the jitter of waits.
     pub(super) fn step(&mut self, now: Instant, input: Input, luck: f64) -> Vec<Order> {
         match input {
-            Input::Wanted(wanted) => self.want(now, wanted),
+            Input::Wanted(wish) => self.want(now, wish),
             Input::Renew => self.renew(now),
             Input::Heard => self.hear(now),
             Input::FirstFrame => self.first_frame(now),
+            Input::Held => self.held(),
             Input::Lost(loss, message) => self.lose(now, loss, message),
-            Input::Again => match self.state {
-                State::Connecting { .. } | State::Recording { .. } => self.end(true),
-                _ => Vec::new(),
-            },
+            Input::Again if self.is_on() => self.end(true),
+            Input::Again => Vec::new(),
             Input::Down => self.down(now, luck),
             Input::Tick => self.tick(now),
         }
     }
 
-    fn want(&mut self, now: Instant, wanted: bool) -> Vec<Order> {
-        self.wanted = wanted;
-        match (self.state, wanted) {
-            (State::Disabled, true) => self.begin(now),
-            (State::Waiting { .. }, false) => self.rest(),
-            (State::Connecting { .. } | State::Recording { .. }, false) => self.end(false),
-            _ => Vec::new(),
+    /// Whether a run is on, and not being taken down.
+    fn is_on(&self) -> bool {
+        matches!(
+            self.state,
+            State::Connecting { .. } | State::Armed { .. } | State::Recording { .. }
+        )
+    }
+
+    fn want(&mut self, now: Instant, wish: Wish) -> Vec<Order> {
+        let before = std::mem::replace(&mut self.wish, wish);
+        if wish == Wish::Nothing {
+            return match self.state {
+                State::Waiting { .. } => self.rest(),
+                _ if self.is_on() => self.end(false),
+                _ => Vec::new(),
+            };
         }
+        if self.state == State::Disabled {
+            return self.begin(now);
+        }
+        if !self.is_on() || wish == before {
+            return Vec::new();
+        }
+        match (self.state, wish) {
+            (State::Armed { since, heard }, Wish::Footage) => {
+                self.state = State::Recording { since, heard };
+                vec![Order::Write]
+            }
+            (_, Wish::Footage) => vec![Order::Write],
+            // What is written has to come to its end first.
+            _ => vec![Order::Hold],
+        }
+    }
+
+    fn held(&mut self) -> Vec<Order> {
+        if let (State::Recording { since, heard }, Wish::Memory) = (self.state, self.wish) {
+            self.state = State::Armed { since, heard };
+        }
+        Vec::new()
     }
 
     fn renew(&mut self, now: Instant) -> Vec<Order> {
@@ -188,20 +247,20 @@ impl Machine {
         self.refusals = 0;
         self.backoff.reset();
         match self.state {
-            State::Connecting { .. } | State::Recording { .. } => self.end(true),
+            _ if self.is_on() => self.end(true),
             State::Waiting { .. } => self.begin(now),
             State::Closing => {
                 self.at_once = true;
                 Vec::new()
             }
-            State::Disabled => Vec::new(),
+            _ => Vec::new(),
         }
     }
 
     fn hear(&mut self, now: Instant) -> Vec<Order> {
         match &mut self.state {
             State::Connecting { heard, .. } => *heard = now,
-            State::Recording { since, heard } => {
+            State::Armed { since, heard } | State::Recording { since, heard } => {
                 *heard = now;
                 if now.since(*since) >= HEALTHY {
                     self.backoff.reset();
@@ -214,7 +273,11 @@ impl Machine {
 
     fn first_frame(&mut self, now: Instant) -> Vec<Order> {
         if let State::Connecting { .. } = self.state {
-            self.state = State::Recording { since: now, heard: now };
+            let (since, heard) = (now, now);
+            self.state = match self.wish {
+                Wish::Footage => State::Recording { since, heard },
+                _ => State::Armed { since, heard },
+            };
             self.loss = None;
             self.refusals = 0;
         }
@@ -222,28 +285,26 @@ impl Machine {
     }
 
     fn lose(&mut self, _now: Instant, loss: Loss, message: String) -> Vec<Order> {
-        match self.state {
-            State::Connecting { .. } | State::Recording { .. } => {
-                self.refusals = if loss == Loss::Unauthorised {
-                    self.refusals + 1
-                } else {
-                    0
-                };
-                self.loss = Some((loss, message.clone()));
-                let mut orders = vec![Order::Report(loss, message)];
-                orders.extend(self.end(false));
-                orders
-            }
-            // What a run says while it goes down is the echo of the loss that took it down.
-            _ => Vec::new(),
+        // What a run says while it goes down is the echo of the loss that took it down.
+        if !self.is_on() {
+            return Vec::new();
         }
+        self.refusals = if loss == Loss::Unauthorised {
+            self.refusals + 1
+        } else {
+            0
+        };
+        self.loss = Some((loss, message.clone()));
+        let mut orders = vec![Order::Report(loss, message)];
+        orders.extend(self.end(false));
+        orders
     }
 
     fn down(&mut self, now: Instant, luck: f64) -> Vec<Order> {
         if self.state != State::Closing {
             return Vec::new();
         }
-        if !self.wanted {
+        if self.wish == Wish::Nothing {
             return self.rest();
         }
         if self.at_once || self.loss.is_none() {
@@ -279,7 +340,7 @@ impl Machine {
                     format!("the camera sent no keyframe for {seconds} s"),
                 )
             }
-            State::Recording { heard, .. } => {
+            State::Armed { heard, .. } | State::Recording { heard, .. } => {
                 let seconds = now.since(heard).as_secs();
                 self.lose(
                     now,
@@ -333,7 +394,7 @@ mod tests {
 
     fn recording() -> Machine {
         let mut machine = Machine::new(PATIENCE);
-        assert_eq!(machine.step(at(0.0), Input::Wanted(true), 0.5), [Order::Begin]);
+        assert_eq!(machine.step(at(0.0), Input::Wanted(Wish::Footage), 0.5), [Order::Begin]);
         machine.step(at(1.0), Input::FirstFrame, 0.5);
         machine
     }
@@ -373,7 +434,7 @@ mod tests {
     #[test]
     fn a_wrong_password_is_tried_three_times_and_then_every_five_minutes() {
         let mut machine = Machine::new(PATIENCE);
-        machine.step(at(0.0), Input::Wanted(true), 0.5);
+        machine.step(at(0.0), Input::Wanted(Wish::Footage), 0.5);
         let mut now = 0.0;
         let mut waits = Vec::new();
         for _ in 0..4 {
@@ -395,7 +456,7 @@ mod tests {
     #[test]
     fn a_camera_that_is_switched_off_is_taken_down_and_stays_down() {
         let mut machine = recording();
-        assert_eq!(machine.step(at(2.0), Input::Wanted(false), 0.5), [Order::End]);
+        assert_eq!(machine.step(at(2.0), Input::Wanted(Wish::Nothing), 0.5), [Order::End]);
         assert_eq!(machine.step(at(2.1), Input::Down, 0.5), []);
         assert_eq!((machine.state(), machine.wake()), (State::Disabled, None));
     }
@@ -403,7 +464,7 @@ mod tests {
     #[test]
     fn a_stream_without_a_keyframe_is_given_up_although_packets_come() {
         let mut machine = Machine::new(PATIENCE);
-        machine.step(at(0.0), Input::Wanted(true), 0.5);
+        machine.step(at(0.0), Input::Wanted(Wish::Footage), 0.5);
         for second in 1..90 {
             machine.step(at(f64::from(second)), Input::Heard, 0.5);
             assert_eq!(machine.step(at(f64::from(second)), Input::Tick, 0.5), []);
@@ -415,9 +476,36 @@ mod tests {
         );
     }
 
+    #[test]
+    fn an_event_writes_and_rests_again_within_one_session() {
+        let mut machine = Machine::new(PATIENCE);
+        assert_eq!(machine.step(at(0.0), Input::Wanted(Wish::Memory), 0.5), [Order::Begin]);
+        machine.step(at(1.0), Input::FirstFrame, 0.5);
+        assert_eq!(machine.shown(), CameraState::Idle);
+        let write = machine.step(at(2.0), Input::Wanted(Wish::Footage), 0.5);
+        assert_eq!((write, machine.shown()), (vec![Order::Write], CameraState::Recording));
+        assert_eq!(machine.step(at(4.0), Input::Wanted(Wish::Memory), 0.5), [Order::Hold]);
+        assert_eq!(
+            machine.shown(),
+            CameraState::Recording,
+            "its last group of pictures is being written"
+        );
+        assert_eq!(machine.step(at(5.0), Input::Held, 0.5), []);
+        assert_eq!(machine.shown(), CameraState::Idle);
+        assert!(
+            !machine.step(at(10.5), Input::Tick, 0.5).is_empty(),
+            "an armed camera can stall as well"
+        );
+    }
+
+    fn wish() -> impl Strategy<Value = Wish> {
+        prop_oneof![Just(Wish::Nothing), Just(Wish::Memory), Just(Wish::Footage)]
+    }
+
     fn input() -> impl Strategy<Value = Input> {
         prop_oneof![
-            any::<bool>().prop_map(Input::Wanted),
+            wish().prop_map(Input::Wanted),
+            Just(Input::Held),
             Just(Input::Renew),
             Just(Input::Heard),
             Just(Input::FirstFrame),
@@ -436,6 +524,7 @@ mod tests {
         ) {
             let mut machine = Machine::new(PATIENCE);
             let (mut now, mut running, mut ending) = (Instant(0), false, false);
+            let (mut wish, mut writes) = (Wish::Nothing, false);
             for (wait, input, luck) in steps {
                 now = now.plus(Duration::from_millis(wait));
                 // Only a run that is being taken down can be down.
@@ -443,16 +532,28 @@ mod tests {
                     if !ending { continue }
                     (running, ending) = (false, false);
                 }
+                if let Input::Wanted(wanted) = input {
+                    wish = wanted;
+                }
                 for order in machine.step(now, input, luck) {
                     match order {
-                        Order::Begin => { prop_assert!(!running); running = true; }
+                        Order::Begin => {
+                            prop_assert!(!running);
+                            (running, writes) = (true, wish == Wish::Footage);
+                        }
+                        Order::Write => { prop_assert!(running && !ending && !writes); writes = true; }
+                        Order::Hold => { prop_assert!(running && !ending && writes); writes = false; }
                         Order::End => { prop_assert!(running && !ending); ending = true; }
                         Order::Report(..) => prop_assert!(running && !ending),
                     }
                 }
                 prop_assert_eq!(ending, machine.state() == State::Closing);
-                let at_work = matches!(machine.state(), State::Connecting { .. } | State::Recording { .. });
-                prop_assert_eq!(running && !ending, at_work);
+                prop_assert_eq!(running && !ending, machine.is_on());
+                if machine.is_on() {
+                    prop_assert_eq!(writes, wish == Wish::Footage);
+                    let is_armed = matches!(machine.state(), State::Armed { .. });
+                    prop_assert!(!(writes && is_armed));
+                }
             }
         }
 
@@ -466,7 +567,7 @@ mod tests {
                 now = now.plus(Duration::from_millis(wait));
                 machine.step(now, input, luck);
             }
-            machine.step(now, Input::Wanted(true), 0.5);
+            machine.step(now, Input::Wanted(Wish::Footage), 0.5);
             if machine.state() == State::Closing {
                 machine.step(now, Input::Down, 0.5);
             }

@@ -2,11 +2,25 @@
 
 use std::sync::PoisonError;
 
-use crate::model::{Event, EventKind, GapCause, Loss, News, RunId, Segment};
+use crate::model::{Event, EventKind, GapCause, Loss, News, RunId, Timestamp};
+use crate::runtime::Instant;
 
 use super::driver::Driver;
 use super::showing::show;
-use super::state::Input;
+use super::state::{Input, State, Wish};
+
+/// What the timeline was told last of a camera.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ledger {
+    /// Nothing yet.
+    Blank,
+    /// Footage is there.
+    Covered,
+    /// It is wanted and missing.
+    Missing,
+    /// It is not wanted.
+    NotWanted,
+}
 
 impl Driver {
     pub(super) fn tell_world(&self, news: News) {
@@ -25,37 +39,86 @@ impl Driver {
         }));
     }
 
-    /// What is missing from here until the next run begins is a gap with this cause, unless one lasts already.
-    pub(super) fn lose_nothing_silently(&mut self, cause: GapCause) {
-        let reached = self.session.as_ref().and_then(|session| {
-            session.run.finish();
-            session.run.covered_until()
-        });
-        if let (Some(at), false) = (reached, self.outage) {
-            self.covered_until = Some(at);
-            self.regain();
-            self.tell_world(News::Lost {
-                camera: self.camera.id.clone(),
-                at,
-                cause,
-            });
+    /// The moment on the wall clock at a moment of the other.
+    pub(super) fn wall_of(&self, instant: Instant) -> Timestamp {
+        let (wall, now) = (self.setting.clock.now(), self.now());
+        wall.minus(now.since(instant)).plus(instant.since(now))
+    }
+
+    /// From here on footage is wanted. When frames flow, the first that is written says so itself; else it is missing.
+    pub(super) fn is_wanted(&mut self) {
+        let before = std::mem::replace(&mut self.ledger, Ledger::Missing);
+        let at = self.wall_of(self.aim.since);
+        match before {
+            Ledger::Blank | Ledger::Missing => {}
+            Ledger::Covered => self.ledger = before,
+            Ledger::NotWanted => {
+                self.missing_from = Some(at);
+                if matches!(self.machine.state(), State::Recording { .. }) {
+                    self.ledger = before;
+                    return;
+                }
+                let camera = self.camera.id.clone();
+                self.tell_world(News::Wanted { camera, at });
+                if let Some((loss, _)) = self.machine.loss() {
+                    self.is_missing(at, GapCause::Lost(*loss));
+                }
+            }
         }
     }
 
-    pub(super) fn report(&mut self, loss: Loss, message: &str) {
+    /// From here on no footage is wanted.
+    pub(super) fn is_not_wanted(&mut self, at: Timestamp) {
+        self.regain();
+        self.missing_from = None;
+        if self.ledger != Ledger::NotWanted {
+            self.ledger = Ledger::NotWanted;
+            let camera = self.camera.id.clone();
+            self.tell_world(News::Unwanted { camera, at });
+        }
+    }
+
+    /// From here on footage is wanted and missing.
+    fn is_missing(&mut self, at: Timestamp, cause: GapCause) {
+        // Where footage began again is told before it is told that it ended.
+        self.regain();
+        self.ledger = Ledger::Missing;
+        let camera = self.camera.id.clone();
+        self.tell_world(News::Lost { camera, at, cause });
+    }
+
+    /// Nothing more is written; the moment up to which something was, or now.
+    pub(super) fn end_writing(&mut self) -> Timestamp {
         let reached = self.session.as_ref().and_then(|session| {
             session.run.finish();
             session.run.covered_until()
         });
         self.covered_until = reached.or(self.covered_until);
-        // A run that is lost before its clock had settled still ended the gap before it.
-        self.regain();
-        let at = self.covered_until.unwrap_or_else(|| self.setting.clock.now());
-        self.tell_world(News::Lost {
-            camera: self.camera.id.clone(),
-            at,
-            cause: GapCause::Lost(loss),
-        });
+        let covered = self.covered_until.filter(|_| self.ledger == Ledger::Covered);
+        covered.unwrap_or_else(|| self.setting.clock.now())
+    }
+
+    /// What is missing from here until the next run begins is a gap with this cause, unless one lasts already.
+    pub(super) fn lose_nothing_silently(&mut self, cause: GapCause) {
+        let at = self.end_writing();
+        match (self.ledger, self.aim.wish) {
+            (Ledger::Covered, Wish::Footage) => self.is_missing(at, cause),
+            (Ledger::Covered, _) => self.is_not_wanted(at),
+            _ => {}
+        }
+    }
+
+    pub(super) fn report(&mut self, loss: Loss, message: &str) {
+        let now = self.end_writing();
+        match (self.ledger, self.aim.wish) {
+            (_, Wish::Footage) => {
+                let known = self.missing_from.or(self.covered_until);
+                self.is_missing(known.unwrap_or(now), GapCause::Lost(loss));
+            }
+            // Only the last group of pictures was still being written.
+            (Ledger::Covered, _) => self.is_not_wanted(now),
+            _ => {}
+        }
         if self.outage {
             tracing::info!(camera = %self.camera.id, loss = loss.as_str(), message, "still lost");
         } else {
@@ -68,21 +131,41 @@ impl Driver {
         }
     }
 
-    pub(super) fn first_frame(&mut self, id: RunId, segment: &Segment) {
-        let is_first = self.covered_until.is_none();
+    /// The first frame of a run came.
+    pub(super) fn began(&mut self) {
         self.step(Input::FirstFrame);
-        self.regained = Some(id);
-        tracing::info!(
-            camera = %self.camera.id, run = %segment.run, codec = segment.format.codec.as_str(),
-            width = segment.format.width, height = segment.format.height, "recording"
-        );
+        let name = self.camera.name.clone();
         if std::mem::take(&mut self.outage) {
-            self.happened(EventKind::CameraOnline, format!("{} is back", self.camera.name));
-        } else if is_first {
+            self.happened(EventKind::CameraOnline, format!("{name} is back"));
+        } else if !std::mem::replace(&mut self.was_seen, true) {
             self.happened(
                 EventKind::CameraOnline,
-                format!("{} is recorded for the first time", self.camera.name),
+                format!("{name} is received for the first time"),
             );
+        }
+    }
+
+    /// The first frame is written since nothing was.
+    pub(super) fn resumed(&mut self, id: RunId) {
+        self.regain();
+        self.ledger = Ledger::Covered;
+        self.missing_from = None;
+        self.regained = Some(id);
+        if self
+            .session
+            .as_ref()
+            .is_some_and(|session| session.run.has_settled_clock())
+        {
+            self.regain();
+        }
+    }
+
+    /// What was written is at its end.
+    pub(super) fn held(&mut self, end: Timestamp) {
+        self.covered_until = Some(end);
+        self.step(Input::Held);
+        if self.aim.wish != Wish::Footage {
+            self.is_not_wanted(end);
         }
     }
 
@@ -124,7 +207,8 @@ impl Driver {
             .look(self.now(), run.map(|run| run.pulse.totals()).unwrap_or_default());
         let last = run.and_then(|run| run.covered_until()).or(self.covered_until);
         let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        show(&mut health, &self.machine, self.setting.clock.now(), rates);
+        let is_on = self.camera.enabled && self.camera.record_enabled;
+        show(&mut health, &self.machine, is_on, self.setting.clock.now(), rates);
         health.name.clone_from(&self.camera.name);
         health.last_frame_at = last;
         health.reconnects = self.begun.saturating_sub(1);

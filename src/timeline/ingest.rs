@@ -108,7 +108,15 @@ fn apply(writer: &Writer<'_>, news: &News) -> Result<(), IndexError> {
         }
         News::Vanished(id) => writer.remove_open_segment(*id).map(|_| ()),
         News::Lost { camera, at, cause } => begin_gap(writer, camera, *at, *cause),
-        News::Regained { camera, at } | News::Unwanted { camera, at } => end_gap(writer, camera, *at),
+        News::Regained { camera, at } => {
+            writer.end_rest(camera, *at)?;
+            end_gap(writer, camera, *at)
+        }
+        News::Wanted { camera, at } => writer.end_rest(camera, *at),
+        News::Unwanted { camera, at } => {
+            end_gap(writer, camera, *at)?;
+            begin_rest(writer, camera, *at)
+        }
         News::Happened(event) => writer.add_event(event).map(|_| ()),
     }
 }
@@ -116,10 +124,18 @@ fn apply(writer: &Writer<'_>, news: &News) -> Result<(), IndexError> {
 /// A loss of a camera that was removed meanwhile is nobody's.
 fn begin_gap(writer: &Writer<'_>, camera: &CameraId, at: Timestamp, cause: GapCause) -> Result<(), IndexError> {
     if writer.camera(camera)?.is_some() {
+        writer.end_rest(camera, at)?;
         if let Some(end) = untold_end(writer, camera, at)? {
             end_gap(writer, camera, end)?;
         }
         writer.begin_gap(camera, at, cause)?;
+    }
+    Ok(())
+}
+
+fn begin_rest(writer: &Writer<'_>, camera: &CameraId, at: Timestamp) -> Result<(), IndexError> {
+    if writer.camera(camera)?.is_some() {
+        writer.begin_rest(camera, at)?;
     }
     Ok(())
 }
@@ -243,6 +259,54 @@ mod tests {
             "{}",
             events[0].1.message
         );
+    }
+
+    #[tokio::test]
+    async fn a_rest_begins_when_nothing_is_wanted_and_ends_when_footage_is_or_is_missing() {
+        let place = fixture::index();
+        let camera = fixture::door;
+        let unwanted = |seconds| News::Unwanted {
+            camera: camera(),
+            at: at(seconds),
+        };
+        let wanted = |seconds| News::Wanted {
+            camera: camera(),
+            at: at(seconds),
+        };
+        let news = vec![
+            unwanted(0),
+            unwanted(5),
+            regained(10),
+            unwanted(20),
+            wanted(30),
+            lost(30),
+            unwanted(60),
+            lost(70),
+            regained(80),
+            unwanted(90),
+        ];
+        tell(&place.index, news).await;
+        let window = crate::model::Span::new(at(-10), at(1000));
+        let rests = place
+            .index
+            .read_blocking(|r| r.rests_within(&camera(), window))
+            .unwrap();
+        let starts: Vec<_> = rests.iter().map(|rest| (rest.start, rest.end)).collect();
+        assert_eq!(
+            starts,
+            [
+                (at(0), at(10)),
+                (at(20), at(30)),
+                (at(60), at(70)),
+                (at(90), Timestamp::MAX)
+            ]
+        );
+        let gaps = place
+            .index
+            .read_blocking(|r| r.gaps(&GapFilter::default(), 10))
+            .unwrap();
+        let gaps: Vec<_> = gaps.iter().map(|gap| (gap.span.start, gap.span.end)).collect();
+        assert_eq!(gaps, [(at(70), at(80)), (at(30), at(60))]);
     }
 
     #[tokio::test]

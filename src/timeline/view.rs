@@ -7,7 +7,7 @@ use chrono::{Days, NaiveDate, NaiveTime, TimeDelta, TimeZone};
 use super::whole::{Life, Missing, Piece, Why, cut, join, missing};
 use crate::index::{IndexError, Reader};
 use crate::model::coverage::{covered, merge};
-use crate::model::{Camera, Gap, GapFate, RecordMode, Span, Timestamp};
+use crate::model::{Camera, Gap, GapFate, Span, Timestamp};
 
 /// What is recorded of a camera in a window.
 #[derive(Debug, Clone, PartialEq)]
@@ -151,8 +151,7 @@ pub fn coverage(reader: &Reader<'_>, camera: &Camera, day: Span, now: Timestamp)
         expected: look.life.expected(day).duration().saturating_sub(not_wanted),
         recorded: look.timeline.recorded,
         missing: by_cause,
-        // Folded from 0: the sum of nothing is -0, and people would wonder.
-        refilled_seconds: filled.fold(0.0, |sum, gap| sum + gap.recovered_seconds),
+        refilled_seconds: filled.map(|gap| gap.recovered_seconds).sum(),
     })
 }
 
@@ -214,9 +213,10 @@ fn look(reader: &Reader<'_>, camera: &Camera, window: Span, now: Timestamp) -> R
     let life = Life {
         begin: begin.unwrap_or(camera.created_at),
         now,
-        wanted: camera.enabled && camera.record_enabled && camera.record_mode == RecordMode::Continuous,
+        wanted: camera.enabled && camera.record_enabled && reader.resting_since(&camera.id)?.is_none(),
     };
-    let missing = missing(window, &timeline.ranges, &kept, life);
+    let rests = reader.rests_within(&camera.id, window)?;
+    let missing = missing(window, &timeline.ranges, &kept, &rests, life);
     Ok(Look {
         timeline,
         missing,

@@ -92,13 +92,19 @@ impl Life {
     }
 }
 
-/// What is missing in a window, with causes from the gaps that were kept.
-pub(super) fn missing(window: Span, ranges: &[Span], kept: &[Gap], life: Life) -> Vec<Missing> {
+/// What is missing in a window, with causes from the gaps that were kept. In rests nothing was to be recorded.
+pub(super) fn missing(window: Span, ranges: &[Span], kept: &[Gap], rests: &[Span], life: Life) -> Vec<Missing> {
     let expected = life.expected(window);
     let mut found: Vec<Missing> = Vec::new();
     for hole in holes(expected, ranges.to_vec(), SEAM) {
         let at_the_edge = hole.end == life.now;
-        let known: Vec<Missing> = kept.iter().filter_map(|gap| part(gap, hole, life.now)).collect();
+        let gaps = kept.iter().filter_map(|gap| part(gap, hole, life.now));
+        let rests = rests.iter().filter_map(|rest| {
+            let (span, why) = (rest.intersect(&hole)?, Why::NotWanted);
+            Some(Missing { span, why })
+        });
+        let mut known: Vec<Missing> = gaps.chain(rests).collect();
+        known.sort_by_key(|part| part.span);
         if known.is_empty() && at_the_edge && life.wanted && hole.duration() <= EDGE {
             continue;
         }
@@ -233,7 +239,7 @@ mod tests {
     fn holes_take_the_causes_that_were_kept_and_the_rest_is_unknown() {
         let ranges = [span(0, 100), span(200, 300), span(400, 500)];
         let kept = [gap(101, 150, STALLED, false), gap(150, 199, GapCause::Stopped, false)];
-        let found = missing(span(0, 500), &ranges, &kept, life(0, 500, true));
+        let found = missing(span(0, 500), &ranges, &kept, &[], life(0, 500, true));
         assert_eq!(
             said(&found),
             [(100, 150, "stalled"), (150, 200, "stopped"), (300, 400, "unknown")]
@@ -243,27 +249,42 @@ mod tests {
     #[test]
     fn a_loss_that_lasts_reaches_to_now_and_never_past_it() {
         let kept = [gap(100, 100, STALLED, true)];
-        let found = missing(span(0, 1000), &[span(0, 100)], &kept, life(0, 130, true));
+        let found = missing(span(0, 1000), &[span(0, 100)], &kept, &[], life(0, 130, true));
         assert_eq!(said(&found), [(100, 130, "stalled")]);
     }
 
     #[test]
     fn the_lag_of_the_newest_footage_is_no_gap() {
-        let found = |now, wanted| said(&missing(span(0, 1000), &[span(0, 100)], &[], life(0, now, wanted)));
+        let found = |now, wanted| said(&missing(span(0, 1000), &[span(0, 100)], &[], &[], life(0, now, wanted)));
         assert_eq!(found(109, true), []);
         assert_eq!(found(120, true), [(100, 120, "unknown")]);
         assert_eq!(found(120, false), [(100, 120, "not_wanted")]);
         // In the past there is no lag.
-        let past = missing(span(0, 105), &[span(0, 100)], &[], life(0, 500, true));
+        let past = missing(span(0, 105), &[span(0, 100)], &[], &[], life(0, 500, true));
         assert_eq!(said(&past), [(100, 105, "unknown")]);
     }
 
     #[test]
     fn before_a_camera_could_record_nothing_is_missing() {
-        let found = missing(span(0, 200), &[span(150, 200)], &[], life(140, 200, true));
+        let found = missing(span(0, 200), &[span(150, 200)], &[], &[], life(140, 200, true));
         assert_eq!(said(&found), [(140, 150, "unknown")]);
-        assert_eq!(missing(span(0, 100), &[], &[], life(140, 200, true)), vec![]);
-        assert_eq!(missing(span(300, 400), &[], &[], life(140, 200, true)), vec![]);
+        assert_eq!(missing(span(0, 100), &[], &[], &[], life(140, 200, true)), vec![]);
+        assert_eq!(missing(span(300, 400), &[], &[], &[], life(140, 200, true)), vec![]);
+    }
+
+    #[test]
+    fn what_was_not_wanted_is_told_so_and_is_no_loss() {
+        let ranges = [span(0, 100), span(300, 400)];
+        let (kept, rests) = ([gap(250, 300, STALLED, false)], [span(101, 250), span(400, 10_000)]);
+        let found = missing(span(0, 1000), &ranges, &kept, &rests, life(0, 500, false));
+        assert_eq!(
+            said(&found),
+            [
+                (100, 250, "not_wanted"),
+                (250, 300, "stalled"),
+                (400, 500, "not_wanted")
+            ]
+        );
     }
 
     fn pieces() -> impl Strategy<Value = Vec<Piece>> {
@@ -309,7 +330,7 @@ mod tests {
         ) {
             let (window, ranges) = (span(from, from + length), join(&pieces));
             let life = life(begin, now, false);
-            let found = missing(window, &ranges, &kept, life);
+            let found = missing(window, &ranges, &kept, &[], life);
             let expected = holes(life.expected(window), ranges.clone(), SEAM);
             let total = |spans: &mut dyn Iterator<Item = Span>| spans.map(|span| span.duration()).sum::<Duration>();
             prop_assert_eq!(

@@ -20,7 +20,7 @@ mod daemon_stop;
 mod kit;
 mod kit_tests;
 mod left;
-mod many;
+mod modes;
 mod peer_tests;
 mod pipeline_door;
 mod recorder;

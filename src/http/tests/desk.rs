@@ -79,6 +79,7 @@ impl Desk {
             syncer: Arc::new(Syncer::start("sync", Syncer::PERIOD, Arc::new(|_| {})).unwrap()),
             suspects: Arc::default(),
             news,
+            remember: Duration::from_secs(15),
             stall: Duration::from_secs(5),
             connect: Duration::from_secs(10),
             latency: Duration::from_millis(200),

@@ -1,0 +1,297 @@
+//! The gate before the writing branch: while it is shut, what comes is held in memory, so that a recording can begin
+//! before its cause.
+//!
+//! What is held begins with a keyframe, in front of which lie the caps that it needs. When the gate opens, everything from
+//! the wanted group of pictures on goes down the branch in order, and what comes next follows: the writer sees one
+//! unbroken stream.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use gstreamer as gst;
+
+use crate::model::{Loss, TrackCaps, Unit};
+
+use super::branch::Writing;
+use super::error::PipelineError;
+use super::event::PipelineEvent;
+use super::record::{Cut, Feed, video_format};
+
+/// No camera holds more than this, whatever pre-roll is asked for: five minutes of 6 Mbit/s.
+const MOST_BYTES: usize = 256 * 1024 * 1024;
+
+/// What becomes of a unit that has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It is written. When the gate was shut, what is held is written first, from the group of pictures on in which
+    /// this time (running time, ns) lies.
+    Write {
+        /// From here on footage is wanted.
+        from: i64,
+    },
+    /// It is held, in case that it is wanted later. When the gate was open, this unit is a keyframe, and the file ends
+    /// before it.
+    Hold {
+        /// What is older than this (running time, ns) need not be held any longer.
+        since: i64,
+    },
+    /// It is not wanted.
+    Drop,
+}
+
+/// The gate of one recording.
+pub(super) struct Gate {
+    writing: Arc<Writing>,
+    feed: Arc<dyn Feed>,
+    held: Mutex<Held>,
+}
+
+#[derive(Default)]
+struct Held {
+    is_open: bool,
+    /// The caps of what comes next.
+    caps: Option<gst::Caps>,
+    /// The caps that the writer was last told.
+    written: Option<gst::Caps>,
+    groups: VecDeque<Group>,
+    bytes: usize,
+}
+
+/// A keyframe and what needs it.
+struct Group {
+    caps: gst::Caps,
+    starts: i64,
+    bytes: usize,
+    units: Vec<(Unit, gst::Buffer)>,
+}
+
+impl Gate {
+    pub(super) fn new(writing: Arc<Writing>, feed: Arc<dyn Feed>) -> Self {
+        Self {
+            writing,
+            feed,
+            held: Mutex::default(),
+        }
+    }
+
+    /// What comes next is of this kind. Called in the stream.
+    pub(super) fn hear_caps(&self, caps: gst::Caps) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((format, caps)) = kind(&caps) {
+            self.feed.announced(format, caps);
+        }
+        // Told at once, the branch is unlinked before the tap hands these caps on to it.
+        if held.groups.is_empty() {
+            self.tell(&mut held, &caps);
+        }
+        held.caps = Some(caps);
+    }
+
+    /// What is written next is of this kind.
+    fn tell(&self, held: &mut Held, caps: &gst::Caps) {
+        if held.written.as_ref() == Some(caps) {
+            return;
+        }
+        if self.writing.hear_caps(caps)
+            && let Some((format, caps)) = kind(caps)
+        {
+            self.feed.format(format, caps);
+        }
+        held.written = Some(caps.clone());
+    }
+
+    /// A unit has come; only what is written at once passes to the branch. Called in the stream.
+    pub(super) fn take(&self, tap: &gst::Element, unit: Unit, buffer: &gst::Buffer) -> gst::PadProbeReturn {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let outcome = match self.feed.arrived(&unit) {
+            Fate::Drop => Ok(false),
+            Fate::Hold { since } => {
+                self.shut(&mut held, unit.keyframe);
+                held.push(unit, buffer);
+                held.trim(since);
+                Ok(false)
+            }
+            Fate::Write { from } => self
+                .release(&mut held, tap, from)
+                .and_then(|()| match held.caps.clone() {
+                    // Nothing could be held, so there is nothing yet that this unit could be shown after.
+                    Some(_) if !held.is_open && !unit.keyframe => Ok(false),
+                    Some(caps) => {
+                        held.is_open = true;
+                        self.write(&mut held, tap, &caps, unit)
+                    }
+                    None => Ok(false),
+                }),
+        };
+        // `Drop` would have GStreamer 1.22 free what the binding has freed already, and complain each time.
+        match outcome {
+            Ok(true) => gst::PadProbeReturn::Ok,
+            Ok(false) => gst::PadProbeReturn::Handled,
+            Err(error) => {
+                self.feed.event(PipelineEvent::Error {
+                    loss: Loss::Broken,
+                    element: "segments".to_owned(),
+                    message: error.to_string(),
+                });
+                gst::PadProbeReturn::Handled
+            }
+        }
+    }
+
+    /// Ends the branch if there is one; nothing is left of it once its file is closed.
+    fn shut(&self, held: &mut Held, keyframe: bool) {
+        held.is_open = false;
+        self.writing.end();
+        if keyframe && self.feed.is_settled() {
+            self.writing.forget_closed();
+        }
+    }
+
+    /// Writes what is held, as far as it is wanted.
+    fn release(&self, held: &mut Held, tap: &gst::Element, from: i64) -> Result<(), PipelineError> {
+        if held.is_open {
+            return Ok(());
+        }
+        held.trim(from);
+        held.bytes = 0;
+        for group in std::mem::take(&mut held.groups) {
+            held.is_open = true;
+            for (unit, buffer) in group.units {
+                if self.write(held, tap, &group.caps, unit)? {
+                    self.writing.push(buffer)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the feed of a unit that goes to the writer, and sees to it that there is a branch for it.
+    fn write(&self, held: &mut Held, tap: &gst::Element, caps: &gst::Caps, unit: Unit) -> Result<bool, PipelineError> {
+        self.tell(held, caps);
+        self.writing.be_ready(tap, caps)?;
+        let dts = unit.dts;
+        Ok(match self.feed.unit(unit) {
+            Cut::Continue => true,
+            Cut::Drop => false,
+            Cut::Here => {
+                self.writing.cut(dts);
+                true
+            }
+        })
+    }
+}
+
+fn kind(caps: &gst::Caps) -> Option<(crate::model::VideoFormat, TrackCaps)> {
+    let text = TrackCaps {
+        video: caps.to_string(),
+        audio: None,
+    };
+    Some((video_format(caps)?, text))
+}
+
+impl Held {
+    fn push(&mut self, unit: Unit, buffer: &gst::Buffer) {
+        let bytes = unit.payload.len();
+        if unit.keyframe {
+            let Some(caps) = self.caps.clone() else { return };
+            self.groups.push_back(Group {
+                caps,
+                starts: unit.pts,
+                bytes: 0,
+                units: Vec::new(),
+            });
+        }
+        // What comes before any keyframe cannot be shown.
+        if let Some(group) = self.groups.back_mut() {
+            group.units.push((unit, buffer.clone()));
+            group.bytes += bytes;
+            self.bytes += bytes;
+        }
+    }
+
+    /// Lets groups go that end before `since`, and more when they are too many bytes.
+    fn trim(&mut self, since: i64) {
+        while let Some(front) = self.groups.front() {
+            let is_past = self.groups.get(1).is_some_and(|next| next.starts <= since);
+            if !is_past && self.bytes <= MOST_BYTES {
+                return;
+            }
+            self.bytes -= front.bytes;
+            self.groups.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::model::Track;
+    use proptest::prelude::*;
+
+    fn unit(pts: i64, keyframe: bool, bytes: usize) -> Unit {
+        Unit {
+            track: Track::Video,
+            pts,
+            dts: pts,
+            duration: None,
+            keyframe,
+            payload: vec![0; bytes].into(),
+        }
+    }
+
+    fn held() -> Held {
+        super::super::launch::init().unwrap();
+        Held {
+            caps: Some(gst::Caps::new_any()),
+            ..Held::default()
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_shown_is_not_held() {
+        let mut held = held();
+        held.push(unit(1, false, 10), &gst::Buffer::new());
+        assert_eq!((held.groups.len(), held.bytes), (0, 0));
+    }
+
+    #[test]
+    fn too_many_bytes_are_not_held_even_if_all_of_them_are_wanted() {
+        let mut held = held();
+        for group in 0..5 {
+            held.push(unit(group, true, MOST_BYTES / 3), &gst::Buffer::new());
+            held.trim(0);
+            assert!(held.bytes <= MOST_BYTES);
+        }
+        assert_eq!(held.groups.front().unwrap().starts, 2);
+        held.push(unit(9, true, MOST_BYTES + 1), &gst::Buffer::new());
+        held.trim(0);
+        assert_eq!((held.groups.len(), held.bytes), (0, 0));
+    }
+
+    proptest! {
+        #[test]
+        fn the_group_in_which_the_wanted_time_lies_is_held_and_none_before_it(
+            groups in proptest::collection::vec(1i64..50, 1..60), since in 0i64..800,
+        ) {
+            let mut held = held();
+            let (mut pts, mut starts, mut bytes) = (0, Vec::new(), 0);
+            for units in groups {
+                starts.push(pts);
+                for n in 0..units {
+                    held.push(unit(pts, n == 0, 3), &gst::Buffer::new());
+                    held.trim(since.min(pts));
+                    pts += 1;
+                }
+            }
+            let first = starts.iter().copied().filter(|start| *start <= since.min(pts - 1)).max().unwrap();
+            prop_assert_eq!(held.groups.front().unwrap().starts, first);
+            for group in &held.groups {
+                prop_assert!(group.units[0].0.keyframe);
+                bytes += group.bytes;
+            }
+            prop_assert_eq!(bytes, held.bytes);
+            prop_assert_eq!(bytes as i64, 3 * (pts - first));
+        }
+    }
+}
