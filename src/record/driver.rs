@@ -27,6 +27,8 @@ use super::telling::Ledger;
 
 /// How long a camera's task may take to end its run when it is asked to stop.
 const STOP: Duration = Duration::from_millis(3800);
+/// A look at the clock that comes so late says that this process, or the machine, was held up.
+const ASLEEP: Duration = Duration::from_secs(3);
 /// How long what was closed then may take to be brought to the disk.
 const SETTLE: Duration = Duration::from_millis(500);
 
@@ -96,6 +98,8 @@ pub(super) struct Driver {
     pub(super) regained: Option<RunId>,
     pub(super) begun: u64,
     pub(super) abandoned: u64,
+    /// When it last looked at the clock, which it does each second.
+    looked: Instant,
 }
 
 impl Driver {
@@ -115,6 +119,7 @@ impl Driver {
         let intent = Intent::new(&camera, &schedules);
         tail.set_keep(setting.tail_keep(intent.memory()));
         let (wish, since) = (Wish::Nothing, setting.clock.instant());
+        let looked = setting.clock.instant();
         Self {
             machine: Machine::new(patience),
             intent,
@@ -142,6 +147,7 @@ impl Driver {
             regained: None,
             begun: 0,
             abandoned: 0,
+            looked,
         }
     }
 
@@ -319,6 +325,12 @@ impl Driver {
     }
 
     fn tick(&mut self) {
+        let now = self.now();
+        let asleep = now.since(std::mem::replace(&mut self.looked, now)) > ASLEEP;
+        if asleep {
+            // Not the camera was silent but we were held up, and what it sent meanwhile may lie in the socket yet.
+            self.machine.step(now, Input::Heard, 0.0);
+        }
         if let Some(heard) = self.session.as_ref().and_then(|session| session.run.pulse.heard()) {
             // Orders nothing; it only moves what the tick after it compares with.
             self.machine.step(heard, Input::Heard, 0.0);

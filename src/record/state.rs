@@ -259,9 +259,9 @@ impl Machine {
 
     fn hear(&mut self, now: Instant) -> Vec<Order> {
         match &mut self.state {
-            State::Connecting { heard, .. } => *heard = now,
+            State::Connecting { heard, .. } => *heard = now.max(*heard),
             State::Armed { since, heard } | State::Recording { since, heard } => {
-                *heard = now;
+                *heard = now.max(*heard);
                 if now.since(*since) >= HEALTHY {
                     self.backoff.reset();
                 }

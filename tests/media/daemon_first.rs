@@ -5,8 +5,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use camkeep::pipeline::demo::{FakeCamera, StreamOptions};
+use serde_json::json;
 
-use crate::daemon_site::{Row, Site, Strace, assert_none_lost, lost_frames};
+use crate::daemon_site::{Row, Site, Strace, assert_none_lost, lost_frames, now_ns};
 use crate::kit::referee;
 use crate::kit::wait::{pause, wait_until};
 
@@ -174,4 +175,31 @@ fn the_recordings_are_never_listed_while_they_grow() {
     let listed: Vec<&str> = seen.lines().filter(|line| line.contains("getdents")).collect();
     assert_eq!(listed, Vec::<&str>::new(), "a directory was listed while recording");
     assert_none_lost(&site, "door");
+}
+
+#[test]
+fn a_camera_that_is_renamed_keeps_its_session_and_its_open_segment_grows_each_second() {
+    let camera = FakeCamera::start(StreamOptions::small()).unwrap();
+    let site = Site::start();
+    site.add_camera("door", &camera, 4);
+    site.wait_recording("door");
+    let mut oldest = 0;
+    let end = Instant::now() + Duration::from_secs(8);
+    while Instant::now() < end {
+        let body = json!({"name": format!("Door {}", fastrand::u32(..)), "retention_hours": fastrand::u32(1..100)});
+        site.daemon().patch("/api/v1/cameras/door", &body).ok();
+        let asked = now_ns();
+        let newest = site.rows("door").iter().map(|row| row.end_ns).max().unwrap();
+        // A second to grow, and what an answer takes on a machine that does much else.
+        oldest = oldest.max(asked - newest);
+        pause(Duration::from_millis(100));
+    }
+    assert!(
+        oldest <= 1_500_000_000,
+        "the newest row ended {} ms ago",
+        oldest / 1_000_000
+    );
+    site.wait_closed("door", 2, Duration::from_secs(10));
+    assert_none_lost(&site, "door");
+    assert_eq!(camera.count_sessions().total, 1);
 }

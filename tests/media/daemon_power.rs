@@ -22,7 +22,8 @@ const CONSISTENT: Duration = Duration::from_secs(5);
 /// A command that has to work; what it said otherwise.
 #[track_caller]
 fn run(program: &str, arguments: &[&str]) {
-    let output = Command::new(program).args(arguments).output().unwrap();
+    let output = Command::new(program).args(arguments).output();
+    let output = output.unwrap_or_else(|error| panic!("{program} has to be installed: {error}"));
     assert!(
         output.status.success(),
         "{program} {} failed; these tests mount file systems and have to run as root with loop devices at hand: {}",
