@@ -31,6 +31,11 @@ pub(super) enum Command {
     /// Add, list, show, change and remove cameras
     #[command(subcommand)]
     Camera(CameraCommand),
+    /// Tell a camera that records around events that something happens now
+    Trigger(TriggerArgs),
+    /// List, add and remove the schedules of a camera
+    #[command(subcommand)]
+    Schedule(ScheduleCommand),
     /// Draw what is recorded of a camera, and what is missing
     #[command(after_help = TIMES)]
     Timeline(TimelineArgs),
@@ -178,6 +183,76 @@ pub(super) struct AddArgs {
     /// Any other field
     #[arg(long, value_name = "FIELD=VALUE")]
     pub(super) set: Vec<String>,
+    #[command(flatten)]
+    pub(super) server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  camkeep camera set front-door record_mode=event pre_roll_seconds=10 post_roll_seconds=30
+  camkeep trigger front-door --reason \"door contact\"
+
+The camera keeps footage from its pre-roll before this moment to its post-roll after it; another trigger makes that longer.")]
+pub(super) struct TriggerArgs {
+    /// The camera's id
+    pub(super) camera: String,
+    /// How long the event lasts; the post-roll comes after it
+    #[arg(long, value_name = "SECONDS")]
+    pub(super) seconds: Option<u32>,
+    /// What happens, for the log
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: Option<String>,
+    #[command(flatten)]
+    pub(super) server: ServerArgs,
+    /// Print the answer as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ScheduleCommand {
+    /// List the schedules of a camera
+    #[command(visible_alias = "ls")]
+    List {
+        /// The camera's id
+        camera: String,
+        #[command(flatten)]
+        server: ServerArgs,
+        /// Print the answer as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Add a schedule to a camera
+    Add(ScheduleAddArgs),
+    /// Remove a schedule
+    #[command(visible_alias = "rm")]
+    Remove {
+        /// The schedule's id, as `camkeep schedule list` shows it
+        id: u64,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  camkeep schedule add yard mon-fri 08:00 18:00 --zone Europe/Berlin
+  camkeep schedule add yard fri-sun 22:00 06:00 --zone Europe/Berlin     (until the next morning)
+  camkeep schedule add yard sat,sun 00:00 24:00
+
+It counts for cameras whose record_mode is scheduled or scheduled_event.")]
+pub(super) struct ScheduleAddArgs {
+    /// The camera's id
+    pub(super) camera: String,
+    /// The days on which it begins: daily, mon-fri, sat,sun
+    pub(super) days: String,
+    /// When it begins, like 22:00
+    pub(super) start: String,
+    /// When it ends, exclusive; not after the start means on the next day, and 24:00 is midnight
+    pub(super) end: String,
+    /// The time zone of the clock that is meant
+    #[arg(long, default_value = "UTC")]
+    pub(super) zone: String,
     #[command(flatten)]
     pub(super) server: ServerArgs,
 }

@@ -5,9 +5,9 @@ use std::io::Write;
 
 use clap::Parser;
 
-use super::command::{CameraCommand, Command, CommandLine};
+use super::command::{CameraCommand, Command, CommandLine, ScheduleCommand};
 use super::failure::Failure;
-use super::{apply, camera, check, health, pipeline, run as daemon, segments, timeline};
+use super::{apply, camera, check, health, pipeline, run as daemon, schedule, segments, timeline, trigger};
 
 /// Does what the arguments say and gives the exit code: 0 done, 1 failed, 2 the command line is wrong, 78 the
 /// configuration is wrong.
@@ -42,6 +42,10 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Camera(CameraCommand::Set { camera, fields, server }) => camera::set(&camera, &fields, &server),
         Command::Camera(CameraCommand::Remove { camera, server }) => camera::remove(&camera, &server),
         Command::Camera(CameraCommand::Apply { file, server }) => apply::apply(&file, &server),
+        Command::Trigger(args) => trigger::trigger(&args),
+        Command::Schedule(ScheduleCommand::List { camera, server, json }) => schedule::list(&camera, &server, json),
+        Command::Schedule(ScheduleCommand::Add(args)) => schedule::add(&args),
+        Command::Schedule(ScheduleCommand::Remove { id, server }) => schedule::remove(id, &server),
         Command::Timeline(args) => timeline::timeline(&args),
         Command::Segments(args) => segments::segments(&args),
         Command::Health(args) => health::health(&args),

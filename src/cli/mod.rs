@@ -16,8 +16,10 @@ mod pipeline;
 mod pipeline_run;
 mod pipeline_source;
 mod run;
+mod schedule;
 mod segments;
 mod timeline;
+mod trigger;
 mod when;
 mod words;
 

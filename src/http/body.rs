@@ -56,6 +56,23 @@ impl<S: Sync + Send> FromRequest<S> for Fields {
     }
 }
 
+/// The fields of a body that may be left out altogether.
+#[derive(Debug)]
+pub(super) struct MaybeFields(pub(super) Fields);
+
+impl<S: Sync + Send> FromRequest<S> for MaybeFields {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        use axum::body::HttpBody;
+        if request.body().is_end_stream() {
+            let given = Map::new();
+            return Ok(Self(Fields { given }));
+        }
+        Fields::from_request(request, state).await.map(Self)
+    }
+}
+
 fn says_json(headers: &HeaderMap) -> bool {
     headers
         .get(header::CONTENT_TYPE)

@@ -14,9 +14,11 @@ mod paging;
 mod problem;
 mod query;
 mod router;
+mod schedules;
 mod serve;
 #[cfg(test)]
 mod tests;
+mod trigger;
 mod web;
 mod wire;
 

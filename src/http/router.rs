@@ -5,12 +5,12 @@ use axum::extract::Request;
 use axum::http::{HeaderValue, Method, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
 
 use super::app::App;
 use super::guard::guard;
 use super::problem::Problem;
-use super::{cameras, events, footage, health, media, web};
+use super::{cameras, events, footage, health, media, schedules, trigger, web};
 
 /// The whole of it. Served with the peer's address at hand: see [`super::serve`].
 pub fn router(app: App) -> Router {
@@ -21,6 +21,12 @@ pub fn router(app: App) -> Router {
             get(cameras::show).patch(cameras::change).delete(cameras::remove),
         )
         .route("/cameras/{id}/health", get(health::camera))
+        .route("/cameras/{id}/record-trigger", post(trigger::trigger))
+        .route("/cameras/{id}/schedules", get(schedules::list).post(schedules::add))
+        .route(
+            "/schedules/{schedule}",
+            get(schedules::show).patch(schedules::change).delete(schedules::remove),
+        )
         .route("/cameras/{id}/segments", get(footage::segments))
         .route("/cameras/{id}/timeline", get(footage::timeline))
         .route("/cameras/{id}/gaps", get(footage::gaps))

@@ -4,4 +4,5 @@ mod cameras;
 mod desk;
 mod footage;
 mod media;
+mod modes;
 mod strangers;

@@ -2,9 +2,11 @@
 
 mod camera;
 mod footage;
+mod schedule;
 
 pub use camera::CAMERA_FIELDS;
 pub(super) use camera::{CameraShown, change_camera, ignore_answers};
 pub(super) use footage::{
     CoverageShown, DayShown, EventShown, GapShown, KeptGapShown, LaneShown, SegmentShown, TimelineShown, is_readable,
 };
+pub(super) use schedule::{ScheduleShown, change_schedule, fresh_schedule};
