@@ -19,4 +19,4 @@ mod walk;
 pub use driver::{Check, Mode};
 pub use error::CheckError;
 pub use report::{Finding, Report};
-pub use survey::{Survey, open_index};
+pub use survey::{Replaced, Survey, open_index};

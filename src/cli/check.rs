@@ -128,17 +128,10 @@ fn open(data: &Path, clock: &dyn Clock, mode: Mode) -> Result<(Index, Volume), F
     let index = match mode {
         Mode::Look => Index::open(&path, seal).map_err(Failure::other)?,
         Mode::Mend => {
-            let (index, aside) = open_index(&path, &seal, clock).map_err(Failure::other)?;
-            if let Some((aside, from_backup)) = aside {
-                let then = if from_backup {
-                    "its backup was taken"
-                } else {
-                    "a new one is made"
-                };
-                say(&format!(
-                    "The index was damaged and lies now at {}; {then}.",
-                    aside.display()
-                ))?;
+            let (index, replaced) = open_index(&path, &seal, clock).map_err(Failure::other)?;
+            if let Some(replaced) = replaced {
+                let told = replaced.to_string();
+                say(&format!("{}{}.", told[..1].to_uppercase(), &told[1..]))?;
             }
             index
         }

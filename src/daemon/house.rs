@@ -22,7 +22,7 @@ pub(super) struct House {
     pub(super) index: Index,
     pub(super) volume: Arc<Volume>,
     survey: Mutex<Option<Survey>>,
-    /// What became of an index that was damaged.
+    /// What became of an index that was damaged or gone.
     pub(super) mended: Option<String>,
     /// Held for as long as we run.
     pub(super) lock: DaemonLock,
@@ -39,29 +39,16 @@ impl House {
         })?;
         let lock = DaemonLock::take(data)?;
         let seal: Arc<dyn Seal> = Arc::new(SealKey::load_or_make(&data.join("secret.key"))?);
-        let (index, aside) = check::open_index(&data.join("index.db"), &seal, clock.as_ref())?;
+        let (index, replaced) = check::open_index(&data.join("index.db"), &seal, clock.as_ref())?;
         let volume = Arc::new(open_volume(&index, &data.join("recordings"), clock.as_ref())?);
         let survey = Mutex::new(Some(Survey::take(&index, data, clock.as_ref())?));
         Ok(Self {
             index,
             volume,
             survey,
-            mended: aside.map(|(aside, restored)| tell_of(&aside, restored)),
+            mended: replaced.map(|replaced| replaced.to_string()),
             lock,
         })
-    }
-}
-
-fn tell_of(aside: &Path, restored: bool) -> String {
-    let aside = aside.display();
-    if restored {
-        format!(
-            "the index was damaged and is kept as {aside}; it was restored from its backup, and what is newer follows"
-        )
-    } else {
-        format!(
-            "the index was damaged and is kept as {aside}; recordings are indexed anew, cameras have to be added again"
-        )
     }
 }
 

@@ -118,6 +118,30 @@ fn an_index_of_a_newer_camkeep_is_left_alone() {
 }
 
 #[test]
+fn a_missing_plugin_is_named_with_the_package_that_has_it() {
+    let room = TempDir::new().unwrap();
+    let query = Command::new("pkg-config")
+        .args(["--variable=pluginsdir", "gstreamer-1.0"])
+        .output()
+        .expect("pkg-config has to be installed");
+    let plugins = String::from_utf8_lossy(&query.stdout).trim().to_owned();
+    let without = room.path().join("plugins");
+    std::fs::create_dir(&without).unwrap();
+    for plugin in std::fs::read_dir(&plugins).unwrap() {
+        let plugin = plugin.unwrap();
+        // The one that writes MP4.
+        if plugin.file_name() != "libgstisomp4.so" {
+            std::os::unix::fs::symlink(plugin.path(), without.join(plugin.file_name())).unwrap();
+        }
+    }
+    let refusal = refused(&room.path().join("data"), |command| {
+        command.env("GST_PLUGIN_SYSTEM_PATH_1_0", &without);
+        command.env("GST_REGISTRY_1_0", room.path().join("registry.bin"));
+    });
+    assert_refused(refusal, 1, &["mp4mux", "gstreamer1.0-plugins-good"]);
+}
+
+#[test]
 fn wrong_configuration_names_file_line_and_key() {
     let room = TempDir::new().unwrap();
     let file = room.path().join("camkeep.toml");
