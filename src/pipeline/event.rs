@@ -63,7 +63,7 @@ pub(super) fn read(message: &gst::Message) -> Option<PipelineEvent> {
             let (error, debug) = (view.error(), view.debug().unwrap_or_default());
             let message = scrub(&format!("{} ({})", error.message(), last_line(&debug)));
             Some(PipelineEvent::Error {
-                loss: loss_of(&error, &debug),
+                loss: loss_of(&error),
                 element: element(),
                 message,
             })
@@ -119,44 +119,12 @@ fn fragment(structure: &gst::StructureRef) -> Option<PipelineEvent> {
     }
 }
 
-/// Which loss an error is. GStreamer's own kinds are few, so the text of an RTSP answer decides between them.
-fn loss_of(error: &gst::glib::Error, debug: &str) -> Loss {
-    if let Some(kind) = error.kind::<gst::ResourceError>() {
-        return match kind {
-            gst::ResourceError::NotAuthorized => Loss::Unauthorised,
-            gst::ResourceError::NoSpaceLeft => Loss::VolumeFull,
-            gst::ResourceError::NotFound => Loss::Refused,
-            gst::ResourceError::Write | gst::ResourceError::OpenWrite | gst::ResourceError::Sync => Loss::VolumeLost,
-            _ => connection_loss(&format!("{} {debug}", error.message())),
-        };
-    }
-    Loss::Broken
-}
-
-fn connection_loss(text: &str) -> Loss {
-    let text = text.to_ascii_lowercase();
-    let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    if says(&["unauthorized", "(401)", "forbidden", "(403)"]) {
-        Loss::Unauthorised
-    } else if says(&["connection refused"]) {
-        Loss::Refused
-    } else if says(&[
-        "timeout",
-        "timed out",
-        "no route",
-        "unreachable",
-        "could not resolve",
-        "resolve host",
-        "error resolving",
-        "name or service",
-    ]) {
-        Loss::Unreachable
-    } else if says(&["parse error", "invalid", "garbage"]) {
-        Loss::Broken
-    } else if says(&["not found", "(404)", "(4", "(5", "bad request", "unhandled error"]) {
-        Loss::Refused
-    } else {
-        Loss::Unreachable
+/// Which loss an error behind the camera's is: the disk, or what came cannot be used.
+fn loss_of(error: &gst::glib::Error) -> Loss {
+    match error.kind::<gst::ResourceError>() {
+        Some(gst::ResourceError::NoSpaceLeft) => Loss::VolumeFull,
+        Some(_) => Loss::VolumeLost,
+        None => Loss::Broken,
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod branch;
 mod catalog;
+mod connection;
 mod debug;
 #[cfg(feature = "demo-camera")]
 pub mod demo;
@@ -14,6 +15,7 @@ mod mend;
 mod mend_feed;
 mod property;
 mod record;
+mod refusal;
 mod rtsp;
 mod runner;
 mod source;

@@ -18,7 +18,7 @@ use super::event::PipelineEvent;
 use super::gate::{Fate, Gate};
 use super::launch::launch;
 use super::runner::{Runner, on_the_side};
-use super::source::bind_source;
+use super::source::Source;
 use super::template::Filling;
 
 /// NTP counts from 1900, we from 1970.
@@ -132,19 +132,14 @@ impl Recording {
                 factory: "element".to_owned(),
             })
         };
-        bind_source(&part("source")?, spec, &feed);
+        let source = Source::bind(&part("source")?, spec, &feed);
         let writing = Writing::of(&pipeline, catalog, filling, &feed).ok_or_else(|| PipelineError::Contract {
             name: "segments".to_owned(),
             element: "segments".to_owned(),
             factory: "splitmuxsink".to_owned(),
         })?;
         bind_tap(&part("tap")?, Gate::new(writing, feed.clone()), &feed);
-        // The pipeline's own end-of-stream is not listened to: it comes when every branch that writes is done, which is
-        // also so for a moment while one is exchanged for the next. The end of the camera's stream is heard at the tap.
-        let runner = Runner::new(pipeline, move |event| match event {
-            PipelineEvent::Ended => {}
-            event => feed.event(event),
-        });
+        let runner = Runner::of_camera(pipeline, source.connection.clone(), move |message| source.hear(message));
         match runner.reach(gst::State::Playing, BEGIN) {
             Ok(()) => Ok(Self { runner }),
             Err(error) => {

@@ -1,15 +1,20 @@
-//! What rtspsrc is about to say to a camera, read before it is said.
+//! What rtspsrc is about to say to a camera, read before it is said, and the socket over which it does.
 //!
-//! The bindings have no accessor for a request's method and URL, so this one file calls the C function. It is the only
-//! exception to the house's rule against unsafe code.
-#![allow(unsafe_code, reason = "gst_rtsp_message_parse_request has no safe binding")]
+//! The bindings have no accessor for a request's method, URL and body, and the standard library none for a descriptor that
+//! another library opened, so this one file reaches below them. It is the only exception to the house's rule against
+//! unsafe code.
+#![allow(unsafe_code, reason = "what rtspsrc says and where it reads has no safe binding")]
 
 use std::ffi::CStr;
+use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::ptr;
 
+use gstreamer::glib;
+use gstreamer::glib::prelude::StaticType;
 use gstreamer::glib::translate::{FromGlib, ToGlibPtr};
 use gstreamer_rtsp::rtsp_message::RTSPMessage;
 use gstreamer_rtsp::{RTSPMethod, ffi};
+use gstreamer_sdp::SDPMessage;
 
 /// The method and URL of a request; nothing for what is not a request.
 pub(super) fn request(message: &RTSPMessage) -> Option<(RTSPMethod, String)> {
@@ -27,4 +32,48 @@ pub(super) fn request(message: &RTSPMessage) -> Option<(RTSPMethod, String)> {
             CStr::from_ptr(uri).to_string_lossy().into_owned(),
         ))
     }
+}
+
+/// Takes the body out of a request that a signal of rtspsrc shows before it is sent, so that a question about a parameter
+/// becomes the bare one that RFC 2326 (10.8) has for "are you there".
+pub(super) fn empty(shown: &glib::Value) {
+    if shown.type_() != RTSPMessage::static_type() {
+        return;
+    }
+    // SAFETY: the value holds a GstRTSPMessage, which was just checked; rtspsrc shows its own (G_SIGNAL_TYPE_STATIC_SCOPE)
+    // on its own thread and waits for the handler, so nobody else reads or writes it meanwhile. Both functions accept a
+    // request without a body or such a header.
+    unsafe {
+        let message = glib::gobject_ffi::g_value_get_boxed(shown.to_glib_none().0).cast::<ffi::GstRTSPMessage>();
+        if !message.is_null() {
+            ffi::gst_rtsp_message_take_body(message, ptr::null_mut(), 0);
+            ffi::gst_rtsp_message_remove_header(message, ffi::GST_RTSP_HDR_CONTENT_TYPE, -1);
+        }
+    }
+}
+
+/// Makes a description that a signal of rtspsrc shows before it is read one of nothing.
+pub(super) fn forget_description(shown: &glib::Value) {
+    if shown.type_() != SDPMessage::static_type() {
+        return;
+    }
+    // SAFETY: as above, for a GstSDPMessage. Freeing what it holds and initialising it anew leaves a valid, empty one.
+    unsafe {
+        let message =
+            glib::gobject_ffi::g_value_get_boxed(shown.to_glib_none().0).cast::<gstreamer_sdp::ffi::GstSDPMessage>();
+        if !message.is_null() {
+            gstreamer_sdp::ffi::gst_sdp_message_uninit(message);
+            gstreamer_sdp::ffi::gst_sdp_message_init(message);
+        }
+    }
+}
+
+/// Another descriptor for what a number stands for, if it still stands for anything.
+pub(super) fn duplicate(number: RawFd) -> Option<OwnedFd> {
+    if number < 0 {
+        return None;
+    }
+    // SAFETY: the number is not -1, and the borrow ends with this call, which only asks the kernel to duplicate it: a number
+    // that was closed meanwhile is answered with EBADF. Whether it is still the wanted socket is for the caller to check.
+    unsafe { BorrowedFd::borrow_raw(number) }.try_clone_to_owned().ok()
 }

@@ -1,7 +1,7 @@
 //! Playing a pipeline, and getting rid of it: every state change has a deadline.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use gst::prelude::*;
@@ -9,6 +9,7 @@ use gstreamer as gst;
 
 use crate::runtime::spawn_thread;
 
+use super::connection::Connection;
 use super::error::PipelineError;
 use super::event::{PipelineEvent, read, state_name};
 
@@ -24,21 +25,47 @@ pub fn abandoned() -> u64 {
 #[derive(Debug)]
 pub(super) struct Runner {
     pipeline: gst::Pipeline,
+    connection: Option<Arc<Connection>>,
 }
 
 impl Runner {
     /// Takes a pipeline over. `listen` hears its events on GStreamer's threads and must not wait.
     pub(super) fn new(pipeline: gst::Pipeline, listen: impl Fn(PipelineEvent) + Send + Sync + 'static) -> Self {
+        Self::over(pipeline, None, move |message| {
+            if let Some(event) = read(message) {
+                listen(event);
+            }
+        })
+    }
+
+    /// Takes a pipeline over with the connection to its camera. `listen` hears what it says, before it is anybody's event.
+    pub(super) fn of_camera(
+        pipeline: gst::Pipeline,
+        connection: Arc<Connection>,
+        listen: impl Fn(&gst::Message) + Send + Sync + 'static,
+    ) -> Self {
+        Self::over(pipeline, Some(connection), listen)
+    }
+
+    fn over(
+        pipeline: gst::Pipeline,
+        connection: Option<Arc<Connection>>,
+        listen: impl Fn(&gst::Message) + Send + Sync + 'static,
+    ) -> Self {
         if let Some(bus) = pipeline.bus() {
             // Heard where they are posted: no thread and no main loop a camera, and nothing queues up unheard.
             bus.set_sync_handler(move |_, message| {
-                if let Some(event) = read(message) {
-                    listen(event);
-                }
+                listen(message);
                 gst::BusSyncReply::Drop
             });
         }
-        Self { pipeline }
+        Self { pipeline, connection }
+    }
+
+    fn cut(&self) {
+        if let Some(connection) = &self.connection {
+            connection.cut();
+        }
     }
 
     pub(super) fn pipeline(&self) -> &gst::Pipeline {
@@ -74,12 +101,19 @@ impl Runner {
         })
     }
 
-    /// Takes the pipeline down on a thread of its own and waits for at most the deadline. `false` says that it was left
-    /// behind: a hostile peer can hold rtspsrc for minutes, and nobody shall wait for that.
+    /// Takes the pipeline down on a thread of its own and waits for at most the deadline. A hostile peer can hold rtspsrc
+    /// for as long as it likes, so its connection is cut when half of the time is over. `false` says that even this did not help
+    /// and the pipeline was left behind.
     pub(super) fn take_down(self, deadline: Duration) -> bool {
         let name = self.pipeline.name().to_string();
         let done = self.begin_to_come_down();
-        let down = done.is_some_and(|done| done.recv_timeout(deadline).is_ok());
+        let half = deadline / 2;
+        let down = done.is_some_and(|done| {
+            done.recv_timeout(half).is_ok() || {
+                self.cut();
+                done.recv_timeout(deadline - half).is_ok()
+            }
+        });
         if !down {
             ABANDONED.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(
@@ -97,6 +131,7 @@ impl Drop for Runner {
         // A pipeline that somebody forgot must not play on; one that is down already does not mind.
         if self.pipeline.current_state() != gst::State::Null {
             let _ = self.begin_to_come_down();
+            self.cut();
         }
     }
 }

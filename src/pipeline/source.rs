@@ -1,17 +1,38 @@
-//! Binds an `rtspsrc` to a camera: where it is, which of its streams is taken, and what is never said to it.
+//! Binds an `rtspsrc` to a camera: where it is, which of its streams is taken, what is never said to it, and what is said
+//! in time so that the camera does not hang up.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_rtsp::RTSPMethod;
 use gstreamer_rtsp::rtsp_message::RTSPMessage;
+use gstreamer_sdp::{SDPMediaRef, SDPMessageRef};
 
-use crate::model::{Address, Codec};
+use crate::model::{Address, Codec, Loss, scrub};
+use crate::runtime::{Clock, Instant, SystemClock, pause};
 
+use super::connection::Connection;
+use super::event::{self, PipelineEvent};
 use super::property::Property;
 use super::record::{Feed, RecordSpec};
+use super::refusal::{self, Refusal};
 use super::rtsp;
+use super::runner::on_the_side;
+
+/// A camera has a picture or three, sound, and data about them. A description of more than this is an attack or broken.
+const MOST_MEDIA: u32 = 64;
+/// The first connection, and those that a camera's redirects to itself may ask for.
+const MOST_CONNECTIONS: u32 = 4;
+/// How often the camera is asked whether it is there. Sessions last 60 s unless the camera says otherwise, which rtspsrc
+/// tells nobody; none of the captured cameras says less, and this keeps one of 20 s at half its time.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// Over how long packets are weighed that come against those that can be put in order.
+const WEIGHING: Duration = Duration::from_secs(4);
+/// How long a conversation that is refused waits for its end before it is let go on.
+const UNTIL_DOWN: Duration = Duration::from_secs(8);
 
 /// What is set on the source of `record.gst` for a camera.
 pub fn source_properties(spec: &RecordSpec) -> Vec<Property> {
@@ -29,59 +50,355 @@ pub fn source_properties(spec: &RecordSpec) -> Vec<Property> {
     properties
 }
 
-/// Tells the source where the camera is, and hears what it is about to ask of it.
-pub(super) fn bind_source(source: &gst::Element, spec: &RecordSpec, feed: &Arc<dyn Feed>) {
-    for property in source_properties(spec) {
-        source.set_property(property.name, property.reveal());
-    }
-    let (expected, hear) = (spec.codec, feed.clone());
-    source.connect("select-stream", false, move |values| {
-        let caps = values.get(2).and_then(|value| value.get::<gst::Caps>().ok());
-        let wanted = caps
-            .and_then(|caps| select(&caps, expected, hear.as_ref()))
-            .unwrap_or(false);
-        Some(wanted.to_value())
-    });
-    let place = (spec.address.host().to_owned(), spec.address.port());
-    let hear = feed.clone();
-    source.connect("before-send", false, move |values| {
-        let message = values.get(1).and_then(|value| value.get::<RTSPMessage>().ok());
-        let request = message.as_ref().and_then(rtsp::request);
-        let send = match &request {
-            // Going down sends PAUSE first, which some cameras answer by dropping the session; TEARDOWN says it all.
-            Some((RTSPMethod::PAUSE, _)) => false,
-            Some((_, url)) if leads_elsewhere(url, &place) => {
-                hear.redirect_refused(crate::model::scrub(url));
-                false
-            }
-            _ => true,
-        };
-        Some(send.to_value())
-    });
+/// The conversation with one camera.
+pub(super) struct Source {
+    element: gst::glib::WeakRef<gst::Element>,
+    address: Address,
+    expected: Codec,
+    feed: Arc<dyn Feed>,
+    pub(super) connection: Arc<Connection>,
+    /// Connections begun before anything was agreed on.
+    connections: AtomicU32,
+    /// It is refused; nothing of it is taken any more.
+    refused: AtomicBool,
+    /// A picture has been chosen.
+    chosen: AtomicBool,
+    /// What the pictures are encoded in that cannot be recorded.
+    foreign: Mutex<Option<String>>,
+    /// When the camera was last asked whether it is there, and whether it has not answered yet.
+    asked: AtomicU64,
+    is_asking: AtomicBool,
+    packets: Packets,
 }
 
-/// Whether a request goes to another host or port than the camera's. A camera that redirects is not followed: it could
-/// point at anything on the box's own network.
-fn leads_elsewhere(url: &str, (host, port): &(String, u16)) -> bool {
+/// Packets since the last weighing.
+#[derive(Default)]
+struct Packets {
+    since: AtomicU64,
+    came: AtomicU64,
+    in_order: AtomicU64,
+}
+
+impl Source {
+    /// Tells the source where the camera is, and hears what it is about to ask of it.
+    pub(super) fn bind(element: &gst::Element, spec: &RecordSpec, feed: &Arc<dyn Feed>) -> Arc<Self> {
+        for property in source_properties(spec) {
+            element.set_property(property.name, property.reveal());
+        }
+        let source = Arc::new(Self {
+            element: element.downgrade(),
+            address: spec.address.clone(),
+            expected: spec.codec,
+            feed: feed.clone(),
+            connection: Arc::new(Connection::new(spec.address.port())),
+            connections: AtomicU32::new(0),
+            refused: AtomicBool::new(false),
+            chosen: AtomicBool::new(false),
+            foreign: Mutex::new(None),
+            asked: AtomicU64::new(0),
+            is_asking: AtomicBool::new(false),
+            packets: Packets::default(),
+        });
+        let on = source.clone();
+        element.connect("on-sdp", false, move |values| {
+            on.read_description(values.get(1)?);
+            None
+        });
+        let on = source.clone();
+        element.connect("select-stream", false, move |values| {
+            let caps = values.get(2).and_then(|value| value.get::<gst::Caps>().ok());
+            Some(caps.is_some_and(|caps| on.select(&caps)).to_value())
+        });
+        let on = source.clone();
+        element.connect("before-send", false, move |values| {
+            Some(on.may_say(values.get(1)).to_value())
+        });
+        let on = source.clone();
+        element.connect("new-manager", false, move |values| {
+            on.watch_packets(&values.get(1)?.get::<gst::Element>().ok()?);
+            None
+        });
+        let on = source.clone();
+        element.connect_pad_added(move |_, pad| {
+            let on = on.clone();
+            pad.add_probe(
+                gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST,
+                move |_, info| {
+                    on.packets.in_order.fetch_add(count(info), Ordering::Relaxed);
+                    gst::PadProbeReturn::Ok
+                },
+            );
+        });
+        source
+    }
+
+    /// Reads what the pipeline says; what the camera did is put in plain words.
+    pub(super) fn hear(self: &Arc<Self>, message: &gst::Message) {
+        match message.view() {
+            gst::MessageView::Error(error) if self.is_from_here(message) => self.explain(error),
+            gst::MessageView::Progress(progress) if self.is_from_here(message) => {
+                let (_, code, text) = progress.get();
+                if code == "connect" {
+                    self.may_connect(text);
+                }
+                self.feed
+                    .event(PipelineEvent::Progress(scrub(&format!("{code}: {text}"))));
+            }
+            // The pipeline's own end-of-stream comes when every branch that writes is done, which is also so for a moment
+            // while one is exchanged for the next. The end of the camera's stream is heard at the tap.
+            gst::MessageView::Eos(_) => {}
+            _ => {
+                if let Some(event) = event::read(message) {
+                    self.feed.event(event);
+                }
+            }
+        }
+    }
+
+    fn is_from_here(&self, message: &gst::Message) -> bool {
+        let Some(element) = self.element.upgrade() else {
+            return false;
+        };
+        message
+            .src()
+            .is_some_and(|source| source == element.upcast_ref::<gst::Object>() || source.has_as_ancestor(&element))
+    }
+
+    fn explain(self: &Arc<Self>, error: &gst::message::Error) {
+        let foreign = self.foreign.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match refusal::of(error, &self.address, foreign.as_deref()) {
+            Refusal::Because(loss, message) => self.lose(loss, message),
+            Refusal::NoConnection => {
+                // GStreamer does not say why, so the network is asked, which may take a while.
+                let on = self.clone();
+                on_the_side(move || {
+                    let (loss, message) = refusal::of_connecting(&on.address);
+                    on.lose(loss, message);
+                    true
+                });
+            }
+        }
+    }
+
+    fn lose(&self, loss: Loss, message: String) {
+        let element = "source".to_owned();
+        self.feed.event(PipelineEvent::Error { loss, element, message });
+    }
+
+    /// Called before each connection, on the thread that makes it. One that leads elsewhere is never made: this thread waits
+    /// here until the pipeline goes down, and finds itself cancelled.
+    fn may_connect(&self, text: &str) {
+        let Some(url) = text.split_whitespace().find(|word| word.contains("://")) else {
+            return;
+        };
+        let count = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
+        if leads_elsewhere(url, &self.address) {
+            self.feed.redirect_refused(scrub(url));
+        } else if count > MOST_CONNECTIONS {
+            let message = "the camera redirects in a circle; give the URL of its stream itself";
+            self.lose(Loss::Refused, message.to_owned());
+        } else {
+            return;
+        }
+        self.refused.store(true, Ordering::Relaxed);
+        let Some(element) = self.element.upgrade() else { return };
+        let (step, mut waited) = (Duration::from_millis(10), Duration::ZERO);
+        while element.current_state() > gst::State::Ready && waited < UNTIL_DOWN {
+            pause(step);
+            waited += step;
+        }
+    }
+
+    fn read_description(&self, shown: &gst::glib::Value) {
+        let Ok(description) = shown.get::<&SDPMessageRef>() else {
+            return;
+        };
+        let media = description.medias_len();
+        if media > MOST_MEDIA {
+            self.refused.store(true, Ordering::Relaxed);
+            self.lose(
+                Loss::Broken,
+                format!("the camera describes {media} streams, which no camera has; {MOST_MEDIA} are read at most"),
+            );
+            // Making twenty thousand streams of it would take rtspsrc seconds in which nothing can stop it.
+            rtsp::forget_description(shown);
+            return;
+        }
+        let is_nameless =
+            |media: &SDPMediaRef| media.media() == Some("video") && media.attribute_val("rtpmap").is_none();
+        if description.medias().any(is_nameless) {
+            // rtspsrc does not even ask whether such a stream is wanted.
+            self.is_foreign("pictures in a codec that it does not name");
+        }
+    }
+
+    fn is_foreign(&self, codec: &str) {
+        let mut foreign = self.foreign.lock().unwrap_or_else(PoisonError::into_inner);
+        foreign.get_or_insert_with(|| codec.to_owned());
+    }
+
+    /// Whether a stream is wanted: the first that is a picture which can be recorded.
+    fn select(&self, caps: &gst::CapsRef) -> bool {
+        if self.refused.load(Ordering::Relaxed) {
+            return false;
+        }
+        let Some(structure) = caps.structure(0) else {
+            return false;
+        };
+        if structure.get::<&str>("media").ok() != Some("video") || self.chosen.load(Ordering::Relaxed) {
+            return false;
+        }
+        let encoding = structure
+            .get::<&str>("encoding-name")
+            .unwrap_or("a codec without a name");
+        let codec = match encoding {
+            "H264" => Codec::H264,
+            "H265" => Codec::H265,
+            other => {
+                self.is_foreign(other);
+                return false;
+            }
+        };
+        self.chosen.store(true, Ordering::Relaxed);
+        if codec != self.expected {
+            self.feed.other_codec(Some(codec));
+        }
+        codec == self.expected
+    }
+
+    fn may_say(&self, shown: Option<&gst::glib::Value>) -> bool {
+        let message = shown.and_then(|value| value.get::<RTSPMessage>().ok());
+        let Some((method, url)) = message.as_ref().and_then(rtsp::request) else {
+            return true;
+        };
+        self.connection.claim();
+        match method {
+            // Going down sends PAUSE first, which some cameras answer by dropping the session; TEARDOWN says it all.
+            RTSPMethod::PAUSE => false,
+            RTSPMethod::GET_PARAMETER => {
+                if let Some(shown) = shown {
+                    rtsp::empty(shown);
+                }
+                true
+            }
+            // Behind a NAT cameras name streams by addresses of their own, which is only text on the same connection. But
+            // nobody begins a conversation with another.
+            RTSPMethod::OPTIONS | RTSPMethod::DESCRIBE if leads_elsewhere(&url, &self.address) => {
+                self.feed.redirect_refused(scrub(&url));
+                false
+            }
+            RTSPMethod::PLAY => {
+                self.connections.store(0, Ordering::Relaxed);
+                true
+            }
+            _ => true,
+        }
+    }
+
+    fn watch_packets(self: &Arc<Self>, manager: &gst::Element) {
+        let on = self.clone();
+        manager.connect_pad_added(move |_, pad| {
+            if pad.direction() != gst::PadDirection::Sink || !pad.name().starts_with("recv_rtp_sink_") {
+                return;
+            }
+            let on = on.clone();
+            pad.add_probe(
+                gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST,
+                move |pad, info| {
+                    let now = SystemClock.instant();
+                    on.weigh(now, count(info));
+                    // Datagrams come from an element of their own. Packets inside the connection come through a pad of nobody's, by
+                    // the thread that reads it.
+                    if pad.peer().is_some_and(|peer| peer.parent_element().is_none()) {
+                        on.keep_alive(now);
+                    }
+                    gst::PadProbeReturn::Ok
+                },
+            );
+        });
+    }
+
+    /// A camera whose packets are numbered by lot delivers and delivers, and nothing can be made of it.
+    fn weigh(&self, now: Instant, packets: u64) {
+        let Packets { since, came, in_order } = &self.packets;
+        let came_now = came.fetch_add(packets, Ordering::Relaxed) + packets;
+        let then = Instant(since.load(Ordering::Relaxed));
+        if then == Instant(0) {
+            since.store(now.0, Ordering::Relaxed);
+        } else if now.since(then) >= WEIGHING {
+            since.store(now.0, Ordering::Relaxed);
+            came.store(0, Ordering::Relaxed);
+            let ordered = in_order.swap(0, Ordering::Relaxed);
+            if came_now >= 20 && ordered * 2 < came_now {
+                self.lose(
+                    Loss::Broken,
+                    "the camera numbers its packets at random, so they cannot be put in order; restart the camera, or \
+                     set its transport to tcp"
+                        .to_owned(),
+                );
+            }
+        }
+    }
+
+    /// Asks the camera whether it is there, so that it sees that somebody is: rtspsrc 1.22 does so only when nothing comes.
+    /// Said from the thread that reads, between two packets.
+    fn keep_alive(self: &Arc<Self>, now: Instant) {
+        let then = Instant(self.asked.load(Ordering::Relaxed));
+        if then != Instant(0) && now.since(then) < KEEP_ALIVE {
+            return;
+        }
+        self.asked.store(now.0, Ordering::Relaxed);
+        if then == Instant(0) || self.is_asking.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let Some(element) = self.element.upgrade() else { return };
+        let on = self.clone();
+        let promise = gst::Promise::with_change_func(move |_| on.is_asking.store(false, Ordering::Relaxed));
+        // The name is taken out again before it is sent. `false` is the answer when it is not playing any more.
+        let is_asked = element.emit_by_name::<bool>("get-parameter", &[&"ping", &None::<&str>, &promise]);
+        if !is_asked {
+            self.is_asking.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
+/// How many packets pass a probe.
+fn count(info: &gst::PadProbeInfo<'_>) -> u64 {
+    match &info.data {
+        Some(gst::PadProbeData::Buffer(_)) => 1,
+        Some(gst::PadProbeData::BufferList(list)) => list.len() as u64,
+        _ => 0,
+    }
+}
+
+/// Whether a URL names another host or port than the camera's. A camera that redirects is not followed: it could point at
+/// anything on the box's own network.
+fn leads_elsewhere(url: &str, camera: &Address) -> bool {
     match Address::parse(url) {
-        Ok(address) => address.host() != host || address.port() != *port,
+        Ok(address) => address.host() != camera.host() || address.port() != camera.port(),
         // `*` and relative URLs stay with the connection.
         Err(_) => url.contains("://"),
     }
 }
 
-fn select(caps: &gst::CapsRef, expected: Codec, feed: &dyn Feed) -> Option<bool> {
-    let structure = caps.structure(0)?;
-    if structure.get::<&str>("media").ok()? != "video" {
-        return Some(false);
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn only_another_host_or_port_leads_elsewhere() {
+        let camera = Address::parse("rtsp://cam.local/main").unwrap();
+        for (url, elsewhere) in [
+            ("rtsp://cam.local/other", false),
+            ("rtsp://cam.local:554/main", false),
+            ("*", false),
+            ("track1", false),
+            ("rtsp://cam.local:8554/main", true),
+            ("rtsp://169.254.169.254/latest", true),
+            ("http://cam.local/", true),
+        ] {
+            assert_eq!(leads_elsewhere(url, &camera), elsewhere, "{url}");
+        }
     }
-    let codec = match structure.get::<&str>("encoding-name").ok()? {
-        "H264" => Some(Codec::H264),
-        "H265" => Some(Codec::H265),
-        _ => None,
-    };
-    if codec != Some(expected) {
-        feed.other_codec(codec);
-    }
-    Some(codec == Some(expected))
 }

@@ -22,5 +22,6 @@ mod kit_tests;
 mod left;
 mod modes;
 mod peer_tests;
+mod peers;
 mod pipeline_door;
 mod recorder;
