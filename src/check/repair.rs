@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::model::{Copy, CopyState, Segment, SegmentState, Span, Timestamp, VideoFormat, VolumeId};
-use crate::pipeline::{Catalog, Mended, Mending, mend};
+use crate::pipeline::{Catalog, Mended, Mending, PipelineError, discover, mend};
 use crate::storage::{
     Durable, Identity, JournalContents, Movie, StorageError, TrackCoding, Volume, make_durable, sync_directory,
 };
@@ -19,6 +19,8 @@ pub(super) const BESIDE: &str = ".mending";
 
 /// No frame moves for so long: the disk hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How far two readers may differ on how long a file plays.
+const AGREEMENT: Duration = Duration::from_secs(1);
 /// Slower than this a second, a disk is not worth waiting for.
 const SLOWEST: u64 = 1 << 20;
 
@@ -135,6 +137,21 @@ impl Bench<'_> {
         }
         let mut segment = left.closed(&movie, span_of(left, &mended, is_dated));
         Identity::append(beside, &segment)?;
+        // Our own reader agrees; so must one that does not know how the file came about. A box that is too busy to ask it
+        // is no reason to leave footage unmended.
+        match discover(beside, PATIENCE) {
+            Ok(found) => {
+                let size = (segment.format.width, segment.format.height);
+                let is_short = found.duration + AGREEMENT < Duration::from_nanos(movie.duration());
+                if (found.width, found.height) != size || is_short {
+                    return Err(wrong(format!("a player finds {found:?} in what was mended")));
+                }
+            }
+            Err(PipelineError::Deadline { .. }) => {
+                tracing::warn!(path = %beside.display(), "no time for a second opinion")
+            }
+            Err(error) => return Err(wrong(error.to_string())),
+        }
         let durable = make_durable(beside)?;
         segment.copies = vec![copy(self.volume.id(), &left.path, durable)];
         Ok((segment, mended.trouble))

@@ -6,6 +6,7 @@ mod connection;
 mod debug;
 #[cfg(feature = "demo-camera")]
 pub mod demo;
+mod discover;
 mod error;
 mod event;
 mod gate;
@@ -23,6 +24,7 @@ mod template;
 
 pub use catalog::Catalog;
 pub use debug::{Playing, Told, Watch, draw, play};
+pub use discover::{Discovery, discover};
 pub use error::PipelineError;
 pub use event::PipelineEvent;
 pub use gate::Fate;
