@@ -19,6 +19,8 @@ pub(super) struct Lane {
     pub(super) ranges: Vec<Span>,
     /// What is missing, and why.
     pub(super) gaps: Vec<(Span, String)>,
+    /// When nothing was to be recorded.
+    pub(super) rests: Vec<Span>,
 }
 
 /// How it is drawn.
@@ -188,11 +190,17 @@ where
         return "nothing was to be recorded in this time".to_owned();
     };
     let missing: Duration = lane.gaps.iter().map(|(gap, _)| gap.duration()).sum();
-    let recorded = expected.duration().saturating_sub(missing);
+    let rests = lane.rests.iter().filter_map(|rest| rest.intersect(&expected));
+    let rested: Duration = rests.map(|rest| rest.duration()).sum();
+    let expected = expected.duration().saturating_sub(rested);
+    if expected.is_zero() {
+        return "nothing was to be recorded in this time".to_owned();
+    }
+    let recorded = expected.saturating_sub(missing);
     let mut text = format!(
         "{} recorded of {}",
         words::duration(recorded),
-        words::duration(expected.duration())
+        words::duration(expected)
     );
     text.push_str(&match lane.gaps.len() {
         0 => ", no gaps".to_owned(),
@@ -251,6 +259,7 @@ mod tests {
                 (Span::new(at("03:10:05"), at("03:11:40")), "stalled".into()),
                 (Span::new(at("12:00:00"), at("18:00:00")), "stopped".into()),
             ],
+            rests: Vec::new(),
         }
     }
 
@@ -274,6 +283,19 @@ mod tests {
             berlin.starts_with("          06:00       12:00       18:00"),
             "{berlin}"
         );
+    }
+
+    #[test]
+    fn what_was_not_to_be_recorded_is_no_gap() {
+        let mut lane = lane();
+        lane.rests.push(lane.gaps.pop().unwrap().0);
+        let text = draw(&lane, PLAIN, &chrono::Utc);
+        assert!(
+            text.contains("17 h 58 min recorded of 18 h, 1 gap: 20 Nov 03:10:05"),
+            "{text}"
+        );
+        lane.window = lane.rests[0];
+        assert!(draw(&lane, PLAIN, &chrono::Utc).ends_with("nothing was to be recorded in this time"));
     }
 
     #[test]
@@ -343,7 +365,7 @@ mod tests {
         #[test]
         fn the_drawing_fits_the_terminal_whatever_the_window(start in 0i64..2_000_000_000, length in 1i64..40_000_000, columns in 0usize..400) {
             let window = Span::new(Timestamp::from_seconds(start), Timestamp::from_seconds(start + length));
-            let lane = Lane { window, expected: window, ranges: vec![window], gaps: vec![] };
+            let lane = Lane { window, expected: window, ranges: vec![window], gaps: vec![], rests: vec![] };
             let text = draw(&lane, Style { columns, ..PLAIN }, &Berlin);
             for line in text.lines().take(2) {
                 prop_assert!(line.chars().count() <= columns.clamp(NARROWEST, WIDEST));

@@ -73,10 +73,13 @@ pub(super) fn timeline(args: &TimelineArgs) -> Result<(), Failure> {
         .ranges
         .first()
         .map_or(camera.created_at, |range| range.start.min(camera.created_at));
+    let expected = Span::new(first, edge(&timeline.ranges, &gaps, now));
+    let (rests, gaps): (Vec<Gap>, Vec<Gap>) = gaps.into_iter().partition(|gap| gap.cause == "not_wanted");
     let lane = Lane {
         window,
-        expected: Span::new(first, edge(&timeline.ranges, &gaps, now)),
+        expected,
         ranges: timeline.ranges,
+        rests: rests.iter().map(|rest| Span::new(rest.start, rest.end)).collect(),
         gaps: gaps
             .into_iter()
             .map(|gap| (Span::new(gap.start, gap.end), gap.cause))

@@ -151,7 +151,8 @@ pub fn coverage(reader: &Reader<'_>, camera: &Camera, day: Span, now: Timestamp)
         expected: look.life.expected(day).duration().saturating_sub(not_wanted),
         recorded: look.timeline.recorded,
         missing: by_cause,
-        refilled_seconds: filled.map(|gap| gap.recovered_seconds).sum(),
+        // A sum of nothing is -0 in floating point, which is a strange thing to read.
+        refilled_seconds: filled.map(|gap| gap.recovered_seconds).sum::<f64>() + 0.0,
     })
 }
 
@@ -209,13 +210,17 @@ fn look(reader: &Reader<'_>, camera: &Camera, window: Span, now: Timestamp) -> R
     let first = reader.next_footage(&camera.id, Timestamp::MIN)?.map(|span| span.start);
     // Between adding a camera and its first frame lies a moment of connecting; only if it did not answer is that a gap,
     // and then one was kept.
-    let begin = first.into_iter().chain(kept.iter().map(|gap| gap.span.start)).min();
+    let rests = reader.rests_within(&camera.id, window)?;
+    let begin = first
+        .into_iter()
+        .chain(kept.iter().map(|gap| gap.span.start))
+        .chain(rests.first().map(|rest| rest.start))
+        .min();
     let life = Life {
         begin: begin.unwrap_or(camera.created_at),
         now,
         wanted: camera.enabled && camera.record_enabled && reader.resting_since(&camera.id)?.is_none(),
     };
-    let rests = reader.rests_within(&camera.id, window)?;
     let missing = missing(window, &timeline.ranges, &kept, &rests, life);
     Ok(Look {
         timeline,

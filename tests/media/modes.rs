@@ -15,6 +15,7 @@ use camkeep::storage::{Complain, Syncer, TailWriter, Volume};
 use tempfile::TempDir;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
+use crate::kit::daemon::Daemon;
 use crate::kit::referee::{self, Stamp};
 use crate::kit::wait::{pause, wait_until};
 
@@ -438,4 +439,55 @@ fn an_event_while_the_camera_is_away_is_missing_from_its_pre_roll_on() {
         .iter()
         .any(|news| matches!(news, News::Regained { at, .. } if *at > lost.unwrap()));
     assert!(regained && !desk.closed().is_empty());
+}
+
+#[test]
+fn what_a_daemon_waited_through_is_no_gap_even_if_it_was_killed_meanwhile() {
+    let fake = FakeCamera::start(StreamOptions::small()).unwrap();
+    let room = TempDir::new().unwrap();
+    let data = room.path().join("data");
+    let daemon = Daemon::start(&data);
+    let door = serde_json::json!({"name": "Door", "main_stream_url": fake.url(), "record_mode": "event",
+        "pre_roll_seconds": 2, "post_roll_seconds": 1});
+    daemon.post("/api/v1/cameras", &door).ok();
+    let state = |daemon: &Daemon| daemon.get("/api/v1/cameras/door/health").ok()["state"].clone();
+    let wait_for = |daemon: &Daemon, wanted: &str| {
+        wait_until(Duration::from_secs(20), wanted, || {
+            (state(daemon) == *wanted).then_some(())
+        });
+    };
+    wait_for(&daemon, "idle");
+    pause(Duration::from_secs(4));
+    let answer = daemon.post(
+        "/api/v1/cameras/door/record-trigger",
+        &serde_json::json!({"reason": "test"}),
+    );
+    assert_eq!(answer.ok()["extended"], false);
+    wait_for(&daemon, "recording");
+    wait_for(&daemon, "idle");
+    pause(Duration::from_secs(4));
+    assert_eq!(daemon.kill_9().signal, Some(9));
+    pause(Duration::from_secs(4));
+    let daemon = Daemon::start(&data);
+    wait_for(&daemon, "idle");
+    let gaps = daemon.get("/api/v1/cameras/door/gaps").ok();
+    let causes: Vec<&str> = gaps
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|gap| gap["cause"].as_str().unwrap())
+        .collect();
+    assert!(
+        !causes.is_empty() && causes.iter().all(|cause| *cause == "not_wanted"),
+        "{gaps}"
+    );
+    assert_eq!(
+        daemon.get("/api/v1/cameras/door/recording-gaps").ok(),
+        serde_json::json!([])
+    );
+    let coverage = daemon.get("/api/v1/cameras/door/coverage").ok();
+    assert_eq!(coverage["percent"], 100.0, "{coverage}");
+    let recorded = coverage["recorded_seconds"].as_f64().unwrap();
+    assert!((3.0..=5.2).contains(&recorded), "{coverage}");
+    daemon.terminate();
 }
