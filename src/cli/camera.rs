@@ -100,6 +100,25 @@ pub(super) fn remove(id: &str, server: &ServerArgs) -> Result<(), Failure> {
     say(&format!("removed camera {}", plain(id)))
 }
 
+pub(super) fn test(id: &str, server: &ServerArgs, json: bool) -> Result<(), Failure> {
+    let done: Value = Client::new(&server.server)?.post(&format!("{}/test", path(id)), &Value::Null)?;
+    if json {
+        say_json(&done)?;
+    } else if done["ok"] == true {
+        let shown = |field| text(&done, field);
+        let seconds = done["seconds"].as_f64().unwrap_or_default();
+        let (codec, width, height) = (shown("codec"), shown("width"), shown("height"));
+        say(&format!(
+            "{} works: {codec} {width}x{height}, the first picture came after {seconds:.1} s",
+            plain(id)
+        ))?;
+    }
+    match &done["ok"] {
+        Value::Bool(true) => Ok(()),
+        _ => Err(Failure::other(format!("{}: {}", plain(id), text(&done, "message")))),
+    }
+}
+
 /// `field=value` pairs. What reads as a number or as true and false is one, unless the field holds text.
 fn pairs(given: &[String]) -> Result<Map<String, Value>, Failure> {
     let mut body = Map::new();

@@ -127,6 +127,16 @@ pub(super) enum CameraCommand {
         #[command(flatten)]
         server: ServerArgs,
     },
+    /// Try a camera: is it there, does it let us in, and what does it send? The exit code is 1 when no picture came
+    Test {
+        /// The camera's id
+        camera: String,
+        #[command(flatten)]
+        server: ServerArgs,
+        /// Print the answer as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Remove a camera
     #[command(visible_alias = "rm")]
     Remove {

@@ -40,6 +40,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Camera(CameraCommand::List { server, json }) => camera::list(&server, json),
         Command::Camera(CameraCommand::Show { camera, server, json }) => camera::show(&camera, &server, json),
         Command::Camera(CameraCommand::Set { camera, fields, server }) => camera::set(&camera, &fields, &server),
+        Command::Camera(CameraCommand::Test { camera, server, json }) => camera::test(&camera, &server, json),
         Command::Camera(CameraCommand::Remove { camera, server }) => camera::remove(&camera, &server),
         Command::Camera(CameraCommand::Apply { file, server }) => apply::apply(&file, &server),
         Command::Trigger(args) => trigger::trigger(&args),

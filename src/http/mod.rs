@@ -18,6 +18,7 @@ mod schedules;
 mod serve;
 #[cfg(test)]
 mod tests;
+mod trial;
 mod trigger;
 mod web;
 mod wire;

@@ -10,7 +10,7 @@ use axum::routing::{get, post};
 use super::app::App;
 use super::guard::guard;
 use super::problem::Problem;
-use super::{cameras, events, footage, health, media, schedules, trigger, web};
+use super::{cameras, events, footage, health, media, schedules, trial, trigger, web};
 
 /// The whole of it. Served with the peer's address at hand: see [`super::serve`].
 pub fn router(app: App) -> Router {
@@ -21,6 +21,7 @@ pub fn router(app: App) -> Router {
             get(cameras::show).patch(cameras::change).delete(cameras::remove),
         )
         .route("/cameras/{id}/health", get(health::camera))
+        .route("/cameras/{id}/test", post(trial::test))
         .route("/cameras/{id}/record-trigger", post(trigger::trigger))
         .route("/cameras/{id}/schedules", get(schedules::list).post(schedules::add))
         .route(

@@ -18,9 +18,11 @@ mod showing;
 mod state;
 mod tail;
 mod telling;
+mod trial;
 
 pub use absence::{Left, explain_absence};
 pub use intent::{Refusal, Triggered};
 pub use recorder::Recorder;
 pub use setting::{Setting, Suspects};
 pub use tail::{Followed, Follower, Looks, Part, Tail};
+pub use trial::Trial;

@@ -45,6 +45,10 @@ impl Recorder {
         }))
     }
 
+    pub(super) fn setting(&self) -> &Setting {
+        &self.0.setting
+    }
+
     /// Takes up a new camera, or the new settings of one.
     pub fn apply(&self, camera: Camera) {
         self.adopt(camera, None, Vec::new());

@@ -25,3 +25,4 @@ mod peer_tests;
 mod peers;
 mod pipeline_door;
 mod recorder;
+mod trial;
