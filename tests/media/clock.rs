@@ -157,3 +157,21 @@ fn a_clock_that_is_set_back_an_hour_overwrites_nothing_and_is_told() {
     clock.wait_for_closed(1, "segments of tomorrow", |row| start_ms(row) > last + 80_000_000);
     assert_eq!(hashes(&before), bytes, "what was there is untouched");
 }
+
+#[test]
+fn footage_of_after_2038_is_dated_and_found() {
+    let (_camera, clock) = begin("+4300d");
+    let rows = clock.wait_for_closed(2, "segments of 2038", |row| row["clock"] == "arrival");
+    for row in &rows {
+        assert!(row["start_time"].as_str().unwrap().starts_with("2038-"), "{row}");
+        let off = start_ms(row) - referee::read_stamps(&clock.file(row))[0].time_ns / 1_000_000 - 4300 * 86_400_000;
+        assert!(off.abs() <= 100, "off by {off} ms");
+    }
+    let from = rows[0]["start_time"].as_str().unwrap();
+    let to = rows[1]["end_time"].as_str().unwrap();
+    let timeline = clock
+        .daemon
+        .get(&format!("/api/v1/cameras/door/timeline?from={from}&to={to}"))
+        .ok();
+    assert_eq!(timeline["ranges"].as_array().map(Vec::len), Some(1), "{timeline}");
+}

@@ -20,6 +20,7 @@ mod daemon_stop;
 mod kit;
 mod kit_tests;
 mod left;
+mod many;
 mod modes;
 mod peer_tests;
 mod peers;

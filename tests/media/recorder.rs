@@ -28,6 +28,10 @@ struct Desk {
 
 impl Desk {
     fn new() -> Self {
+        Self::with(Catalog::built_in().unwrap())
+    }
+
+    fn with(catalog: Catalog) -> Self {
         pipeline::init().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -41,7 +45,7 @@ impl Desk {
         let complain: Complain = Arc::new(|error| panic!("a disk refuses: {error}"));
         let recorder = Recorder::new(Setting {
             clock: SystemClock::shared(),
-            catalog: Arc::new(Catalog::built_in().unwrap()),
+            catalog: Arc::new(catalog),
             volume: volume.clone(),
             tail: Some(Arc::new(
                 TailWriter::start(room.path(), TailWriter::LIMIT_BYTES, complain.clone()).unwrap(),
@@ -318,4 +322,85 @@ fn footage_is_dated_by_the_cameras_clock_when_that_is_chosen() {
         clock.offset_ns.abs() < 100_000_000,
         "the same machine's clock, {clock:?}"
     );
+}
+
+#[test]
+fn a_new_name_touches_no_pipeline_and_another_stream_begins_a_new_run_with_a_gap_that_is_told() {
+    let camera = FakeCamera::start(StreamOptions::small()).unwrap();
+    let mut desk = Desk::new();
+    desk.record(&camera.url(), 4);
+    desk.wait_for_closed(1, 20);
+    desk.record_with(&camera.url(), 2, |settings| {
+        settings.name = "Another name".into();
+        settings.retention_hours = 5;
+    });
+    let before = desk.wait_for_closed(3, 20);
+    assert!(
+        before.iter().all(|segment| segment.run == before[0].run),
+        "the run goes on"
+    );
+    assert!(before[2].span.seconds() < 3.0, "segments are shorter from here on");
+    assert_eq!(camera.count_sessions().total, 1);
+    desk.record_with(&format!("{}?changed", camera.url()), 2, |_| {});
+    desk.wait_for(20, "another run records", |news| {
+        news.iter()
+            .any(|news| matches!(news, News::Closed(segment) if segment.run != before[0].run))
+    });
+    desk.stop();
+    let causes = desk.news.iter().filter_map(|news| match news {
+        News::Lost { cause, .. } => Some(*cause),
+        _ => None,
+    });
+    assert_eq!(causes.collect::<Vec<_>>(), [GapCause::Changed, GapCause::Stopped]);
+    let of_run = |old: bool| -> Vec<Segment> {
+        desk.closed()
+            .into_iter()
+            .filter(|segment| (segment.run == before[0].run) == old)
+            .collect()
+    };
+    assert_exact(&desk, &of_run(true), &camera.sent_frames());
+    assert_exact(&desk, &of_run(false), &camera.sent_frames());
+}
+
+#[test]
+fn a_pipeline_whose_thread_is_stuck_is_left_behind_and_another_camera_loses_nothing() {
+    // A pipeline file of a field engineer in which the second unit takes half a minute, and nobody can wake the thread.
+    let overrides = TempDir::new().unwrap();
+    let text = include_str!("../../pipelines/record.gst");
+    let stuck = text.replace("! tee name=tap", "! identity sleep-time=30000000 ! tee name=tap");
+    assert_ne!(stuck, text);
+    std::fs::write(overrides.path().join("record.gst"), stuck).unwrap();
+
+    let healthy_camera = FakeCamera::start(StreamOptions::small()).unwrap();
+    let mut healthy = Desk::new();
+    healthy.record(&healthy_camera.url(), 4);
+    healthy.wait_for_closed(1, 20);
+
+    let camera = FakeCamera::start(StreamOptions::small()).unwrap();
+    let mut desk = Desk::with(Catalog::with_overrides(overrides.path()).unwrap());
+    let id = desk.record(&camera.url(), 4);
+    desk.wait_for(15, "the stuck camera is given up", |news| {
+        news.iter().any(|news| {
+            matches!(
+                news,
+                News::Lost {
+                    cause: GapCause::Lost(_),
+                    ..
+                }
+            )
+        })
+    });
+    let recorder = desk.recorder.clone();
+    wait_until(
+        Duration::from_secs(20),
+        "the pipeline is left behind and another is begun",
+        || {
+            let health = recorder.camera_health(&id)?;
+            (health.abandoned >= 1 && health.reconnects >= 1).then_some(())
+        },
+    );
+    healthy.wait_for_closed(4, 20);
+    healthy.stop();
+    assert_exact(&healthy, &healthy.closed(), &healthy_camera.sent_frames());
+    let _ = desk.runtime.block_on(desk.recorder.stop(Duration::from_secs(10)));
 }
