@@ -23,22 +23,27 @@ pub(super) enum Refusal {
     NoConnection,
 }
 
-/// What an error of `rtspsrc` means. `foreign` is the codec that was offered and cannot be recorded.
-pub(super) fn of(error: &gst::message::Error, camera: &Address, foreign: Option<&str>) -> Refusal {
+/// What pictures a camera offered before it was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Offer<'a> {
+    /// None.
+    Nothing,
+    /// Some in this codec, which cannot be recorded.
+    Foreign(&'a str),
+    /// Some that were asked for.
+    Taken,
+}
+
+/// What an error of `rtspsrc` means.
+pub(super) fn of(error: &gst::message::Error, camera: &Address, offer: Offer<'_>) -> Refusal {
     let status = error
         .details()
         .and_then(|details| details.get::<u32>("rtsp-status-code").ok());
     let (error, debug) = (error.error(), error.debug().unwrap_or_default());
-    judge(&error, status, &debug, camera, foreign)
+    judge(&error, status, &debug, camera, offer)
 }
 
-fn judge(
-    error: &gst::glib::Error,
-    status: Option<u32>,
-    debug: &str,
-    camera: &Address,
-    foreign: Option<&str>,
-) -> Refusal {
+fn judge(error: &gst::glib::Error, status: Option<u32>, debug: &str, camera: &Address, offer: Offer<'_>) -> Refusal {
     use gst::ResourceError as Kind;
     if let Some(status) = status {
         return answered(status, camera);
@@ -70,17 +75,18 @@ fn judge(
             Loss::Broken,
             format!("the conversation with the camera broke: {}", scrub(detail)),
         ),
-        None if error.kind::<gst::StreamError>() == Some(gst::StreamError::CodecNotFound) => match foreign {
-            Some(codec) => Refusal::Because(
+        None if error.kind::<gst::StreamError>() == Some(gst::StreamError::CodecNotFound) => match offer {
+            Offer::Foreign(codec) => Refusal::Because(
                 Loss::Broken,
                 format!(
                     "the camera sends {}, which cannot be recorded; set it to H.264 or H.265",
                     clean(codec)
                 ),
             ),
-            None => because(
+            Offer::Taken => answered(461, camera),
+            Offer::Nothing => because(
                 Loss::Broken,
-                "the camera offers no picture over this transport; check its URL, and try the transport tcp",
+                "the camera offers no picture under this URL; check its path",
             ),
         },
         None => Refusal::Because(
@@ -204,7 +210,7 @@ mod tests {
     fn judged(kind: gst::ResourceError, status: Option<u32>, debug: &str) -> Refusal {
         // As in a German system, where the message says nothing to us.
         let error = gst::glib::Error::new(kind, "Konnte nicht aus der Ressource lesen.");
-        judge(&error, status, debug, &camera(), None)
+        judge(&error, status, debug, &camera(), Offer::Nothing)
     }
 
     #[track_caller]
@@ -291,7 +297,9 @@ mod tests {
     #[test]
     fn a_codec_of_the_cameras_own_making_is_shown_without_harm() {
         let error = gst::glib::Error::new(gst::StreamError::CodecNotFound, "");
-        let refusal = judge(&error, None, "", &camera(), Some("JP\u{1b}[31mEG\n"));
+        let refusal = judge(&error, None, "", &camera(), Offer::Foreign("JP\u{1b}[31mEG\n"));
         assert_lost(refusal, Loss::Broken, "sends JP[31mEG, which");
+        let refusal = judge(&error, None, "", &camera(), Offer::Taken);
+        assert_lost(refusal, Loss::Refused, "set the transport to");
     }
 }

@@ -18,7 +18,7 @@ use super::connection::Connection;
 use super::event::{self, PipelineEvent};
 use super::property::Property;
 use super::record::{Feed, RecordSpec};
-use super::refusal::{self, Refusal};
+use super::refusal::{self, Offer, Refusal};
 use super::rtsp;
 use super::runner::on_the_side;
 
@@ -166,7 +166,12 @@ impl Source {
 
     fn explain(self: &Arc<Self>, error: &gst::message::Error) {
         let foreign = self.foreign.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match refusal::of(error, &self.address, foreign.as_deref()) {
+        let offer = match &foreign {
+            _ if self.chosen.load(Ordering::Relaxed) => Offer::Taken,
+            Some(codec) => Offer::Foreign(codec),
+            None => Offer::Nothing,
+        };
+        match refusal::of(error, &self.address, offer) {
             Refusal::Because(loss, message) => self.lose(loss, message),
             Refusal::NoConnection => {
                 // GStreamer does not say why, so the network is asked, which may take a while.

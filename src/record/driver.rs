@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
-use crate::model::{Camera, CameraHealth, Codec, GapCause, Loss, News, RunId, Schedule, Segment, Timestamp};
+use crate::model::{Camera, CameraHealth, Codec, GapCause, Loss, News, RunId, Schedule, Segment, Timestamp, Transport};
 use crate::pipeline::RecordSpec;
 use crate::runtime::{Instant, Tasks};
 use crate::storage::TailLane;
@@ -21,7 +21,7 @@ use super::run::{Run, RunNews};
 use super::session::{IsDown, Session};
 use super::setting::Setting;
 use super::showing::{Rate, Round};
-use super::state::{Input, Machine, Order, Patience, Wish};
+use super::state::{Input, Machine, Order, Patience, State, Wish};
 use super::tail::Tail;
 use super::telling::Ledger;
 
@@ -31,6 +31,8 @@ const STOP: Duration = Duration::from_millis(3800);
 const ASLEEP: Duration = Duration::from_secs(3);
 /// How long what was closed then may take to be brought to the disk.
 const SETTLE: Duration = Duration::from_millis(500);
+/// A camera whose timestamps jump more often than this is one that is lost.
+const BETWEEN_JUMPS: Duration = Duration::from_secs(5);
 
 /// What others ask of a camera's task.
 #[derive(Debug)]
@@ -98,6 +100,8 @@ pub(super) struct Driver {
     pub(super) regained: Option<RunId>,
     pub(super) begun: u64,
     pub(super) abandoned: u64,
+    /// Asked for whichever transport works: the next try is by datagrams.
+    pub(super) by_datagrams: bool,
     /// When it last looked at the clock, which it does each second.
     looked: Instant,
 }
@@ -147,6 +151,7 @@ impl Driver {
             regained: None,
             begun: 0,
             abandoned: 0,
+            by_datagrams: false,
             looked,
         }
     }
@@ -255,7 +260,11 @@ impl Driver {
         tracing::info!(camera = %self.camera.id, run = %run.id(), from = address.shown(), "connecting");
         let spec = RecordSpec {
             address,
-            transport: self.camera.transport,
+            transport: match self.camera.transport {
+                Transport::Auto if self.by_datagrams => Transport::Udp,
+                Transport::Auto => Transport::Tcp,
+                known => known,
+            },
             latency: self.setting.latency,
             connect: self.setting.connect,
             codec: self.codec,
@@ -299,6 +308,7 @@ impl Driver {
             RunNews::Placed(segment) => self.tell_world(News::Opened(segment)),
             RunNews::Closed(segment, path) => self.close(segment, path),
             RunNews::Lost(loss, message) if is_on => self.step(Input::Lost(loss, message)),
+            RunNews::Jumped(seconds) if is_on => self.jumped(seconds),
             RunNews::OtherCodec(Some(codec)) if is_on => {
                 tracing::info!(camera = %self.camera.id, codec = codec.as_str(), "the camera sends another codec");
                 self.codec = codec;
@@ -310,7 +320,25 @@ impl Driver {
             }
             RunNews::Odd(message) => tracing::debug!(camera = %self.camera.id, message, "the pipeline warns"),
             // The echo of a run that is going down.
-            RunNews::Began | RunNews::Resumed | RunNews::Held(_) | RunNews::Lost(..) | RunNews::OtherCodec(_) => {}
+            RunNews::Began
+            | RunNews::Resumed
+            | RunNews::Held(_)
+            | RunNews::Lost(..)
+            | RunNews::Jumped(_)
+            | RunNews::OtherCodec(_) => {}
+        }
+    }
+
+    /// A camera that sets its ticks anew is asked for another session at once, unless it does so all the time.
+    fn jumped(&mut self, seconds: i64) {
+        let message = format!("the camera's timestamps jumped by {seconds} s");
+        match self.machine.state() {
+            State::Recording { since, .. } | State::Armed { since, .. } if self.now().since(since) >= BETWEEN_JUMPS => {
+                tracing::info!(camera = %self.camera.id, message, "a new run begins");
+                self.lose_nothing_silently(GapCause::Lost(Loss::Broken));
+                self.step(Input::Again);
+            }
+            _ => self.step(Input::Lost(Loss::Broken, message)),
         }
     }
 

@@ -33,10 +33,7 @@ impl Feed for Run {
             inner.over = true;
             drop(inner);
             let seconds = nanos / 1_000_000_000;
-            self.tell(RunNews::Lost(
-                Loss::Broken,
-                format!("the camera's timestamps jumped by {seconds} s; a new run begins"),
-            ));
+            self.tell(RunNews::Jumped(seconds));
             return Fate::Drop;
         }
         self.tail.push(unit, inner.map.wall_at(unit.pts));

@@ -38,6 +38,8 @@ pub(super) enum RunNews {
     Closed(Segment, PathBuf),
     /// The run is no good any more.
     Lost(Loss, String),
+    /// The camera's timestamps jumped by so many seconds, so that this run cannot go on.
+    Jumped(i64),
     /// The camera sends another codec than was believed; nothing if it is none that can be recorded.
     OtherCodec(Option<Codec>),
     /// Something a person should know, which cost nothing.

@@ -2,7 +2,7 @@
 
 use std::sync::PoisonError;
 
-use crate::model::{Event, EventKind, GapCause, Loss, News, RunId, Timestamp};
+use crate::model::{Event, EventKind, GapCause, Loss, News, RunId, Timestamp, Transport};
 use crate::runtime::Instant;
 
 use super::driver::Driver;
@@ -109,6 +109,9 @@ impl Driver {
     }
 
     pub(super) fn report(&mut self, loss: Loss, message: &str) {
+        // What did not work one way is tried the other way next.
+        let has_come = self.session.as_ref().and_then(|session| session.run.pulse.heard());
+        self.by_datagrams ^= self.camera.transport == Transport::Auto && has_come.is_none();
         let now = self.end_writing();
         match (self.ledger, self.aim.wish) {
             (_, Wish::Footage) => {

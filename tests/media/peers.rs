@@ -1,6 +1,8 @@
 //! Receiving, at its worst and as it is: peers that misbehave, cameras as they really answer, streams that change under way.
 //! Each loss is told apart in words that a person understands, and costs nobody else a frame.
 
+mod bench;
 mod crowd;
 mod hostile;
 mod real;
+mod streams;
