@@ -130,7 +130,7 @@ impl Target {
     }
 
     /// Nothing is lost that was there, and what is missing around each kill is a gap that says so.
-    fn judge_in_the_end(mut self, name: &str) {
+    fn judge_in_the_end(mut self) -> Losses {
         self.site.stop();
         self.site.boot();
         for (id, ..) in &self.cameras {
@@ -154,20 +154,35 @@ impl Target {
                 }
             }
         }
-        self.losses.sort_unstable();
-        let worst = *self.losses.last().unwrap();
+        Losses {
+            kills: self.kills.len(),
+            each_ns: self.losses,
+        }
+    }
+}
+
+/// What kills cost: one figure a kill and camera.
+struct Losses {
+    kills: usize,
+    each_ns: Vec<i64>,
+}
+
+impl Losses {
+    fn judge(mut self, name: &str) {
+        self.each_ns.sort_unstable();
+        let worst = *self.each_ns.last().unwrap();
         eprintln!(
             "{name}: {} kills, {} measurements, lost ms: worst {}, median {}",
-            self.kills.len(),
-            self.losses.len(),
+            self.kills,
+            self.each_ns.len(),
             worst / 1_000_000,
-            self.losses[self.losses.len() / 2] / 1_000_000,
+            self.each_ns[self.each_ns.len() / 2] / 1_000_000,
         );
         assert!(
             worst <= BAR_NS,
             "a kill cost {} ms: {:?}",
             worst / 1_000_000,
-            self.losses
+            self.each_ns
         );
     }
 }
@@ -199,12 +214,26 @@ fn assert_open_file_plays(site: &Site, id: &str, camera: &FakeCamera, killed: i6
 
 #[test]
 fn a_kill_loses_a_quarter_of_a_second_at_the_most() {
-    let mut target = Target::new(6, &GOPS);
-    for _ in 0..rounds(5, 200) {
-        pause(Duration::from_millis(fastrand::u64(1500..7500)));
-        target.kill_and_judge();
-    }
-    target.judge_in_the_end("random kills");
+    // Many kills are shared by boxes side by side: they take their time, and load makes them no easier.
+    let boxes = rounds(1, 4);
+    let kill = || {
+        let mut target = Target::new(6, &GOPS);
+        for _ in 0..rounds(5, 200) / boxes {
+            pause(Duration::from_millis(fastrand::u64(1500..7500)));
+            target.kill_and_judge();
+        }
+        target.judge_in_the_end()
+    };
+    let all = std::thread::scope(|scope| {
+        let running: Vec<_> = (0..boxes).map(|_| scope.spawn(kill)).collect();
+        let done = running.into_iter().map(|one| one.join().unwrap());
+        done.reduce(|mut all, one| {
+            all.kills += one.kills;
+            all.each_ns.extend(one.each_ns);
+            all
+        })
+    });
+    all.unwrap().judge("random kills");
 }
 
 #[test]
@@ -213,12 +242,11 @@ fn a_kill_while_a_file_is_closed_loses_no_more() {
     for _ in 0..rounds(6, 60) {
         let closed_at = next_close(&target.site, "gop1");
         // The one after it comes a segment later, to the millisecond.
-        let aim = Duration::from_secs(2).saturating_sub(Duration::from_millis(5))
-            + Duration::from_micros(fastrand::u64(0..10_000));
+        let aim = Duration::from_millis(1995) + Duration::from_micros(fastrand::u64(0..10_000));
         pause(aim.saturating_sub(closed_at.elapsed()));
         target.kill_and_judge();
     }
-    target.judge_in_the_end("kills within 5 ms of a close");
+    target.judge_in_the_end().judge("kills within 5 ms of a close");
 }
 
 /// Waits until a file is closed and gives the moment.

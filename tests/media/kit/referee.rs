@@ -144,6 +144,12 @@ pub(crate) fn decode_errors(file: &Path) -> Vec<String> {
         "error".as_ref(),
         "-i".as_ref(),
         file.as_os_str(),
+        // Frames of a camera that was held up lie closer than its frame rate says; ffmpeg's own clock must not round them
+        // into one and complain.
+        "-fps_mode".as_ref(),
+        "passthrough".as_ref(),
+        "-enc_time_base:v".as_ref(),
+        "-1".as_ref(),
         "-f".as_ref(),
         "null".as_ref(),
         "-".as_ref(),
