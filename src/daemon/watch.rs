@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::index::Index;
+use crate::index::{Index, IndexError, Reader};
 use crate::model::{ClockSource, CopyState, Event, EventKind, News, Segment, SegmentState, Span, Timestamp};
 use crate::record::Recorder;
 use crate::runtime::{Clock, Shutdown};
@@ -22,8 +22,10 @@ const CLOCK_STEP: Duration = Duration::from_millis(500);
 const REDATE_LOOK: Duration = Duration::from_secs(5);
 /// How long.
 const REDATE_FOR: Duration = Duration::from_secs(600);
-/// How soon after the start the index is backed up, and how often then.
-const BACKUP: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3600));
+/// How often the index is backed up when nothing else calls for it.
+const BACKUP: Duration = Duration::from_secs(3600);
+/// How often it is looked whether a camera or a schedule was changed since.
+const BACKUP_LOOK: Duration = Duration::from_secs(30);
 
 /// What watching needs.
 #[derive(Debug, Clone)]
@@ -133,24 +135,46 @@ impl Watch {
         }
     }
 
-    /// Keeps a backup of the index: cameras and schedules are in no file of a recording.
+    /// Keeps a backup of the index, because cameras and schedules are in no file of a recording: soon after one of them
+    /// was changed, and each hour for the rest.
     pub(super) async fn over_the_backup(self) {
-        let mut wait = BACKUP.0;
-        while self.wait(wait).await {
-            wait = BACKUP.1;
+        let (mut kept, mut waited) = (String::new(), BACKUP);
+        while self.wait(BACKUP_LOOK).await {
+            waited += BACKUP_LOOK;
             let index = self.index.clone();
-            match on_a_thread(move || Ok(index.back_up()?)).await {
-                Ok(()) => tracing::debug!("the index was backed up"),
+            let (known, is_due) = (kept.clone(), waited >= BACKUP);
+            let done = on_a_thread(move || {
+                let settings = index.read_blocking(settings)?;
+                if is_due || settings != known {
+                    index.back_up()?;
+                    return Ok(Some(settings));
+                }
+                Ok(None)
+            });
+            match done.await {
+                Ok(None) => {}
+                Ok(Some(settings)) => {
+                    (kept, waited) = (settings, Duration::ZERO);
+                    tracing::debug!("the index was backed up");
+                }
                 Err(error) => {
                     tracing::error!(%error, "the index could not be backed up");
-                    self.tell(
-                        EventKind::RecorderError,
-                        format!("the index could not be backed up: {error}"),
-                    );
+                    let message = format!("the index could not be backed up: {error}");
+                    self.tell(EventKind::RecorderError, message);
                 }
             }
         }
     }
+}
+
+/// All cameras and schedules, told apart from any others. Secrets print as `***`, but a camera says when it was changed.
+fn settings(reader: &Reader<'_>) -> Result<String, IndexError> {
+    let cameras = reader.cameras()?;
+    let schedules = cameras
+        .iter()
+        .map(|camera| reader.schedules(&camera.id))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(format!("{cameras:?} {schedules:?}"))
 }
 
 /// A time during which this box's clock was wrong by one amount.
