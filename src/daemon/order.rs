@@ -48,6 +48,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     init_logging(config.log.level.as_str()).map_err(DaemonError::Configuration)?;
     let clock: Arc<dyn Clock> = SystemClock::shared();
     pipeline::require(ELEMENTS)?;
+    pipeline::log_through_us();
     let catalog = Arc::new(match &config.pipelines.directory {
         Some(directory) => Catalog::with_overrides(directory)?,
         None => Catalog::built_in()?,

@@ -198,7 +198,9 @@ fn scrub_query(text: &str) -> String {
         let Some((name, _)) = after.split_once('=') else {
             continue;
         };
-        if SECRET_NAMES.iter().any(|secret| name.eq_ignore_ascii_case(secret)) {
+        // GStreamer prints its structures with a backslash before each sign.
+        let bare = name.trim_end_matches('\\');
+        if SECRET_NAMES.iter().any(|secret| bare.eq_ignore_ascii_case(secret)) {
             let value = &after[name.len() + 1..];
             let end = value
                 .find(|c: char| c.is_whitespace() || matches!(c, '&' | ';' | '"' | '\'' | '<' | '>' | '#'))
@@ -264,6 +266,10 @@ mod tests {
             ),
             ("rtsp://h/x?channel=1;PWD=b", "rtsp://h/x?channel=1;PWD=***"),
             ("a rtsp://u:p@ss@h b rtsp://v:q@i/", "a rtsp://***@h b rtsp://***@i/"),
+            (
+                r"rtsp://h/x\?user\=a\&password\=b\&n\=1",
+                r"rtsp://h/x\?user\=***&password\=***&n\=1",
+            ),
             ("no url at all? really & truly", "no url at all? really & truly"),
         ] {
             assert_eq!(scrub(text), clean);

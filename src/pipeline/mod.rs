@@ -21,6 +21,7 @@ mod rtsp;
 mod runner;
 mod source;
 mod template;
+mod voice;
 
 pub use catalog::Catalog;
 pub use debug::{Playing, Told, Watch, draw, play};
@@ -36,3 +37,4 @@ pub use record::{Cut, Feed, RecordSpec, Recording, record_filling};
 pub use runner::abandoned;
 pub use source::source_properties;
 pub use template::{Element, Filling, Hole, Template, TemplateError};
+pub use voice::log_through_us;

@@ -3,6 +3,8 @@
 
 mod bench;
 mod crowd;
+mod growth;
 mod hostile;
 mod real;
+mod secrets;
 mod streams;
