@@ -12,7 +12,7 @@ use crate::http::{self, App};
 use crate::model::{Event, EventKind, News};
 use crate::pipeline::{self, Catalog};
 use crate::record::{Recorder, Setting, Suspects};
-use crate::runtime::{Clock, Shutdown, Signals, SystemClock, Tasks, init_logging};
+use crate::runtime::{Clock, Shutdown, Signals, SystemClock, Tasks, init_logging, raise_file_limit};
 use crate::storage::{Syncer, TailWriter};
 use crate::timeline;
 
@@ -46,6 +46,9 @@ const ELEMENTS: &[&str] = &[
 /// Runs until a signal asks it to stop.
 pub async fn run(config: Config) -> Result<(), DaemonError> {
     init_logging(config.log.level.as_str()).map_err(DaemonError::Configuration)?;
+    if let Some(files) = raise_file_limit() {
+        tracing::debug!(files, "so many files may be open");
+    }
     let clock: Arc<dyn Clock> = SystemClock::shared();
     pipeline::require(ELEMENTS)?;
     pipeline::log_through_us();

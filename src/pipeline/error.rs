@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::model::Fault;
+use crate::runtime::TooFewFiles;
 
 use super::template::TemplateError;
 
@@ -13,6 +14,14 @@ pub enum PipelineError {
     /// GStreamer itself does not start.
     #[error("GStreamer does not start: {0}")]
     Init(String),
+    /// There are too few descriptors left.
+    #[error("the pipeline {name} is not begun, because what runs needs the files that are left: {files}")]
+    Files {
+        /// The pipeline.
+        name: String,
+        /// How many there are.
+        files: TooFewFiles,
+    },
     /// An element is not installed.
     #[error("GStreamer's element `{element}` is missing; install Debian's package {package}")]
     MissingElement {
@@ -92,7 +101,7 @@ impl PipelineError {
         match self {
             Self::Unknown { .. } => Fault::NotFound,
             Self::Override { .. } | Self::Template(_) | Self::Parse { .. } | Self::Contract { .. } => Fault::Invalid,
-            Self::Init(_) | Self::MissingElement { .. } => Fault::Unavailable,
+            Self::Init(_) | Self::MissingElement { .. } | Self::Files { .. } => Fault::Unavailable,
             Self::State { .. } | Self::Deadline { .. } | Self::Failed { .. } => Fault::Internal,
         }
     }

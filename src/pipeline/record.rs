@@ -9,7 +9,7 @@ use gst::prelude::*;
 use gstreamer as gst;
 
 use crate::model::{Address, Codec, Timestamp, Track, TrackCaps, Transport, Unit, VideoFormat};
-use crate::runtime::pause;
+use crate::runtime::{claim_files, pause};
 
 use super::branch::Writing;
 use super::catalog::Catalog;
@@ -26,6 +26,9 @@ const NTP_TO_UNIX_NS: u64 = 2_208_988_800 * 1_000_000_000;
 
 /// How long a pipeline may take to begin; the conversation with the camera is not part of it.
 const BEGIN: Duration = Duration::from_secs(5);
+
+/// Descriptors that one camera needs: sockets, what its threads are woken by, its file and its journal.
+const FILES: u64 = 16;
 
 /// What is to be recorded, and how.
 #[derive(Debug, Clone)]
@@ -124,6 +127,10 @@ impl Recording {
         filling: &Filling,
         feed: Arc<dyn Feed>,
     ) -> Result<Self, PipelineError> {
+        claim_files(FILES).map_err(|files| PipelineError::Files {
+            name: "record".to_owned(),
+            files,
+        })?;
         let pipeline = launch(catalog, "record", filling)?;
         let part = |name: &str| {
             pipeline.by_name(name).ok_or_else(|| PipelineError::Contract {

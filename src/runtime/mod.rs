@@ -2,12 +2,14 @@
 
 mod backoff;
 mod clock;
+mod descriptors;
 mod shutdown;
 mod task;
 mod telemetry;
 
 pub use backoff::Backoff;
 pub use clock::{Clock, Instant, ManualClock, SystemClock, pause};
+pub use descriptors::{TooFewFiles, claim_files, raise_file_limit};
 pub use shutdown::{Shutdown, Signals};
 pub use task::{Tasks, spawn_thread};
 pub use telemetry::init_logging;
