@@ -151,6 +151,22 @@ impl Index {
         answer.map_err(|error| error.at(&self.0.path))
     }
 
+    /// [`Self::write`] for somebody who cannot wait, as when something is let go of: it is done in its turn, and a failure
+    /// only reaches the log.
+    pub fn write_later<F>(&self, what: &'static str, work: F)
+    where
+        F: FnOnce(&Writer<'_>) -> Result<(), IndexError> + Send + 'static,
+    {
+        let asked = self.ask(work, move |answer| {
+            if let Err(error) = answer {
+                tracing::warn!(%error, what, "the index did not take something that nobody waits for");
+            }
+        });
+        if let Err(error) = asked {
+            tracing::debug!(%error, what, "the index is closed already");
+        }
+    }
+
     /// Writes what is queued, folds the journal into the file and ends the writer. Waits for it: call it where a thread
     /// may wait. Whoever asks afterwards is told that it is closed; a second call does nothing.
     pub fn close(&self) {

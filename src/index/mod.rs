@@ -6,14 +6,17 @@
 mod ask;
 mod backup;
 mod cameras;
+mod clips;
 mod columns;
 mod copies;
 mod error;
 mod events;
+mod exports;
 #[cfg(test)]
 mod fixture;
 mod gaps;
 mod handle;
+mod locks;
 mod open;
 mod ranges;
 mod reader;

@@ -25,11 +25,15 @@ pub enum EventKind {
     VolumeLost,
     /// A volume is nearly or wholly full.
     DiskPressure,
+    /// A clip can be fetched.
+    ClipReady,
+    /// A clip that was asked for could not be made.
+    ClipFailed,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::CameraOffline,
         Self::CameraOnline,
         Self::RecorderError,
@@ -38,6 +42,8 @@ impl EventKind {
         Self::IndexMended,
         Self::VolumeLost,
         Self::DiskPressure,
+        Self::ClipReady,
+        Self::ClipFailed,
     ];
 
     /// The word in the index and on the wire.
@@ -51,6 +57,8 @@ impl EventKind {
             Self::IndexMended => "index_mended",
             Self::VolumeLost => "volume_lost",
             Self::DiskPressure => "disk_pressure",
+            Self::ClipReady => "clip_ready",
+            Self::ClipFailed => "clip_failed",
         }
     }
 

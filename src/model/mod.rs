@@ -4,6 +4,7 @@
 
 mod address;
 mod camera;
+mod clip;
 pub mod coverage;
 mod event;
 mod fault;
@@ -21,6 +22,7 @@ pub use address::{Address, AddressError, Secret, scrub};
 pub use camera::{
     Camera, CameraId, CameraIdError, FieldError, RecordMode, RecordStream, TimeSource, Transport, Vendor,
 };
+pub use clip::{Clip, ClipId, ClipMode, Job, JobId, JobState, Order};
 pub use event::{Event, EventKind};
 pub use fault::Fault;
 pub use gap::{Gap, GapCause, GapFate, GapId};
