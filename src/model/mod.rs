@@ -6,6 +6,7 @@ mod address;
 mod camera;
 mod clip;
 pub mod coverage;
+mod edge;
 mod event;
 mod fault;
 mod gap;
@@ -23,6 +24,7 @@ pub use camera::{
     Camera, CameraId, CameraIdError, FieldError, RecordMode, RecordStream, TimeSource, Transport, Vendor,
 };
 pub use clip::{Clip, ClipId, ClipMode, Job, JobId, JobState, Order};
+pub use edge::{Edge, Edges};
 pub use event::{Event, EventKind};
 pub use fault::Fault;
 pub use gap::{Gap, GapCause, GapFate, GapId};

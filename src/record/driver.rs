@@ -1,6 +1,5 @@
 //! One camera's task: hears its run, its settings and the clock, asks [`Machine`] what to do, and does it.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,6 +17,7 @@ use super::door::Terms;
 use super::intent::{Aim, Intent, Refusal, Triggered};
 use super::piece::{Origins, source_at};
 use super::run::{Run, RunNews};
+use super::runs::Runs;
 use super::session::{IsDown, Session};
 use super::setting::Setting;
 use super::showing::{Rate, Round};
@@ -57,6 +57,7 @@ pub(super) struct Adopted {
     pub(super) last: Option<Segment>,
     pub(super) schedules: Vec<Schedule>,
     pub(super) tail: Tail,
+    pub(super) runs: Runs,
 }
 
 /// How a camera is, for whoever looks.
@@ -87,7 +88,7 @@ pub(super) struct Driver {
     pub(super) codec: Codec,
     pub(super) session: Option<Session>,
     /// Runs of which something is still awaited: they answer for their files.
-    pub(super) runs: HashMap<RunId, Arc<Run>>,
+    pub(super) runs: Runs,
     pub(super) tell: mpsc::UnboundedSender<(RunId, RunNews)>,
     pub(super) hear: mpsc::UnboundedReceiver<(RunId, RunNews)>,
     pub(super) down: mpsc::UnboundedSender<IsDown>,
@@ -113,6 +114,7 @@ impl Driver {
             last,
             schedules,
             tail,
+            runs,
         } = adopted;
         let (tell, hear) = mpsc::unbounded_channel();
         let (down, downs) = mpsc::unbounded_channel();
@@ -141,7 +143,7 @@ impl Driver {
             round,
             rate: Rate::default(),
             session: None,
-            runs: HashMap::new(),
+            runs,
             tell,
             hear,
             down,
@@ -247,7 +249,7 @@ impl Driver {
         let run = Run::new(origins, &self.setting, self.lane.clone(), terms, self.tell.clone());
         let run = Arc::new(run);
         self.begun += 1;
-        self.runs.insert(run.id(), run.clone());
+        self.runs.add(run.clone());
         let address = match self.camera.stream_address() {
             Ok(address) => address,
             Err(error) => {
@@ -281,7 +283,7 @@ impl Driver {
             self.abandoned += 1;
             tracing::warn!(camera = %self.camera.id, run = %down.run, "the pipeline did not come down and was left behind");
         }
-        if let Some(run) = self.runs.remove(&down.run) {
+        if let Some(run) = self.runs.remove(down.run) {
             self.covered_until = run.covered_until().or(self.covered_until);
             for segment in run.unwritten() {
                 self.tell_world(News::Vanished(segment));

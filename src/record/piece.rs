@@ -28,7 +28,8 @@ pub(super) struct Piece {
     last_end: i64,
     /// Length of the last frame, for the end of the one after it.
     frame: i64,
-    last_pts: i64,
+    /// Running time of the last frame that is shown so far.
+    pub(super) last_pts: i64,
     /// Where it ends, once the next one has begun or the run is over.
     end: Option<Timestamp>,
     clock: Option<ClockSource>,

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::model::{Camera, CameraHealth, CameraId, CameraState, GapCause, Schedule, Segment};
+use crate::model::{Camera, CameraHealth, CameraId, CameraState, Edge, Edges, GapCause, Schedule, Segment};
 use crate::runtime::Tasks;
 
 use super::driver::{Adopted, Command, Driver, SharedHealth};
 use super::intent::{Refusal, Triggered};
+use super::runs::Runs;
 use super::setting::Setting;
 use super::showing::Round;
 use super::tail::Tail;
@@ -32,6 +33,7 @@ struct Entry {
     commands: mpsc::UnboundedSender<Command>,
     health: SharedHealth,
     tail: Tail,
+    runs: Runs,
 }
 
 impl Recorder {
@@ -86,11 +88,13 @@ impl Recorder {
         let id = camera.id.clone();
         let round = Arc::new(Round::at(self.0.setting.clock.instant()));
         let tail = Tail::new(self.0.setting.remember);
+        let runs = Runs::default();
         let adopted = Adopted {
             camera,
             last,
             schedules,
             tail: tail.clone(),
+            runs: runs.clone(),
         };
         let driver = Driver::new(self.0.setting.clone(), adopted, round.clone(), health.clone());
         self.0
@@ -105,6 +109,7 @@ impl Recorder {
                 commands,
                 health,
                 tail,
+                runs,
             },
         );
     }
@@ -189,6 +194,14 @@ impl Recorder {
 
     fn cameras(&self) -> MutexGuard<'_, BTreeMap<CameraId, Entry>> {
         self.0.cameras.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Edges for Recorder {
+    fn edges(&self, camera: &CameraId) -> Vec<Edge> {
+        let runs = self.cameras().get(camera).map(|entry| entry.runs.all());
+        let runs = runs.unwrap_or_default();
+        runs.iter().flat_map(|run| run.edges()).collect()
     }
 }
 

@@ -13,6 +13,9 @@ use crate::model::{Timestamp, Track, TrackCaps, Unit, VideoFormat};
 
 /// No camera's tail holds more bytes than this: fifteen seconds of 100 Mbit/s.
 const MOST_BYTES: usize = 192 * 1024 * 1024;
+/// A file lags by the group of pictures that is not whole yet, because groups are written whole, and before it by the
+/// half second that a fragment holds and what sound is waited for: so much is held before the last keyframe, in ns.
+const BEHIND: i64 = 2_000_000_000;
 
 /// What the units of a stretch are like.
 #[derive(Debug, Clone, PartialEq)]
@@ -161,7 +164,10 @@ impl Inner {
         let Some(newest) = self.parts.back().map(|part| part.unit.pts) else {
             return;
         };
+        let last_group = self.parts.iter().rev().find(|part| begins(&part.unit));
+        let before_it = last_group.map_or(newest, |part| part.unit.pts.saturating_sub(BEHIND));
         let since = newest.saturating_sub(i64::try_from(self.keep.as_nanos()).unwrap_or(i64::MAX));
+        let since = since.min(before_it);
         loop {
             let mut keyframes = self
                 .parts
@@ -182,7 +188,7 @@ impl Inner {
     }
 }
 
-fn begins(unit: &Unit) -> bool {
+pub(super) fn begins(unit: &Unit) -> bool {
     unit.track == Track::Video && unit.keyframe
 }
 
@@ -269,7 +275,7 @@ mod tests {
 
     #[test]
     fn a_tail_begins_with_a_keyframe_and_holds_the_last_while() {
-        let tail = tail(2000);
+        let tail = tail(4000);
         for frame in 7..500 {
             push(&tail, frame, 25);
         }
@@ -277,7 +283,7 @@ mod tests {
         assert!(parts[0].unit.keyframe);
         let (first, last) = (parts[0].unit.pts, parts.last().unwrap().unit.pts);
         assert!(
-            (2_000_000_000..3_000_000_000).contains(&(last - first)),
+            (4_000_000_000..5_000_000_000).contains(&(last - first)),
             "{}",
             last - first
         );
@@ -292,6 +298,15 @@ mod tests {
             push(&tail, frame, 250);
         }
         assert_eq!(tail.snapshot().len(), 240);
+    }
+
+    #[test]
+    fn the_group_before_a_long_one_is_held_for_as_long_as_it_may_be_missing_in_the_file() {
+        let tail = tail(1000);
+        for frame in 0..740 {
+            push(&tail, frame, 250);
+        }
+        assert_eq!(tail.snapshot()[0].unit.pts, 250 * 40_000_000);
     }
 
     #[test]
@@ -378,7 +393,8 @@ mod tests {
                 if keyframe { keyframes.push(pts); }
                 tail.push(&unit(pts, keyframe, 10), Timestamp::EPOCH);
                 let parts = tail.snapshot();
-                let since = pts - keep as i64;
+                let behind = keyframes.last().map_or(pts, |last| last - BEHIND / 1_000_000);
+                let since = (pts - keep as i64).min(behind);
                 let first = keyframes.iter().copied().filter(|at| *at <= since).max().or(keyframes.first().copied());
                 prop_assert_eq!(parts.first().map(|part| part.unit.pts / 1_000_000), first);
                 prop_assert_eq!(tail.bytes(), parts.len() * 10);

@@ -175,7 +175,7 @@ impl Driver {
     /// Tells where footage is there again, once that moment does not move any more.
     pub(super) fn regain(&mut self) {
         let Some(id) = self.regained.take() else { return };
-        if let Some(at) = self.runs.get(&id).and_then(|run| run.began_at()) {
+        if let Some(at) = self.runs.get(id).and_then(|run| run.began_at()) {
             self.tell_world(News::Regained {
                 camera: self.camera.id.clone(),
                 at,
@@ -184,7 +184,7 @@ impl Driver {
     }
 
     pub(super) fn grow(&mut self) {
-        for run in self.runs.values() {
+        for run in self.runs.all() {
             for (id, span, frames, size_bytes) in run.growing() {
                 self.tell_world(News::Grew {
                     id,

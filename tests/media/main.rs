@@ -17,6 +17,7 @@ mod daemon_power;
 mod daemon_refuse;
 mod daemon_site;
 mod daemon_stop;
+mod edge;
 mod kit;
 mod kit_tests;
 mod left;

@@ -1,135 +1,16 @@
 //! The recorder by itself, without index and doors: frames of a stamped camera against the files and the news.
 
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
-use camkeep::model::{Camera, CameraId, ClockSource, GapCause, Loss, News, Segment, TimeSource, Timestamp, VolumeRole};
+use camkeep::model::{ClockSource, GapCause, Loss, News, Segment, TimeSource, Timestamp};
+use camkeep::pipeline::Catalog;
 use camkeep::pipeline::demo::{CameraOptions, FakeCamera, SentFrame, StreamOptions, VideoCodec};
-use camkeep::pipeline::{self, Catalog};
-use camkeep::record::{Recorder, Setting};
-use camkeep::runtime::SystemClock;
-use camkeep::storage::{Complain, Identity, Syncer, TailWriter, Volume};
+use camkeep::storage::Identity;
 use tempfile::TempDir;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
+use crate::kit::desk::{Desk, Equipment};
 use crate::kit::referee::{self, Stamp};
 use crate::kit::wait::wait_until;
-
-/// A recorder on a directory of its own, and all it has said.
-struct Desk {
-    runtime: tokio::runtime::Runtime,
-    recorder: Recorder,
-    hears: UnboundedReceiver<News>,
-    news: Vec<News>,
-    volume: Arc<Volume>,
-    _room: TempDir,
-}
-
-impl Desk {
-    fn new() -> Self {
-        Self::with(Catalog::built_in().unwrap())
-    }
-
-    fn with(catalog: Catalog) -> Self {
-        pipeline::init().unwrap();
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .unwrap();
-        let room = TempDir::new().unwrap();
-        let made_at = Timestamp::from_seconds(1_763_000_000);
-        let volume = Arc::new(Volume::open(room.path(), VolumeRole::Primary, made_at).unwrap());
-        let (news, hears) = unbounded_channel();
-        let complain: Complain = Arc::new(|error| panic!("a disk refuses: {error}"));
-        let recorder = Recorder::new(Setting {
-            clock: SystemClock::shared(),
-            catalog: Arc::new(catalog),
-            volume: volume.clone(),
-            tail: Some(Arc::new(
-                TailWriter::start(room.path(), TailWriter::LIMIT_BYTES, complain.clone()).unwrap(),
-            )),
-            syncer: Arc::new(Syncer::start("sync", Syncer::PERIOD, complain).unwrap()),
-            suspects: Arc::default(),
-            news,
-            remember: Duration::from_secs(15),
-            stall: Duration::from_secs(5),
-            connect: Duration::from_secs(10),
-            latency: Duration::from_millis(200),
-        });
-        Self {
-            runtime,
-            recorder,
-            hears,
-            news: Vec::new(),
-            volume,
-            _room: room,
-        }
-    }
-
-    fn record(&self, url: &str, segment_seconds: u32) -> CameraId {
-        self.record_with(url, segment_seconds, |_| {})
-    }
-
-    fn record_with(&self, url: &str, segment_seconds: u32, set: impl FnOnce(&mut Camera)) -> CameraId {
-        let id = CameraId::parse("door").unwrap();
-        let mut camera = Camera::new(id.clone(), "Door".into(), Timestamp::EPOCH);
-        camera.main_stream_url = Some(url.into());
-        camera.segment_seconds = segment_seconds;
-        set(&mut camera);
-        let _inside = self.runtime.enter();
-        self.recorder.apply(camera);
-        id
-    }
-
-    fn listen(&mut self) {
-        while let Ok(news) = self.hears.try_recv() {
-            self.news.push(news);
-        }
-    }
-
-    fn wait_for(&mut self, within: u64, what: &str, mut is_there: impl FnMut(&[News]) -> bool) {
-        wait_until(Duration::from_secs(within), what, || {
-            self.listen();
-            is_there(&self.news).then_some(())
-        });
-    }
-
-    fn closed(&self) -> Vec<Segment> {
-        let closed = self.news.iter().filter_map(|news| match news {
-            News::Closed(segment) => Some(segment.clone()),
-            _ => None,
-        });
-        let mut closed: Vec<Segment> = closed.collect();
-        closed.sort_by_key(|segment| segment.span.start);
-        closed
-    }
-
-    fn wait_for_closed(&mut self, count: usize, within: u64) -> Vec<Segment> {
-        self.wait_for(within, "segments are closed", |news| {
-            news.iter().filter(|news| matches!(news, News::Closed(_))).count() >= count
-        });
-        self.closed()
-    }
-
-    fn path(&self, segment: &Segment) -> PathBuf {
-        self.volume.absolute(&segment.copies[0].path)
-    }
-
-    fn stop(&mut self) {
-        assert!(self.runtime.block_on(self.recorder.stop(Duration::from_secs(10))));
-        self.listen();
-    }
-
-    /// What the referee reads in the files, in order.
-    fn stamps(&self, segments: &[Segment]) -> Vec<Stamp> {
-        segments
-            .iter()
-            .flat_map(|segment| referee::read_stamps(&self.path(segment)))
-            .collect()
-    }
-}
 
 fn ms_apart(stamp: &Stamp, moment: Timestamp) -> i64 {
     (moment.as_nanos() - stamp.time_ns) / 1_000_000
@@ -374,7 +255,10 @@ fn a_pipeline_whose_thread_is_stuck_is_left_behind_and_another_camera_loses_noth
     healthy.wait_for_closed(1, 20);
 
     let camera = FakeCamera::start(StreamOptions::small()).unwrap();
-    let mut desk = Desk::with(Catalog::with_overrides(overrides.path()).unwrap());
+    let mut desk = Desk::with(Equipment {
+        catalog: Catalog::with_overrides(overrides.path()).unwrap(),
+        ..Equipment::default()
+    });
     let id = desk.record(&camera.url(), 4);
     desk.wait_for(15, "the stuck camera is given up", |news| {
         news.iter().any(|news| {

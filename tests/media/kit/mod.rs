@@ -5,6 +5,7 @@
 #![allow(dead_code)]
 
 pub(crate) mod daemon;
+pub(crate) mod desk;
 pub(crate) mod dialogues;
 pub(crate) mod footage;
 pub(crate) mod mock;
