@@ -44,13 +44,18 @@ pub(super) fn draw<Z: TimeZone>(lane: &Lane, style: Style, zone: &Z) -> String
 where
     Z::Offset: std::fmt::Display,
 {
-    let width = style.columns.clamp(NARROWEST, WIDEST);
+    let width = width(style.columns);
     format!(
         "{}\n{}\n{}",
         axis(lane.window, width, zone),
         bar(lane, width, style),
         summary(lane, zone)
     )
+}
+
+/// How wide a bar is drawn where there is room for so many columns.
+pub(super) fn width(columns: usize) -> usize {
+    columns.clamp(NARROWEST, WIDEST)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +97,11 @@ fn cells(lane: &Lane, width: usize) -> Vec<Cell> {
 }
 
 fn bar(lane: &Lane, width: usize, style: Style) -> String {
+    padded(lane, width, style).trim_end_matches(' ').to_owned()
+}
+
+/// What is recorded and what is missing, a character a piece of time, to the end of the width.
+pub(super) fn padded(lane: &Lane, width: usize, style: Style) -> String {
     let mut line = String::new();
     let mut before = None;
     for cell in cells(lane, width) {
@@ -110,7 +120,7 @@ fn bar(lane: &Lane, width: usize, style: Style) -> String {
     if style.colour {
         line.push_str("\u{1b}[0m");
     }
-    line.trim_end_matches(' ').to_owned()
+    line
 }
 
 /// Steps between marks, in seconds.
@@ -122,7 +132,8 @@ const DAY: i64 = 86_400;
 /// No axis holds more marks than this: the widest has room for 26, and clock changes add a few that are passed over.
 const MARKS: usize = 64;
 
-fn axis<Z: TimeZone>(window: Span, width: usize, zone: &Z) -> String {
+/// Marks of the time, above a bar of this width.
+pub(super) fn axis<Z: TimeZone>(window: Span, width: usize, zone: &Z) -> String {
     // A mark needs the characters of its label and some air.
     let most = |label: usize| (width / (label + 3)).max(1) as f64;
     let step = STEPS

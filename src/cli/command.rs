@@ -36,12 +36,18 @@ pub(super) enum Command {
     /// List, add and remove the schedules of a camera
     #[command(subcommand)]
     Schedule(ScheduleCommand),
-    /// Draw what is recorded of a camera, and what is missing
+    /// Draw what is recorded of a camera, or of many, and what is missing
     #[command(after_help = TIMES)]
     Timeline(TimelineArgs),
     /// List a camera's segments
     #[command(after_help = TIMES)]
     Segments(SegmentsArgs),
+    /// List what is missing, and why; have a gap tried again
+    Gaps(super::gaps::GapsArgs),
+    /// Say how much of a day is recorded, and what is missing by cause
+    Coverage(super::coverage::CoverageArgs),
+    /// List the days of which there is footage
+    Days(super::coverage::DaysArgs),
     /// Say how every camera is; the exit code is 1 when one that should record does not
     Health(HealthArgs),
     /// Hold the recordings of a stopped camkeep against its index
@@ -54,7 +60,7 @@ pub(super) enum Command {
     DemoCamera(super::demo_camera::DemoCamera),
 }
 
-const TIMES: &str = "Times: 10:30, `yesterday 22:00`, 2026-11-20, `2026-11-20 10:30` (all local),
+pub(super) const TIMES: &str = "Times: 10:30, `yesterday 22:00`, 2026-11-20, `2026-11-20 10:30` (all local),
 2026-11-20T10:30:00Z, -15m, -2h, -1d, now.";
 
 #[derive(Debug, Args)]
@@ -279,13 +285,14 @@ pub(super) struct WindowArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct TimelineArgs {
-    /// The camera's id
-    pub(super) camera: String,
+    /// Camera ids; more than one, or none for all of them, draw a line each
+    #[arg(value_name = "CAMERA")]
+    pub(super) cameras: Vec<String>,
     #[command(flatten)]
     pub(super) window: WindowArgs,
     #[command(flatten)]
     pub(super) server: ServerArgs,
-    /// Print ranges and gaps as JSON
+    /// Print the answer as JSON
     #[arg(long)]
     pub(super) json: bool,
 }

@@ -7,7 +7,9 @@ use clap::Parser;
 
 use super::command::{CameraCommand, Command, CommandLine, ScheduleCommand};
 use super::failure::Failure;
-use super::{apply, camera, check, health, pipeline, run as daemon, schedule, segments, timeline, trigger};
+use super::{
+    apply, camera, check, coverage, gaps, health, pipeline, run as daemon, schedule, segments, timeline, trigger,
+};
 
 /// Does what the arguments say and gives the exit code: 0 done, 1 failed, 2 the command line is wrong, 78 the
 /// configuration is wrong.
@@ -49,6 +51,9 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Schedule(ScheduleCommand::Remove { id, server }) => schedule::remove(id, &server),
         Command::Timeline(args) => timeline::timeline(&args),
         Command::Segments(args) => segments::segments(&args),
+        Command::Gaps(args) => gaps::gaps(&args),
+        Command::Coverage(args) => coverage::coverage(&args),
+        Command::Days(args) => coverage::days(&args),
         Command::Health(args) => health::health(&args),
         Command::Pipeline(command) => pipeline::pipeline(&command),
         Command::Check(args) => check::check(&args),

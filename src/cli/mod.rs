@@ -7,11 +7,14 @@ mod camera;
 mod check;
 mod client;
 mod command;
+mod coverage;
 #[cfg(feature = "demo-camera")]
 mod demo_camera;
 mod entry;
 mod failure;
+mod gaps;
 mod health;
+mod lanes;
 mod pipeline;
 mod pipeline_run;
 mod pipeline_source;

@@ -12,7 +12,7 @@ use super::client::{Client, part};
 use super::command::{TimelineArgs, WindowArgs};
 use super::entry::say;
 use super::failure::Failure;
-use super::when;
+use super::{lanes, when};
 use crate::model::{Span, Timestamp};
 use crate::runtime::{Clock, SystemClock};
 
@@ -24,10 +24,10 @@ struct Timeline {
 }
 
 #[derive(Deserialize)]
-struct Gap {
-    start: Timestamp,
-    end: Timestamp,
-    cause: String,
+pub(super) struct Gap {
+    pub(super) start: Timestamp,
+    pub(super) end: Timestamp,
+    pub(super) cause: String,
 }
 
 #[derive(Deserialize)]
@@ -37,22 +37,17 @@ struct Camera {
 
 pub(super) fn timeline(args: &TimelineArgs) -> Result<(), Failure> {
     let now = SystemClock.now();
-    let (from, to) = times(&args.window, now)?;
-    let to = to.unwrap_or(now);
-    let window = Span {
-        start: from.unwrap_or_else(|| to.minus(DAY)),
-        end: to,
-    };
-    if window.is_empty() {
-        return Err(Failure::usage("--to must be after --from"));
+    let window = window(&args.window, now)?;
+    match args.cameras.as_slice() {
+        [camera] => one(args, camera, window, now),
+        cameras => lanes::lanes(args, cameras, window),
     }
+}
+
+fn one(args: &TimelineArgs, camera_id: &str, window: Span, now: Timestamp) -> Result<(), Failure> {
     let client = Client::new(&args.server.server)?;
-    let place = path(&args.camera);
-    let query = format!(
-        "from={}&to={}",
-        part(&window.start.to_string()),
-        part(&window.end.to_string())
-    );
+    let place = path(camera_id);
+    let query = query(window);
     let camera: Value = client.get(&place)?;
     let ranges: Value = client.get(&format!("{place}/timeline?{query}"))?;
     let gaps: Value = client.get(&format!("{place}/gaps?{query}"))?;
@@ -64,8 +59,6 @@ pub(super) fn timeline(args: &TimelineArgs) -> Result<(), Failure> {
         return say_json(&answer);
     }
     let name = text(&camera, "name");
-    let stranger =
-        |_| Failure::other("this camkeep answers in a way that is not understood; are both the same version?");
     let camera: Camera = serde_json::from_value(camera).map_err(stranger)?;
     let timeline: Timeline = serde_json::from_value(ranges).map_err(stranger)?;
     let gaps: Vec<Gap> = serde_json::from_value(gaps).map_err(stranger)?;
@@ -85,8 +78,13 @@ pub(super) fn timeline(args: &TimelineArgs) -> Result<(), Failure> {
             .map(|gap| (Span::new(gap.start, gap.end), gap.cause))
             .collect(),
     };
-    say(&format!("{name} ({})", super::words::plain(&args.camera)))?;
+    say(&format!("{name} ({})", super::words::plain(camera_id)))?;
     say(&draw(&lane, style(), &Local))
+}
+
+/// What answers is no camkeep of this version.
+pub(super) fn stranger(_: serde_json::Error) -> Failure {
+    Failure::other("this camkeep answers in a way that is not understood; are both the same version?")
 }
 
 /// Where what is known ends. The newest footage lags a little behind now, which is neither recorded nor missing.
@@ -94,6 +92,26 @@ fn edge(ranges: &[Span], gaps: &[Gap], now: Timestamp) -> Timestamp {
     let recorded = ranges.iter().map(|range| range.end);
     let known = recorded.chain(gaps.iter().map(|gap| gap.end)).max();
     known.unwrap_or(now).min(now)
+}
+
+/// The window a person gave: the 24 hours before its end, where its start is left out.
+pub(super) fn window(args: &WindowArgs, now: Timestamp) -> Result<Span, Failure> {
+    let (from, to) = times(args, now)?;
+    let to = to.unwrap_or(now);
+    let window = Span {
+        start: from.unwrap_or_else(|| to.minus(DAY)),
+        end: to,
+    };
+    if window.is_empty() {
+        return Err(Failure::usage("--to must be after --from"));
+    }
+    Ok(window)
+}
+
+/// A window as an address carries it.
+pub(super) fn query(window: Span) -> String {
+    let [from, to] = [window.start, window.end].map(|time| part(&time.to_string()));
+    format!("from={from}&to={to}")
 }
 
 /// The times a person gave.
@@ -108,7 +126,7 @@ pub(super) fn times(args: &WindowArgs, now: Timestamp) -> Result<(Option<Timesta
 }
 
 /// How this terminal draws.
-fn style() -> Style {
+pub(super) fn style() -> Style {
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let terminal = std::io::stdout().is_terminal();
     let asked = set("COLUMNS").and_then(|columns| columns.parse().ok());

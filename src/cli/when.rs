@@ -23,6 +23,18 @@ pub(super) fn parse<Z: TimeZone>(text: &str, now: Timestamp, zone: &Z) -> Result
     })
 }
 
+/// A moment as a row of a table shows it, in the zone of the person who reads.
+pub(super) fn show<Z: TimeZone>(moment: Timestamp, zone: &Z) -> String
+where
+    Z::Offset: std::fmt::Display,
+{
+    moment
+        .to_utc()
+        .with_timezone(zone)
+        .format("%Y-%m-%d %H:%M:%S%.3f")
+        .to_string()
+}
+
 /// `15m`, `1h30m`, `2d`: nanoseconds.
 fn ago(text: &str) -> Option<i64> {
     let (mut total, mut digits) = (0_i64, String::new());

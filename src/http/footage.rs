@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{OriginalUri, State};
+use axum::extract::{FromRequestParts, OriginalUri, State};
+use axum::http::request::Parts;
 use axum::response::Response;
 use chrono::NaiveDate;
 use chrono_tz::Tz;
@@ -11,10 +12,10 @@ use chrono_tz::Tz;
 use super::app::App;
 use super::paging::{Cursor, MOST, USUAL, cut, page};
 use super::problem::Problem;
-use super::query::{InPath, Query};
+use super::query::{InPath, Query, path_part};
 use super::wire::{CoverageShown, DayShown, GapShown, KeptGapShown, LaneShown, SegmentShown, TimelineShown};
 use crate::index::GapFilter;
-use crate::model::{CameraId, GapFate, Span};
+use crate::model::{CameraId, GapFate, GapId, Span};
 use crate::timeline;
 
 pub(super) async fn segments(
@@ -145,6 +146,34 @@ pub(super) async fn kept_gaps(
     rows.retain(|gap| !gap.open || now.since(gap.span.start) > KEPT);
     let rows: Vec<KeptGapShown> = rows.into_iter().map(|gap| KeptGapShown::new(gap, now)).collect();
     Ok(page(rows, next, &uri))
+}
+
+/// A gap as the path names it. What cannot be the number of one is simply not found.
+pub(super) struct GapInPath(GapId);
+
+impl<S: Sync + Send> FromRequestParts<S> for GapInPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let named = path_part(parts, state, "gap").await;
+        named.parse().map(|id| Self(GapId(id))).map_err(|_| {
+            let shown: String = named.chars().filter(|c| !c.is_control()).take(40).collect();
+            Problem::not_found(format!("gap {shown} not found"))
+        })
+    }
+}
+
+/// Three attempts in vain make a gap failed; a person who knows better has it tried again.
+pub(super) async fn retry_gap(
+    State(app): State<App>,
+    InPath(id): InPath,
+    GapInPath(gap): GapInPath,
+) -> Result<Json<KeptGapShown>, Problem> {
+    app.about(&id, |_, _| Ok(())).await?;
+    let camera = id.clone();
+    let gap = app.index.write(move |writer| writer.retry_gap(&camera, gap)).await?;
+    tracing::info!(camera = %id, gap = gap.id.0, span = %gap.span, "a gap is to be tried again");
+    Ok(Json(KeptGapShown::new(gap, app.clock.now())))
 }
 
 pub(super) async fn coverage(

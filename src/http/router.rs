@@ -32,6 +32,7 @@ pub fn router(app: App) -> Router {
         .route("/cameras/{id}/timeline", get(footage::timeline))
         .route("/cameras/{id}/gaps", get(footage::gaps))
         .route("/cameras/{id}/recording-gaps", get(footage::kept_gaps))
+        .route("/cameras/{id}/recording-gaps/{gap}/retry", post(footage::retry_gap))
         .route("/cameras/{id}/coverage", get(footage::coverage))
         .route("/cameras/{id}/days", get(footage::days))
         .route("/timeline", get(footage::lanes))

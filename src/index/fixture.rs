@@ -9,8 +9,7 @@ use uuid::Uuid;
 
 use super::{Index, KnownVolume};
 use crate::model::{
-    CameraId, ClockSource, Codec, Container, Copy, CopyState, Origin, RunId, Seal, Segment, SegmentId, SegmentState,
-    Span, Timestamp, VideoFormat, VolumeId, VolumeRole,
+    CameraId, Copy, CopyState, Seal, Segment, SegmentState, Span, Timestamp, VolumeId, VolumeRole, fixture,
 };
 
 /// Turns bytes around with a byte that counts up: enough to see who sealed what, and that it was sealed.
@@ -73,26 +72,9 @@ pub(super) fn span(start: i64, end: i64) -> Span {
 /// An open segment of the camera `door` with one copy on the primary.
 pub(super) fn segment(number: u128, start: i64, end: i64) -> Segment {
     Segment {
-        id: SegmentId(Uuid::from_u128(number)),
-        camera: camera_id("door"),
-        run: RunId(7),
-        sequence: 0,
-        span: span(start, end),
-        format: VideoFormat {
-            codec: Codec::H264,
-            width: 640,
-            height: 360,
-            fps: Some(25.0),
-        },
-        has_audio: false,
-        container: Container::Mp4,
         state: SegmentState::Open,
-        origin: Origin::Live,
-        clock: ClockSource::Arrival,
-        camera_clock: None,
-        frames: 1,
-        created_at: at(start),
         copies: vec![copy(1, number, CopyState::Open)],
+        ..fixture::segment(number, span(start, end))
     }
 }
 

@@ -35,14 +35,15 @@ pub(super) const OVERLAPPING: &str = select_gaps!(
 );
 const LONGEST: &str = "SELECT longest_gap_ns FROM cameras WHERE id = ?1";
 
+/// The parameters of both are those of [`Writer::put_gap`]; a new row takes the next id.
 const INSERT: &str = "
-    INSERT INTO gaps (camera_id, start_ns, end_ns, open, cause, fate, attempts, last_attempt_at_ns, filled_at_ns,
+    INSERT INTO gaps (id, camera_id, start_ns, end_ns, open, cause, fate, attempts, last_attempt_at_ns, filled_at_ns,
         recovered_seconds)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
 const UPDATE: &str = "
-    UPDATE gaps SET camera_id = ?1, start_ns = ?2, end_ns = ?3, open = ?4, cause = ?5, fate = ?6, attempts = ?7,
-        last_attempt_at_ns = ?8, filled_at_ns = ?9, recovered_seconds = ?10
-    WHERE id = ?11";
+    UPDATE gaps SET camera_id = ?2, start_ns = ?3, end_ns = ?4, open = ?5, cause = ?6, fate = ?7, attempts = ?8,
+        last_attempt_at_ns = ?9, filled_at_ns = ?10, recovered_seconds = ?11
+    WHERE id = ?1";
 const END: &str = "UPDATE gaps SET end_ns = ?2, open = 0 WHERE id = ?1";
 const RETRY: &str = "UPDATE gaps SET fate = 'pending', attempts = 0 WHERE id = ?1";
 const REMOVE: &str = "DELETE FROM gaps WHERE id = ?1";
@@ -166,55 +167,29 @@ impl Writer<'_> {
     /// not matter; the new one comes back.
     pub fn insert_gap(&self, gap: &Gap) -> Result<GapId, IndexError> {
         self.remember_camera(&gap.camera, gap.span.start)?;
-        self.lengthen_gaps(&gap.camera, gap.span)?;
-        self.execute(
-            INSERT,
-            params![
-                gap.camera.as_str(),
-                gap.span.start.as_nanos(),
-                gap.span.end.as_nanos(),
-                gap.open,
-                gap.cause.as_str(),
-                gap.fate.as_str(),
-                gap.attempts,
-                gap.last_attempt_at.map(Timestamp::as_nanos),
-                gap.filled_at.map(Timestamp::as_nanos),
-                gap.recovered_seconds,
-            ],
-        )?;
+        self.put_gap(INSERT, None, gap)?;
         Ok(GapId(self.connection().last_insert_rowid()))
     }
 
     /// Changes every field of a gap to what is given.
     pub fn update_gap(&self, gap: &Gap) -> Result<(), IndexError> {
-        self.lengthen_gaps(&gap.camera, gap.span)?;
-        let changed = self.execute(
-            UPDATE,
-            params![
-                gap.camera.as_str(),
-                gap.span.start.as_nanos(),
-                gap.span.end.as_nanos(),
-                gap.open,
-                gap.cause.as_str(),
-                gap.fate.as_str(),
-                gap.attempts,
-                gap.last_attempt_at.map(Timestamp::as_nanos),
-                gap.filled_at.map(Timestamp::as_nanos),
-                gap.recovered_seconds,
-                gap.id.0,
-            ],
-        )?;
+        let changed = self.put_gap(UPDATE, Some(gap.id), gap)?;
         if changed == 0 {
             return Err(not_found(gap.id));
         }
         Ok(())
     }
 
-    /// A person wants a gap tried again: it is pending, with all its attempts before it. A filled one stays filled.
-    pub fn retry_gap(&self, id: GapId) -> Result<Gap, IndexError> {
-        let gap = self.gap(id)?.ok_or_else(|| not_found(id))?;
+    /// A person wants a gap of a camera tried again: it is pending, with all its attempts before it. A filled one stays
+    /// filled.
+    pub fn retry_gap(&self, camera: &CameraId, id: GapId) -> Result<Gap, IndexError> {
+        let gap = self.gap(id)?.filter(|gap| gap.camera == *camera);
+        let gap = gap.ok_or_else(|| IndexError::NotFound(format!("gap {} of camera {camera}", id.0)))?;
         if gap.fate == GapFate::Filled {
-            return Err(IndexError::Conflict(format!("gap {} is filled already", id.0)));
+            return Err(IndexError::Conflict(format!(
+                "gap {} is filled already; nothing of it is left to fetch",
+                id.0
+            )));
         }
         self.execute(RETRY, [id.0])?;
         Ok(Gap {
@@ -227,6 +202,26 @@ impl Writer<'_> {
     /// Forgets a gap; `false` when there is none of this id.
     pub fn remove_gap(&self, id: GapId) -> Result<bool, IndexError> {
         Ok(self.execute(REMOVE, [id.0])? > 0)
+    }
+
+    fn put_gap(&self, sql: &str, id: Option<GapId>, gap: &Gap) -> Result<usize, IndexError> {
+        self.lengthen_gaps(&gap.camera, gap.span)?;
+        self.execute(
+            sql,
+            params![
+                id.map(|id| id.0),
+                gap.camera.as_str(),
+                gap.span.start.as_nanos(),
+                gap.span.end.as_nanos(),
+                gap.open,
+                gap.cause.as_str(),
+                gap.fate.as_str(),
+                gap.attempts,
+                gap.last_attempt_at.map(Timestamp::as_nanos),
+                gap.filled_at.map(Timestamp::as_nanos),
+                gap.recovered_seconds,
+            ],
+        )
     }
 
     fn lengthen_gaps(&self, camera: &CameraId, span: Span) -> Result<(), IndexError> {

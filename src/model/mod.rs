@@ -9,6 +9,8 @@ pub mod coverage;
 mod edge;
 mod event;
 mod fault;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod gap;
 mod health;
 mod news;

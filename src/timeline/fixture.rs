@@ -7,8 +7,7 @@ use uuid::Uuid;
 
 use crate::index::{Index, KnownVolume};
 use crate::model::{
-    Camera, CameraId, ClockSource, Codec, Container, Copy, CopyState, Origin, RunId, Seal, Segment, SegmentId,
-    SegmentState, Span, Timestamp, VideoFormat, VolumeId, VolumeRole,
+    Camera, CameraId, Copy, CopyState, RunId, Seal, Segment, Span, Timestamp, VolumeId, VolumeRole, fixture,
 };
 
 /// Seals nothing; the index does not mind.
@@ -71,26 +70,11 @@ pub(crate) fn index() -> IndexBox {
 /// A closed segment of `door`.
 pub(crate) fn segment(start: i64, end: i64, run: u32, sequence: u32) -> Segment {
     let place = crate::storage::Place::new(door(), at(start), RunId(run), sequence);
+    let number = (u128::from(run) << 64) | u128::from(sequence);
     Segment {
-        id: SegmentId(Uuid::from_u128((u128::from(run) << 64) | u128::from(sequence))),
-        camera: door(),
         run: RunId(run),
         sequence,
-        span: Span::new(at(start), at(end)),
-        format: VideoFormat {
-            codec: Codec::H264,
-            width: 640,
-            height: 360,
-            fps: Some(25.0),
-        },
-        has_audio: false,
-        container: Container::Mp4,
-        state: SegmentState::Closed,
-        origin: Origin::Live,
-        clock: ClockSource::Arrival,
-        camera_clock: None,
         frames: 250,
-        created_at: at(start),
         copies: vec![Copy {
             volume: volume(),
             path: place.relative_path(),
@@ -98,5 +82,6 @@ pub(crate) fn segment(start: i64, end: i64, run: u32, sequence: u32) -> Segment 
             sha256: Some([1; 32]),
             state: CopyState::Whole,
         }],
+        ..fixture::segment(number, Span::new(at(start), at(end)))
     }
 }

@@ -205,6 +205,51 @@ fn gaps_have_causes_and_end_at_now() {
 }
 
 #[test]
+fn a_gap_that_failed_is_tried_again_when_a_person_says_so() {
+    let desk = Desk::new();
+    keep_gap(&desk, 30, 60, false);
+    let id = desk.get("/api/v1/cameras/door/recording-gaps").json()[0]["id"].clone();
+    let set = |fate, attempts| {
+        let id = GapId(id.as_i64().unwrap());
+        desk.app
+            .index
+            .write_blocking(move |writer| {
+                let gap = writer.gap(id)?.unwrap();
+                writer.update_gap(&Gap { fate, attempts, ..gap })
+            })
+            .unwrap();
+    };
+    let retry = |camera: &str, gap: &str| {
+        let place = format!("/api/v1/cameras/{camera}/recording-gaps/{gap}/retry");
+        desk.with_headers("POST", &place, "", "")
+    };
+    set(GapFate::Failed, 3);
+    let again = retry("door", &id.to_string());
+    assert_eq!(again.status, 200);
+    let row = again.json();
+    assert_eq!(
+        (&row["fill_state"], &row["fill_attempts"]),
+        (&json!("pending"), &json!(0))
+    );
+    assert_eq!(desk.get("/api/v1/cameras/door/recording-gaps").json()[0], row);
+    for (camera, gap, told) in [
+        ("nobody", "1", "camera nobody not found"),
+        ("door", "77", "gap 77 of camera door not found"),
+        ("door", "x", "gap x not found"),
+    ] {
+        let refused = retry(camera, gap);
+        assert_eq!((refused.status, refused.problem().as_str()), (404, told));
+    }
+    set(GapFate::Filled, 1);
+    let refused = retry("door", &id.to_string());
+    assert_eq!(refused.status, 409);
+    assert_eq!(
+        refused.problem(),
+        format!("gap {id} is filled already; nothing of it is left to fetch")
+    );
+}
+
+#[test]
 fn lanes_of_many_are_thinned_and_lose_no_gap() {
     let desk = Desk::new();
     // Ten minutes with a hole of 3 s each minute.

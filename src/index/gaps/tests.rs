@@ -175,7 +175,11 @@ fn gaps_of_a_span_are_those_that_touch_it_and_the_one_that_lasts() {
 fn a_person_can_have_a_gap_tried_again_but_not_one_that_is_filled() {
     let (_directory, index) = index();
     let id = index.write_blocking(|w| w.insert_gap(&gap(0, 10))).unwrap();
-    let again = index.write_blocking(move |w| w.retry_gap(id)).unwrap();
+    let retry = |camera: &str, id| {
+        let camera = camera_id(camera);
+        index.write_blocking(move |w| w.retry_gap(&camera, id))
+    };
+    let again = retry("door", id).unwrap();
     assert_eq!((again.fate, again.attempts), (GapFate::Pending, 0));
     assert_eq!(index.read_blocking(|r| r.gap(id)).unwrap(), Some(again.clone()));
     let filled = Gap {
@@ -183,13 +187,12 @@ fn a_person_can_have_a_gap_tried_again_but_not_one_that_is_filled() {
         ..again
     };
     index.write_blocking(move |w| w.update_gap(&filled)).unwrap();
+    assert_eq!(retry("door", id).unwrap_err().fault(), Fault::Conflict);
+    assert_eq!(retry("door", GapId(99)).unwrap_err().fault(), Fault::NotFound);
     assert_eq!(
-        index.write_blocking(move |w| w.retry_gap(id)).unwrap_err().fault(),
-        Fault::Conflict
-    );
-    assert_eq!(
-        index.write_blocking(|w| w.retry_gap(GapId(99))).unwrap_err().fault(),
-        Fault::NotFound
+        retry("yard", id).unwrap_err().fault(),
+        Fault::NotFound,
+        "a gap of another camera"
     );
     let unknown = Gap {
         id: GapId(99),
