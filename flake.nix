@@ -102,6 +102,7 @@
             pkgs.rustfmt
             pkgs.clippy
             pkgs.ffmpeg
+            pkgs.openssl
             pkgs.strace
             pkgs.nodejs
             pkgs.shellcheck

@@ -7,8 +7,9 @@
 packages_to_build=(build-essential pkg-config libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev libgstrtspserver-1.0-dev)
 # to record and to play the demo cameras: GStreamer's parsers, muxers, RTSP and encoders
 packages_to_run=(gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav)
-# to test: the referee that decodes what was recorded, the witness of what the daemon asks of the system, and a clock that can be set
-packages_to_test=(ffmpeg strace faketime gstreamer1.0-tools)
+# to test: the referee that decodes what was recorded, the witness of what the daemon asks of the system, a clock that can be
+# set, and what a stranger checks signatures with
+packages_to_test=(ffmpeg strace faketime gstreamer1.0-tools openssl)
 
 say() { printf '%s\n' "$*" >&2; }
 

@@ -13,7 +13,7 @@ use crate::model::{Event, EventKind, Fault, News, Seal, VolumeRole};
 use crate::pipeline::Catalog;
 use crate::record::{Left, Recorder, Suspects, explain_absence};
 use crate::runtime::{Clock, Shutdown};
-use crate::storage::{Complain, DaemonLock, SealKey, StorageError, Volume};
+use crate::storage::{BoxKey, Complain, DaemonLock, SealKey, StorageError, Volume};
 
 use super::error::DaemonError;
 
@@ -21,6 +21,8 @@ use super::error::DaemonError;
 pub(super) struct House {
     pub(super) index: Index,
     pub(super) volume: Arc<Volume>,
+    /// Signs clips.
+    pub(super) key: Arc<BoxKey>,
     survey: Mutex<Option<Survey>>,
     /// What became of an index that was damaged or gone.
     pub(super) mended: Option<String>,
@@ -39,12 +41,17 @@ impl House {
         })?;
         let lock = DaemonLock::take(data)?;
         let seal: Arc<dyn Seal> = Arc::new(SealKey::load_or_make(&data.join("secret.key"))?);
+        let key = Arc::new(BoxKey::load_or_make(&data.join("box.key"), clock.now())?);
+        if key.is_new() {
+            tracing::info!(key = %key.public().id(), "made the key that clips are signed with");
+        }
         let (index, replaced) = check::open_index(&data.join("index.db"), &seal, clock.as_ref())?;
         let volume = Arc::new(open_volume(&index, &data.join("recordings"), clock.as_ref())?);
         let survey = Mutex::new(Some(Survey::take(&index, data, clock.as_ref())?));
         Ok(Self {
             index,
             volume,
+            key,
             survey,
             mended: replaced.map(|replaced| replaced.to_string()),
             lock,

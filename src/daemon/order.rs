@@ -126,6 +126,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
         recorder.clone(),
         clock,
         house.volume.root().to_owned(),
+        house.key.public(),
     );
     let asked = shutdown.clone();
     doors.spawn("http", async move {

@@ -10,6 +10,7 @@ use crate::index::{Index, IndexError, Reader};
 use crate::model::{Camera, CameraId, Timestamp};
 use crate::record::Recorder;
 use crate::runtime::Clock;
+use crate::storage::PublicKey;
 
 /// The daemon as requests see it. Clones share it.
 #[derive(Debug, Clone)]
@@ -22,6 +23,8 @@ pub struct App {
     pub clock: Arc<dyn Clock>,
     /// Where the primary volume's files lie.
     pub recordings: PathBuf,
+    /// What checks the signatures of clips.
+    pub public_key: PublicKey,
     /// When the daemon started.
     pub started_at: Timestamp,
     /// Which camkeep this is.
@@ -32,13 +35,20 @@ pub struct App {
 
 impl App {
     /// Puts together what requests may speak to.
-    pub fn new(index: Index, recorder: Recorder, clock: Arc<dyn Clock>, recordings: PathBuf) -> Self {
+    pub fn new(
+        index: Index,
+        recorder: Recorder,
+        clock: Arc<dyn Clock>,
+        recordings: PathBuf,
+        public_key: PublicKey,
+    ) -> Self {
         Self {
             index,
             recorder,
             started_at: clock.now(),
             clock,
             recordings,
+            public_key,
             version: env!("CARGO_PKG_VERSION"),
             changing: Arc::default(),
         }

@@ -10,7 +10,7 @@ use axum::routing::{get, post};
 use super::app::App;
 use super::guard::guard;
 use super::problem::Problem;
-use super::{cameras, events, footage, health, media, schedules, trial, trigger, web};
+use super::{cameras, events, footage, health, media, schedules, system, trial, trigger, web};
 
 /// The whole of it. Served with the peer's address at hand: see [`super::serve`].
 pub fn router(app: App) -> Router {
@@ -37,7 +37,8 @@ pub fn router(app: App) -> Router {
         .route("/cameras/{id}/days", get(footage::days))
         .route("/timeline", get(footage::lanes))
         .route("/health/cameras", get(health::cameras))
-        .route("/events", get(events::list));
+        .route("/events", get(events::list))
+        .route("/system/public-key", get(system::public_key));
     Router::new()
         .nest("/api/v1", api)
         .route("/media/recordings/{id}/{file}", get(media::recording))

@@ -4,11 +4,13 @@
 
 mod address;
 mod camera;
+mod chain;
 mod clip;
 pub mod coverage;
 mod edge;
 mod event;
 mod fault;
+mod fingerprint;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod gap;
@@ -25,10 +27,12 @@ pub use address::{Address, AddressError, Secret, scrub};
 pub use camera::{
     Camera, CameraId, CameraIdError, FieldError, RecordMode, RecordStream, TimeSource, Transport, Vendor,
 };
+pub use chain::ChainLink;
 pub use clip::{Clip, ClipId, ClipMode, Job, JobId, JobState, Order};
 pub use edge::{Edge, Edges};
 pub use event::{Event, EventKind};
 pub use fault::Fault;
+pub use fingerprint::Fingerprint;
 pub use gap::{Gap, GapCause, GapFate, GapId};
 pub use health::{CameraHealth, CameraState, Loss};
 pub use news::News;

@@ -120,6 +120,14 @@ pub enum StorageError {
         /// How long it is.
         size: u64,
     },
+    /// The file of the key that signs clips is no such key. It is never replaced: clips that it signed name it.
+    #[error("{} is not the key that signs clips ({reason}); restore it from a backup. To go on with a new one, move it away and keep it: clips that were signed with it still verify with its public key", path.display())]
+    BoxKeyDamaged {
+        /// The key file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The system gave no random bytes.
     #[error("the system gave no random bytes for {}: {reason}", path.display())]
     NoRandom {
@@ -192,7 +200,7 @@ impl StorageError {
             | Self::NoRandom { .. }
             | Self::NoThread { .. } => Fault::Unavailable,
             Self::Outside { .. } => Fault::Invalid,
-            Self::KeyDamaged { .. } | Self::Damaged { .. } => Fault::Corrupt,
+            Self::KeyDamaged { .. } | Self::BoxKeyDamaged { .. } | Self::Damaged { .. } => Fault::Corrupt,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! segment's file says whose it is, so that the index can be rebuilt from the files. Nothing here deletes a file of a
 //! person: what cannot be used is moved to the quarantine with a reason beside it.
 
+mod box_key;
 mod boxes;
 mod durable;
 mod ending;
@@ -19,6 +20,7 @@ mod tables;
 mod tail_writer;
 mod volume;
 
+pub use box_key::{BoxKey, PublicKey};
 pub use boxes::{FileShape, Movie, Sample, TrackCoding, TrackTable, UnitReader};
 pub use durable::{Durable, make_durable, measure, sync_data, sync_directory, write_atomic};
 pub use error::StorageError;

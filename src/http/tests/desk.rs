@@ -15,7 +15,7 @@ use crate::model::{Segment, VolumeRole};
 use crate::pipeline::Catalog;
 use crate::record::{Recorder, Setting};
 use crate::runtime::{ManualClock, Shutdown, Tasks};
-use crate::storage::{Syncer, Volume};
+use crate::storage::{BoxKey, Syncer, Volume};
 use crate::timeline::fixture::{self, IndexBox, at};
 
 pub(super) struct Desk {
@@ -84,7 +84,14 @@ impl Desk {
             connect: Duration::from_secs(10),
             latency: Duration::from_millis(200),
         };
-        let app = App::new(place.index.clone(), Recorder::new(setting), clock.clone(), recordings);
+        let key = BoxKey::load_or_make(&place.root.path().join("box.key"), at(0)).unwrap();
+        let app = App::new(
+            place.index.clone(),
+            Recorder::new(setting),
+            clock.clone(),
+            recordings,
+            key.public(),
+        );
         let runtime = Runtime::new().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();

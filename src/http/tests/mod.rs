@@ -6,3 +6,4 @@ mod footage;
 mod media;
 mod modes;
 mod strangers;
+mod system;
