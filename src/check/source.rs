@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::model::{Track, TrackCaps, Unit};
-use crate::pipeline::{Mending, PipelineError, Units, sound_caps, video_caps};
+use crate::pipeline::{Mending, PipelineError, Units, opus_caps, sound_caps, video_caps};
 use crate::storage::{JournalContents, Movie, StorageError, TrackCoding, TrackTable};
 
 use super::error::CheckError;
@@ -44,6 +44,7 @@ fn caps_of(track: &TrackTable) -> Result<String, PipelineError> {
             height,
         } => video_caps(*codec, &String::from_utf8_lossy(entry), &track.config, *width, *height),
         TrackCoding::Aac { rate, channels } => sound_caps(&track.config, *rate, *channels),
+        TrackCoding::Opus { rate, channels } => opus_caps(*rate, *channels),
     }
 }
 

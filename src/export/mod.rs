@@ -1,10 +1,25 @@
-//! Clips: files that are made for people out of recordings, and what makes each of them checkable.
+//! Makes clips: exact spans of footage as one file, for a person to carry away.
+//!
+//! What a clip holds is decided in `plan.rs` from tables of frames, and is pure. Its bytes are *laid out* as a
+//! [`crate::storage::Reel`] and never muxed again: whoever streams a clip, waits for it or has it stored gets the same
+//! bytes. What makes each of them checkable is its signed manifest.
 
+mod captions;
+mod cut;
+mod error;
 #[cfg(test)]
 mod fixture;
+mod footage;
 mod manifest;
+mod plan;
+mod sound;
+mod strip;
+mod table;
 
+pub use error::ExportError;
+pub use footage::Footage;
 pub use manifest::{
     CameraNamed, ClipFile, ClipManifest, KeyNamed, MANIFEST_FORMAT, Sealed, Shown, Source, Stretch, manifest_path,
     seal, signature_path,
 };
+pub use plan::{Extras, Part, plan, the_one};

@@ -85,6 +85,18 @@ pub enum PipelineError {
         /// How long it had.
         after: Duration,
     },
+    /// No room is left for what it writes.
+    #[error("no room is left for {}", path.display())]
+    Full {
+        /// What could not be written.
+        path: PathBuf,
+    },
+    /// Somebody asked it to stop before it was done.
+    #[error("the pipeline {name} was stopped before it was done")]
+    Cancelled {
+        /// The pipeline.
+        name: String,
+    },
     /// The media could not be worked on.
     #[error("the pipeline {name} failed: {reason}")]
     Failed {
@@ -101,6 +113,8 @@ impl PipelineError {
         match self {
             Self::Unknown { .. } => Fault::NotFound,
             Self::Override { .. } | Self::Template(_) | Self::Parse { .. } | Self::Contract { .. } => Fault::Invalid,
+            Self::Full { .. } => Fault::Full,
+            Self::Cancelled { .. } => Fault::Conflict,
             Self::Init(_) | Self::MissingElement { .. } | Self::Files { .. } => Fault::Unavailable,
             Self::State { .. } | Self::Deadline { .. } | Self::Failed { .. } => Fault::Internal,
         }

@@ -91,6 +91,26 @@ pub fn sound_caps(config: &[u8], rate: u32, channels: u32) -> Result<String, Pip
     Ok(caps.to_string())
 }
 
+/// GStreamer's caps for Opus as MP4 files hold it: one channel or two, which need no table of their own.
+pub fn opus_caps(rate: u32, channels: u32) -> Result<String, PipelineError> {
+    init()?;
+    let number = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
+    let caps = gst::Caps::builder("audio/x-opus")
+        .field("channel-mapping-family", 0i32)
+        .field("rate", number(rate))
+        .field("channels", number(channels))
+        .build();
+    Ok(caps.to_string())
+}
+
+/// The decoder's configuration in caps of a track: what a file would hold as `avcC`, `hvcC` or AudioSpecificConfig.
+pub fn decoder_config(caps: &str) -> Option<Vec<u8>> {
+    init().ok()?;
+    let caps = gst::Caps::from_str(caps).ok()?;
+    let config = caps.structure(0)?.get::<gst::Buffer>("codec_data").ok()?;
+    Some(config.map_readable().ok()?.as_slice().to_vec())
+}
+
 fn failed(reason: impl std::fmt::Display) -> PipelineError {
     PipelineError::Failed {
         name: NAME.to_owned(),

@@ -31,7 +31,7 @@ pub use event::PipelineEvent;
 pub use gate::Fate;
 pub use launch::{init, package_of, require};
 pub use line::{LaunchLine, spread};
-pub use mend::{Mended, Mending, Units, mend, sound_caps, video_caps};
+pub use mend::{Mended, Mending, Units, decoder_config, mend, opus_caps, sound_caps, video_caps};
 pub use property::Property;
 pub use record::{Cut, Feed, RecordSpec, Recording, record_filling};
 pub use runner::abandoned;

@@ -13,9 +13,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::model::{Codec, Track, Unit};
+use crate::model::{Codec, Track};
 
 use super::tables::{Tables, read_fragment, read_tables};
+use super::unit_reader::UnitReader;
 
 /// How a file was left.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +54,13 @@ pub enum TrackCoding {
         /// Channels.
         channels: u32,
     },
+    /// Opus sound.
+    Opus {
+        /// Samples a second, as the file says them.
+        rate: u32,
+        /// Channels.
+        channels: u32,
+    },
 }
 
 /// One frame's place in the file and in time, in ticks of its track.
@@ -79,8 +87,11 @@ pub struct TrackTable {
     pub id: u32,
     /// How it is encoded.
     pub coding: TrackCoding,
-    /// The decoder's configuration: the body of `avcC` or `hvcC`, or AAC's AudioSpecificConfig.
+    /// The decoder's configuration: the body of `avcC` or `hvcC`, AAC's AudioSpecificConfig, or the body of `dOps`.
     pub config: Bytes,
+    /// The whole sample entry as it stands in the file, but for what it says of the file's bit rate: what a clip of it
+    /// takes over, with colours and shape of pixels.
+    pub entry: Bytes,
     /// Ticks a second.
     pub timescale: u32,
     /// What the edit list adds to every time, in nanoseconds.
@@ -90,7 +101,7 @@ pub struct TrackTable {
 }
 
 impl TrackTable {
-    fn nanos(&self, ticks: i64) -> i64 {
+    pub(super) fn nanos(&self, ticks: i64) -> i64 {
         let nanos = i128::from(ticks) * 1_000_000_000 / i128::from(self.timescale.max(1));
         i64::try_from(nanos).unwrap_or(if nanos < 0 { i64::MIN } else { i64::MAX })
     }
@@ -176,6 +187,17 @@ impl Movie {
         })
     }
 
+    /// What a file holds that cannot be read.
+    pub fn nothing() -> Self {
+        Self {
+            shape: FileShape::Empty,
+            video: None,
+            audio: None,
+            size_bytes: 0,
+            cut: false,
+        }
+    }
+
     /// Video frames that are wholly there.
     pub fn frames(&self) -> u64 {
         self.video.as_ref().map_or(0, |track| track.samples.len() as u64)
@@ -197,45 +219,7 @@ impl Movie {
             Track::Video => self.video.clone(),
             Track::Audio => self.audio.clone(),
         };
-        UnitReader {
-            file,
-            track,
-            table,
-            next: 0,
-        }
-    }
-}
-
-/// Reads the frames of a track in decoding order, each with its bytes.
-#[derive(Debug)]
-pub struct UnitReader {
-    file: Arc<File>,
-    track: Track,
-    table: Option<TrackTable>,
-    next: usize,
-}
-
-impl Iterator for UnitReader {
-    type Item = io::Result<Unit>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let table = self.table.as_ref()?;
-        let sample = table.samples.get(self.next)?;
-        self.next += 1;
-        let mut payload = vec![0; sample.size as usize];
-        if let Err(error) = self.file.read_exact_at(&mut payload, sample.offset) {
-            return Some(Err(error));
-        }
-        Some(Ok(Unit {
-            track: self.track,
-            pts: table.pts(sample),
-            dts: table.dts(sample),
-            duration: u64::try_from(table.nanos(i64::from(sample.duration)))
-                .ok()
-                .filter(|duration| *duration > 0),
-            keyframe: sample.keyframe,
-            payload: payload.into(),
-        }))
+        UnitReader::new(file, track, table)
     }
 }
 

@@ -144,6 +144,12 @@ pub enum StorageError {
         /// What the system said.
         source: io::Error,
     },
+    /// More than one file can hold.
+    #[error("this is too much for one file: {what}; ask for a shorter span")]
+    TooLong {
+        /// What does not fit.
+        what: String,
+    },
     /// A path that could lead out of its volume.
     #[error("`{}` is no path inside a volume", path.display())]
     Outside {
@@ -199,7 +205,7 @@ impl StorageError {
             | Self::OtherVolume { .. }
             | Self::NoRandom { .. }
             | Self::NoThread { .. } => Fault::Unavailable,
-            Self::Outside { .. } => Fault::Invalid,
+            Self::Outside { .. } | Self::TooLong { .. } => Fault::Invalid,
             Self::KeyDamaged { .. } | Self::BoxKeyDamaged { .. } | Self::Damaged { .. } => Fault::Corrupt,
         }
     }

@@ -30,7 +30,7 @@ impl Tables {
         for track in self.tracks {
             match track.coding {
                 TrackCoding::Video { .. } if video.is_none() => video = Some(track),
-                TrackCoding::Aac { .. } if audio.is_none() => audio = Some(track),
+                TrackCoding::Aac { .. } | TrackCoding::Opus { .. } if audio.is_none() => audio = Some(track),
                 _ => {}
             }
         }
@@ -97,9 +97,9 @@ fn read_track(trak: &[u8], movie_scale: u32) -> Option<TrackTable> {
     let stsd = child(child(child(mdia, b"minf")?, b"stbl")?, b"stsd")?;
     // Version, flags and the count of entries stand before the first.
     let (entry, inside) = children(stsd.get(8..)?).next()?;
-    let (coding, config) = match &handler {
-        b"vide" => read_video_entry(entry, inside)?,
-        b"soun" => read_sound_entry(entry, inside)?,
+    let (coding, config, own) = match &handler {
+        b"vide" => read_video_entry(entry, inside).map(|(coding, config)| (coding, config, VISUAL))?,
+        b"soun" => read_sound_entry(entry, inside).map(|(coding, config)| (coding, config, AUDIO))?,
         _ => return None,
     };
     let edits = child(trak, b"edts").and_then(leaf::<Elst>);
@@ -107,6 +107,7 @@ fn read_track(trak: &[u8], movie_scale: u32) -> Option<TrackTable> {
         id,
         coding,
         config: Bytes::copy_from_slice(config),
+        entry: without_rate(entry, inside, own)?,
         timescale,
         shift: edits.map_or(0, |edits| shift_of(&edits, movie_scale, timescale)),
         samples: Vec::new(),
@@ -141,22 +142,42 @@ fn read_video_entry(entry: [u8; 4], inside: &[u8]) -> Option<(TrackCoding, &[u8]
         width: pixels(24)?,
         height: pixels(26)?,
     };
-    // A visual sample entry has 78 bytes of its own before its boxes.
-    Some((coding, child(inside.get(78..)?, config_kind)?))
+    Some((coding, child(inside.get(VISUAL..)?, config_kind)?))
+}
+
+/// So many bytes of its own has a visual sample entry before its boxes.
+const VISUAL: usize = 78;
+/// So many an audio sample entry.
+const AUDIO: usize = 28;
+
+/// A sample entry but for its bit rate, which is true of one file only.
+fn without_rate(kind: [u8; 4], inside: &[u8], own: usize) -> Option<Bytes> {
+    let mut entry = vec![0; 4];
+    entry.extend_from_slice(&kind);
+    entry.extend_from_slice(inside.get(..own)?);
+    for (kind, body) in children(inside.get(own..)?).filter(|(kind, _)| kind != b"btrt") {
+        entry.extend_from_slice(&u32::try_from(body.len() + 8).ok()?.to_be_bytes());
+        entry.extend_from_slice(&kind);
+        entry.extend_from_slice(body);
+    }
+    let length = u32::try_from(entry.len()).ok()?.to_be_bytes();
+    entry.get_mut(..4)?.copy_from_slice(&length);
+    Some(entry.into())
 }
 
 fn read_sound_entry(entry: [u8; 4], inside: &[u8]) -> Option<(TrackCoding, &[u8])> {
-    if entry != *b"mp4a" {
-        return None;
-    }
     let number = |at: usize| Some(u32::from(u16::from_be_bytes(inside.get(at..at + 2)?.try_into().ok()?)));
-    let coding = TrackCoding::Aac {
-        channels: number(16)?,
-        rate: number(24)?,
-    };
-    // An audio sample entry has 28 bytes of its own before its boxes; `esds` begins with version and flags.
-    let esds = child(inside.get(28..)?, b"esds")?.get(4..)?;
-    Some((coding, read_sound_config(esds)?))
+    let (channels, rate) = (number(16)?, number(24)?);
+    let boxes = inside.get(AUDIO..)?;
+    match &entry {
+        b"mp4a" => {
+            // `esds` begins with version and flags.
+            let esds = child(boxes, b"esds")?.get(4..)?;
+            Some((TrackCoding::Aac { rate, channels }, read_sound_config(esds)?))
+        }
+        b"Opus" => Some((TrackCoding::Opus { rate, channels }, child(boxes, b"dOps")?)),
+        _ => None,
+    }
 }
 
 /// A descriptor of MPEG-4 systems: a tag, a length in 7 bits a byte, a body.

@@ -1,0 +1,61 @@
+//! What is known of a segment when a clip is planned.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::model::{Edge, Segment};
+use crate::storage::{FileShape, Movie};
+
+use super::error::ExportError;
+
+/// A segment with what its file holds, and what memory has of it beyond that.
+#[derive(Debug, Clone)]
+pub struct Footage {
+    /// What the index says.
+    pub segment: Segment,
+    /// The file.
+    pub path: Arc<Path>,
+    /// What is in the file.
+    pub movie: Movie,
+    /// What is not in the file yet, when the segment is still open. It has to be taken before the file is read, so that
+    /// nothing lies between them.
+    pub edge: Option<Edge>,
+    /// These pictures were encoded anew, to stand in front of those of the same segment that were not. They have a decoder
+    /// configuration of their own, which is no reason for another file.
+    pub retaken: bool,
+}
+
+impl Footage {
+    /// Reads the tables of a segment's file.
+    ///
+    /// A file that is damaged, short or gone is footage without frames where it has none: the clip has a hole there, which
+    /// it tells of. Only the caller can know whether another copy may be better, so it hears of it.
+    pub fn read(segment: Segment, path: PathBuf, edge: Option<Edge>) -> (Self, Option<ExportError>) {
+        let unreadable = |reason: String| ExportError::Unreadable {
+            segment: segment.id,
+            path: path.clone(),
+            reason,
+        };
+        let edge = edge.filter(|edge| edge.segment == segment.id);
+        let (movie, trouble) = match Movie::read(&path) {
+            Ok(movie) => {
+                let trouble = match &movie.shape {
+                    FileShape::Garbage(why) => Some(unreadable(why.clone())),
+                    FileShape::Empty if edge.is_none() => Some(unreadable("it holds no frame".to_owned())),
+                    _ if movie.cut => Some(unreadable("it was cut after it was written".to_owned())),
+                    _ => None,
+                };
+                (movie, trouble)
+            }
+            Err(error) => (Movie::nothing(), Some(unreadable(error.to_string()))),
+        };
+        let footage = Self {
+            path: path.clone().into(),
+            segment,
+            movie,
+            edge,
+            retaken: false,
+        };
+        (footage, trouble)
+    }
+}

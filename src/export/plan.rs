@@ -1,0 +1,258 @@
+//! Which frames a clip is made of, and where each of them is. Pure: tables of frames go in, reels come out.
+//!
+//! ```text
+//! window                 |----------- from .. to -----------|
+//! footage    K - - K - - - - K - -|      K - - K - - - K - - - K
+//! shown                  |--------|      |------------------|       closed up, so that one follows the other
+//! lead-in          |-----|                                          decoded and hidden by the edit list
+//! ```
+//!
+//! The first frame shown is the first that was taken at or after `from`, the last is the last before `to`. Decoding begins at
+//! the keyframe before it. Where footage lacks, the clip goes on with the next keyframe, and the hole is told.
+
+use std::time::Duration;
+
+use crate::model::{ClipMode, SegmentId, Span, Timestamp, VideoFormat};
+use crate::storage::Reel;
+
+use super::cut::{Chosen, Cut};
+use super::error::ExportError;
+use super::footage::Footage;
+use super::strip::Strip;
+use super::table::Frame;
+
+/// What lacks for no longer than this is a seam and no hole.
+const TOLERANCE: Duration = Duration::from_secs(1);
+
+/// What a clip has beside pictures and sound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Extras {
+    /// A track of text that says the time.
+    pub captions: bool,
+}
+
+/// One file of a clip: one codec, one configuration of the decoder, one size.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// Its bytes.
+    pub reel: Reel,
+    /// From the first frame shown to the end of the last.
+    pub shown: Span,
+    /// How long the file plays: what is shown, without the holes.
+    pub covered: Duration,
+    /// Frames that are shown.
+    pub frames: u64,
+    /// Frames in front of them that are only decoded.
+    pub lead_in: u64,
+    /// What lacks of the window from the end of the part before to the beginning of the next.
+    pub holes: Vec<Span>,
+    /// The segments whose frames it has.
+    pub segments: Vec<SegmentId>,
+    /// What its pictures are like.
+    pub format: VideoFormat,
+    /// Whether it has sound.
+    pub has_audio: bool,
+}
+
+/// Lays a window out. Footage has to come in order of time; it is taken one after another, and what was laid of it is kept in
+/// a few bytes a frame.
+///
+/// Nothing shown is an error, and a change of the pictures begins another part.
+pub fn plan(
+    footage: impl IntoIterator<Item = Footage>,
+    window: Span,
+    mode: ClipMode,
+    extras: Extras,
+) -> Result<Vec<Part>, ExportError> {
+    if window.is_empty() {
+        return Err(ExportError::BackToFront);
+    }
+    let mut retaken: Option<(SegmentId, Timestamp)> = None;
+    let strips = footage.into_iter().flat_map(Strip::of).filter_map(move |mut strip| {
+        // What was encoded anew takes the place of what it was made of.
+        let left = match retaken {
+            Some((segment, end)) if segment == strip.segment => strip.begin_at(end),
+            _ => true,
+        };
+        retaken = strip.retaken.then_some((strip.segment, strip.end)).or(retaken);
+        left.then_some(strip)
+    });
+    let mut strips = strips.peekable();
+    let mut editing = Editing::new(window, mode, extras);
+    while let Some(strip) = strips.next() {
+        if strip.start() >= window.end && strip.earliest() >= window.end {
+            break;
+        }
+        editing.add(strip, strips.peek())?;
+    }
+    editing.finish()
+}
+
+/// The only part, where one file is all that can be given.
+pub fn the_one(parts: Vec<Part>) -> Result<Part, ExportError> {
+    let mut parts = parts.into_iter();
+    match (parts.next(), parts.next()) {
+        (Some(part), None) => Ok(part),
+        (_, Some(next)) => Err(ExportError::Mixed { at: next.shown.start }),
+        (None, None) => Err(ExportError::NothingThere),
+    }
+}
+
+struct Editing {
+    window: Span,
+    mode: ClipMode,
+    extras: Extras,
+    done: Vec<Part>,
+    on: Option<Cut>,
+    /// The last strip of which something is shown, without its frames, and whether it was shown to its end.
+    last: Option<(Strip, bool)>,
+    /// The window is dealt with up to here.
+    reached: Timestamp,
+    /// Holes that no part has told of yet.
+    holes: Vec<Span>,
+}
+
+impl Editing {
+    fn new(window: Span, mode: ClipMode, extras: Extras) -> Self {
+        Self {
+            window,
+            mode,
+            extras,
+            done: Vec::new(),
+            on: None,
+            last: None,
+            reached: window.start,
+            holes: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, mut strip: Strip, next: Option<&Strip>) -> Result<(), ExportError> {
+        let is_joined = match &self.last {
+            Some((last, to_its_end)) => *to_its_end && last.fits(&strip) && last.joins(&strip),
+            None => false,
+        };
+        if !is_joined {
+            strip.drop_early();
+        }
+        let follows = next.is_some_and(|next| strip.fits(next) && strip.joins(next));
+        let limit = self.limit(next, follows);
+        let Some(range) = self.choose(&strip, is_joined, limit) else {
+            return Ok(());
+        };
+        let wanted = strip
+            .frames
+            .iter()
+            .map(|frame| frame.wall)
+            .filter(|wall| *wall >= limit)
+            .min();
+        let ends = match (wanted, next) {
+            (Some(_), _) => limit,
+            (None, Some(next)) if follows => next.earliest().min(self.window.end),
+            (None, _) => strip.end.min(limit),
+        };
+        if !is_joined {
+            self.hole(range.first);
+            if !self.on.as_ref().is_some_and(|cut| cut.strip_fits(&strip)) {
+                self.end_part()?;
+            }
+        }
+        let cut = self
+            .on
+            .get_or_insert_with(|| Cut::new(&strip, range.first, self.extras));
+        cut.add(&strip, &range, is_joined, ends);
+        self.reached = ends;
+        strip.frames = Vec::new();
+        strip.sound = None;
+        self.last = Some((strip, ends < self.window.end && wanted.is_none()));
+        Ok(())
+    }
+
+    /// Frames from here on are not of this strip: they are past the window, or the next strip has them.
+    fn limit(&self, next: Option<&Strip>, follows: bool) -> Timestamp {
+        let next = next.map(|next| if follows { next.earliest() } else { next.start() });
+        next.map_or(self.window.end, |next| next.min(self.window.end))
+    }
+
+    /// Which frames of a strip are laid, in order of decoding, and from when on they are shown.
+    fn choose(&self, strip: &Strip, is_joined: bool, limit: Timestamp) -> Option<Chosen> {
+        let frames = &strip.frames;
+        let from = self.window.start.max(self.reached);
+        let inside = |frame: &Frame| frame.wall >= from && frame.wall < limit;
+        let (mut first, mut begin) = (
+            frames
+                .iter()
+                .filter(|frame| inside(frame))
+                .map(|frame| frame.wall)
+                .min()?,
+            0,
+        );
+        if !is_joined {
+            let at = frames.iter().position(|frame| frame.wall == first)?;
+            let is_before = |(number, frame): &(usize, &Frame)| *number <= at && frame.keyframe && frame.wall <= first;
+            begin = frames
+                .iter()
+                .enumerate()
+                .filter(is_before)
+                .map(|(number, _)| number)
+                .next_back()?;
+            if self.mode == ClipMode::Keyframe {
+                first = frames.get(begin)?.wall;
+            }
+        }
+        let mut end = frames.iter().rposition(|frame| frame.wall < limit)? + 1;
+        if limit < self.window.end {
+            // Something else follows, and in the middle nothing can be hidden.
+            let hidden = frames.iter().skip(begin).position(|frame| frame.wall >= limit);
+            end = end.min(hidden.map_or(end, |hidden| begin + hidden));
+        }
+        let chosen = frames.get(begin..end)?;
+        chosen.iter().any(|frame| frame.wall >= first).then_some(Chosen {
+            begin,
+            end,
+            first,
+            limit,
+        })
+    }
+
+    fn hole(&mut self, until: Timestamp) {
+        let hole = Span::new(self.reached, until);
+        if hole.duration() > TOLERANCE {
+            self.holes.push(hole);
+        }
+    }
+
+    fn end_part(&mut self) -> Result<(), ExportError> {
+        if let Some(cut) = self.on.take() {
+            // The hole in front of what follows belongs to what follows.
+            let at = self.holes.iter().position(|hole| hole.start >= cut.until);
+            let later = at.map(|at| self.holes.split_off(at)).unwrap_or_default();
+            let holes = std::mem::replace(&mut self.holes, later);
+            self.done.push(cut.finish(holes)?);
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Vec<Part>, ExportError> {
+        if self.on.is_none() {
+            return Err(ExportError::NothingThere);
+        }
+        let mut trailing = Vec::new();
+        self.hole(self.window.end);
+        if let Some(last) = self
+            .holes
+            .last()
+            .filter(|hole| hole.end == self.window.end && hole.start == self.reached)
+        {
+            trailing.push(*last);
+            self.holes.pop();
+        }
+        self.end_part()?;
+        if let Some(last) = self.done.last_mut() {
+            last.holes.extend(trailing);
+        }
+        Ok(self.done)
+    }
+}
+
+#[cfg(test)]
+mod tests;

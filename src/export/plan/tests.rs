@@ -1,0 +1,414 @@
+#![allow(clippy::unwrap_used)]
+use std::io::Read;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::*;
+use crate::export::table::picture_entry;
+use crate::model::{
+    CameraId, ClockSource, Codec, Container, Edge, Origin, RunId, Segment, SegmentState, Track, TrackCaps, Unit,
+};
+use crate::storage::{FileShape, Movie, Sample, TrackCoding, TrackTable};
+
+const MS: i64 = 1_000_000;
+/// One frame of 25 a second, in ms and in ticks of a file.
+const FRAME: i64 = 40;
+const TICKS: i64 = 100;
+
+/// A frame of a made-up file: when it is shown, in frames from the file's first, and whether decoding can start there.
+#[derive(Debug, Clone, Copy)]
+struct Made {
+    shown: i64,
+    keyframe: bool,
+}
+
+/// Groups of pictures in order of decoding. With B-frames each third picture comes before the two that are shown before it.
+fn group(frames: i64, bframes: bool, from: i64) -> Vec<Made> {
+    let mut made = vec![Made {
+        shown: from,
+        keyframe: true,
+    }];
+    let mut next = 1;
+    while next < frames {
+        let order: &[i64] = if bframes && next + 2 < frames { &[2, 0, 1] } else { &[0] };
+        made.extend(order.iter().map(|later| Made {
+            shown: from + next + later,
+            keyframe: false,
+        }));
+        next += order.len() as i64;
+    }
+    made
+}
+
+fn look(config: u8) -> (TrackCoding, Bytes, Bytes) {
+    let config = vec![1, 66, 0, config];
+    let entry = picture_entry(*b"avc1", *b"avcC", &config, 320, 180);
+    let coding = TrackCoding::Video {
+        codec: Codec::H264,
+        entry: *b"avc1",
+        width: 320,
+        height: 180,
+    };
+    (coding, config.into(), entry)
+}
+
+/// A file on a real disk whose frames say which they are: eight bytes of the moment they were taken, and some more.
+struct Shelf {
+    directory: tempfile::TempDir,
+    count: u32,
+}
+
+impl Shelf {
+    fn new() -> Self {
+        Self {
+            directory: tempfile::tempdir().unwrap(),
+            count: 0,
+        }
+    }
+
+    fn footage(&mut self, run: u32, sequence: u32, start: i64, frames: &[Made], config: u8) -> Footage {
+        self.count += 1;
+        let path = self.directory.path().join(self.count.to_string());
+        let mut bytes = vec![0; 48];
+        let mut samples = Vec::new();
+        let ahead = frames
+            .iter()
+            .enumerate()
+            .map(|(n, made)| n as i64 - made.shown)
+            .max()
+            .unwrap();
+        for (number, made) in frames.iter().enumerate() {
+            let taken = Timestamp::from_millis(start + made.shown * FRAME);
+            let payload = [&taken.as_nanos().to_be_bytes()[..], &vec![7; number % 5]].concat();
+            let dts = (number as i64 - ahead) * TICKS;
+            samples.push(Sample {
+                offset: bytes.len() as u64,
+                size: payload.len() as u32,
+                dts: dts + ahead * TICKS,
+                shown_after: made.shown * TICKS - dts,
+                duration: TICKS as u32,
+                keyframe: made.keyframe,
+            });
+            bytes.extend(payload);
+            if number % 12 == 11 {
+                bytes.extend([0; 30]);
+            }
+        }
+        std::fs::write(&path, &bytes).unwrap();
+        let (coding, config, entry) = look(config);
+        let last = frames.iter().map(|made| made.shown).max().unwrap();
+        let movie = Movie {
+            shape: FileShape::Plain,
+            video: Some(TrackTable {
+                id: 1,
+                coding,
+                config,
+                entry,
+                timescale: 2500,
+                shift: -ahead * TICKS * 400_000,
+                samples,
+            }),
+            audio: None,
+            size_bytes: bytes.len() as u64,
+            cut: false,
+        };
+        let end = start + (last + 1) * FRAME;
+        Footage {
+            segment: segment(run, sequence, start, end, frames.len() as u64),
+            path: path.into(),
+            movie,
+            edge: None,
+            retaken: false,
+        }
+    }
+}
+
+fn segment(run: u32, sequence: u32, start: i64, end: i64, frames: u64) -> Segment {
+    Segment {
+        id: SegmentId(Uuid::from_u64_pair(u64::from(run), u64::from(sequence))),
+        camera: CameraId::parse("front-door").unwrap(),
+        run: RunId(run),
+        sequence,
+        span: Span::new(Timestamp::from_millis(start), Timestamp::from_millis(end)),
+        format: VideoFormat {
+            codec: Codec::H264,
+            width: 320,
+            height: 180,
+            fps: None,
+        },
+        has_audio: false,
+        container: Container::Mp4,
+        state: SegmentState::Closed,
+        origin: Origin::Live,
+        clock: ClockSource::Arrival,
+        camera_clock: None,
+        frames,
+        created_at: Timestamp::EPOCH,
+        copies: vec![],
+    }
+}
+
+fn span(from: i64, to: i64) -> Span {
+    Span::new(Timestamp::from_millis(from), Timestamp::from_millis(to))
+}
+
+/// What a player makes of a reel: each frame that is shown, by when it says it was taken and when it is shown, in ns.
+fn play(reel: &Reel) -> Vec<(i64, i64)> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("clip.mp4");
+    let mut bytes = Vec::new();
+    reel.reader(0..reel.size_bytes()).read_to_end(&mut bytes).unwrap();
+    std::fs::write(&path, &bytes).unwrap();
+    let movie = Movie::read(&path).unwrap();
+    assert!(movie.is_whole(), "{:?}", movie.shape);
+    let table = movie.video.unwrap();
+    let length = edited(&bytes);
+    let mut shown = Vec::new();
+    for sample in &table.samples {
+        let at = sample.offset as usize;
+        let taken = i64::from_be_bytes(bytes[at..at + 8].try_into().unwrap());
+        let pts = table.pts(sample);
+        if pts >= 0 && pts < length {
+            shown.push((taken, pts));
+        }
+    }
+    shown.sort_by_key(|(_, pts)| *pts);
+    shown
+}
+
+/// How long the only edit of a film lasts, in ns.
+fn edited(bytes: &[u8]) -> i64 {
+    let at = bytes.windows(4).position(|four| four == b"elst").unwrap();
+    let ticks = u32::from_be_bytes(bytes[at + 12..at + 16].try_into().unwrap());
+    i64::from(ticks) * 1_000_000_000 / 90_000
+}
+
+fn exact(footage: Vec<Footage>, window: Span) -> Result<Vec<Part>, ExportError> {
+    plan(footage, window, ClipMode::Exact, Extras::default())
+}
+
+#[test]
+fn a_clip_begins_and_ends_with_the_frames_that_were_asked_for() {
+    let mut shelf = Shelf::new();
+    let frames = group(100, false, 0);
+    let footage = vec![
+        shelf.footage(1, 0, 10_000, &frames, 1),
+        shelf.footage(1, 1, 14_000, &frames, 1),
+    ];
+    for (from, to, first, last) in [
+        (11_001, 13_001, 11_040, 13_000),
+        (11_040, 13_000, 11_040, 12_960),
+        (13_990, 14_010, 14_000, 14_000),
+        (13_000, 15_000, 13_000, 14_960),
+    ] {
+        let part = the_one(exact(footage.clone(), span(from, to)).unwrap()).unwrap();
+        let shown = play(&part.reel);
+        assert_eq!(shown.first().unwrap(), &(first * MS, 0), "{from} to {to}");
+        assert_eq!(shown.last().unwrap().0, last * MS, "{from} to {to}");
+        assert_eq!(shown.len() as u64, part.frames);
+        assert!(shown.iter().all(|(taken, pts)| taken - first * MS == *pts), "{shown:?}");
+        assert_eq!(part.shown, span(first, to.min(last + FRAME)));
+        assert_eq!(part.covered, part.shown.duration());
+        assert_eq!(part.holes, []);
+    }
+}
+
+#[test]
+fn nothing_shown_is_no_clip() {
+    let mut shelf = Shelf::new();
+    let footage = vec![shelf.footage(1, 0, 10_000, &group(100, false, 0), 1)];
+    for window in [span(0, 9_000), span(14_000, 20_000), span(10_001, 10_039)] {
+        assert!(
+            matches!(exact(footage.clone(), window), Err(ExportError::NothingThere)),
+            "{window}"
+        );
+    }
+    assert!(matches!(
+        exact(footage, span(11_000, 11_000)),
+        Err(ExportError::BackToFront)
+    ));
+}
+
+#[test]
+fn what_lacks_is_closed_up_and_told() {
+    let mut shelf = Shelf::new();
+    let frames = group(100, false, 0);
+    let footage = vec![
+        shelf.footage(1, 0, 10_000, &frames, 1),
+        shelf.footage(2, 0, 20_000, &frames, 1),
+        shelf.footage(3, 0, 24_900, &frames, 1),
+    ];
+    let part = the_one(exact(footage, span(8_000, 30_000)).unwrap()).unwrap();
+    assert_eq!(
+        part.holes,
+        [span(8_000, 10_000), span(14_000, 20_000), span(28_900, 30_000)]
+    );
+    assert_eq!((part.frames, part.lead_in), (300, 0));
+    assert_eq!(part.covered, Duration::from_secs(12));
+    let shown = play(&part.reel);
+    assert!(shown.windows(2).all(|pair| pair[1].1 - pair[0].1 == FRAME * MS));
+    assert_eq!(part.segments.len(), 3);
+}
+
+#[test]
+fn a_file_that_was_cut_leaves_a_hole_where_its_frames_are_gone() {
+    let mut shelf = Shelf::new();
+    let frames = group(100, false, 0);
+    let mut footage: Vec<_> = (0..3)
+        .map(|n| shelf.footage(1, n, 10_000 + i64::from(n) * 4000, &frames, 1))
+        .collect();
+    footage[1].movie.video.as_mut().unwrap().samples.truncate(30);
+    footage[1].movie.cut = true;
+    let part = the_one(exact(footage.clone(), span(10_000, 22_000)).unwrap()).unwrap();
+    assert_eq!(part.holes, [span(15_200, 18_000)]);
+    assert_eq!((part.frames, part.covered), (230, Duration::from_millis(9_200)));
+    footage[1].movie = Movie::nothing();
+    let part = the_one(exact(footage, span(10_000, 22_000)).unwrap()).unwrap();
+    assert_eq!(part.holes, [span(14_000, 18_000)]);
+    assert_eq!(part.segments.len(), 2);
+}
+
+#[test]
+fn pictures_of_another_kind_begin_another_file() {
+    let mut shelf = Shelf::new();
+    let frames = group(100, false, 0);
+    let footage = vec![
+        shelf.footage(1, 0, 10_000, &frames, 1),
+        shelf.footage(1, 1, 14_000, &frames, 2),
+    ];
+    let parts = exact(footage, span(12_000, 16_000)).unwrap();
+    assert_eq!(
+        parts.iter().map(|part| part.shown).collect::<Vec<_>>(),
+        [span(12_000, 14_000), span(14_000, 16_000)]
+    );
+    let error = the_one(parts).unwrap_err();
+    assert!(matches!(error, ExportError::Mixed { at } if at == Timestamp::from_millis(14_000)));
+    assert!(error.to_string().contains("00:00:14.000Z"), "{error}");
+}
+
+#[test]
+fn a_clip_by_keyframe_may_begin_early_and_hides_nothing() {
+    let mut shelf = Shelf::new();
+    let footage = vec![shelf.footage(1, 0, 10_000, &group(100, false, 0), 1)];
+    let parts = plan(footage, span(11_001, 12_000), ClipMode::Keyframe, Extras::default()).unwrap();
+    let part = the_one(parts).unwrap();
+    assert_eq!((part.shown, part.lead_in, part.frames), (span(10_000, 12_000), 0, 50));
+}
+
+#[test]
+fn what_memory_has_follows_what_the_open_file_has() {
+    let mut shelf = Shelf::new();
+    let frames = [group(25, false, 0), group(25, false, 25), group(25, false, 50)].concat();
+    let mut footage = shelf.footage(1, 0, 10_000, &frames, 1);
+    let whole = the_one(exact(vec![footage.clone()], span(10_300, 12_700)).unwrap()).unwrap();
+    footage.segment.state = SegmentState::Open;
+    footage.movie.video.as_mut().unwrap().samples.truncate(40);
+    // Memory begins at the second group, on a scale of its own.
+    let zero = 77_000 * MS;
+    let unit = |made: &Made| {
+        let taken = Timestamp::from_millis(10_000 + made.shown * FRAME);
+        Unit {
+            track: Track::Video,
+            pts: zero + made.shown * FRAME * MS + 20_000,
+            dts: zero + made.shown * FRAME * MS + 20_000,
+            duration: None,
+            keyframe: made.keyframe,
+            payload: taken.as_nanos().to_be_bytes().to_vec().into(),
+        }
+    };
+    let edge = |from: usize| Edge {
+        segment: footage.segment.id,
+        run: RunId(1),
+        start: Timestamp::from_millis(10_000),
+        first_pts: zero,
+        format: footage.segment.format,
+        caps: TrackCaps::default(),
+        units: frames[from..].iter().map(unit).collect(),
+    };
+    footage.edge = Some(edge(25));
+    let part = the_one(exact(vec![footage.clone()], span(10_300, 12_700)).unwrap()).unwrap();
+    assert_eq!(
+        (part.frames, part.lead_in, part.shown),
+        (whole.frames, whole.lead_in, whole.shown)
+    );
+    let times = |part: &Part| play(&part.reel).into_iter().map(|(taken, _)| taken).collect::<Vec<_>>();
+    assert_eq!(times(&part), times(&whole));
+    // Memory that does not reach back to the file leaves a hole, and no picture that cannot be decoded.
+    footage.movie.video.as_mut().unwrap().samples.truncate(10);
+    footage.edge = Some(edge(50));
+    let part = the_one(exact(vec![footage], span(10_000, 13_000)).unwrap()).unwrap();
+    assert_eq!(part.frames, 35);
+    assert_eq!(part.holes.len(), 1);
+    let hole = part.holes[0];
+    assert_eq!((hole.start.as_millis(), hole.end.as_millis()), (10_400, 12_000));
+}
+
+/// Runs of files, each of some groups, with pauses between the runs.
+fn recordings() -> impl Strategy<Value = Vec<(Vec<Vec<i64>>, i64)>> {
+    let file = proptest::collection::vec(1i64..30, 1..4);
+    let run = (proptest::collection::vec(file, 1..4), 0i64..3000);
+    proptest::collection::vec(run, 1..4)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    #[test]
+    fn every_window_shows_its_frames_in_order_and_no_other(
+        runs in recordings(), bframes: bool, from in -500i64..9_000, length in 1i64..9_000,
+    ) {
+        let mut shelf = Shelf::new();
+        let (mut footage, mut all, mut at) = (Vec::new(), Vec::new(), 0);
+        let mut covered = Vec::new();
+        for (run, (files, pause)) in runs.iter().enumerate() {
+            for (sequence, groups) in files.iter().enumerate() {
+                let (mut frames, mut shown) = (Vec::new(), 0);
+                for length in groups {
+                    frames.extend(group(*length, bframes, shown));
+                    shown += length;
+                }
+                all.extend((0..shown).map(|n| (at + n * FRAME) * MS));
+                covered.push(span(at, at + shown * FRAME));
+                footage.push(shelf.footage(run as u32, sequence as u32, at, &frames, 1));
+                at += shown * FRAME;
+            }
+            at += pause;
+        }
+        let window = span(from, from + length);
+        let wanted: Vec<i64> = all.into_iter().filter(|taken| window.contains(Timestamp::from_nanos(*taken))).collect();
+        let made = exact(footage, window);
+        if wanted.is_empty() {
+            prop_assert!(matches!(made, Err(ExportError::NothingThere)));
+            return Ok(());
+        }
+        let part = the_one(made.unwrap()).unwrap();
+        let shown = play(&part.reel);
+        let taken: Vec<i64> = shown.iter().map(|(taken, _)| *taken).collect();
+        prop_assert_eq!(&taken, &wanted);
+        prop_assert_eq!(part.frames, wanted.len() as u64);
+        prop_assert!(part.covered <= window.duration());
+        prop_assert!(part.shown.start >= window.start && part.shown.end <= window.end);
+        // The clip plays as long as there is footage from its first frame on, and holes are where there is none.
+        let told = Span::new(part.shown.start, window.end);
+        prop_assert_eq!(part.covered, crate::model::coverage::covered(told, covered.clone()));
+        let holes = crate::model::coverage::holes(Span::new(window.start, window.end), covered, TOLERANCE);
+        let lost = |holes: &[Span]| holes.iter().map(Span::duration).sum::<Duration>();
+        prop_assert!(lost(&part.holes) <= lost(&holes) + Duration::from_millis(FRAME as u64));
+        prop_assert!(part.holes.len() <= holes.len() + 1);
+    }
+}
+
+#[test]
+fn footage_is_taken_one_after_another() {
+    let mut shelf = Shelf::new();
+    let frames = group(100, false, 0);
+    let taken = std::cell::Cell::new(0);
+    let footage: Vec<_> = (0..10)
+        .map(|n| shelf.footage(1, n, i64::from(n) * 4000, &frames, 1))
+        .collect();
+    let lazily = footage.into_iter().inspect(|_| taken.set(taken.get() + 1));
+    let parts = plan(lazily, span(0, 6_000), ClipMode::Exact, Extras::default()).unwrap();
+    assert_eq!(parts.len(), 1);
+    assert!(taken.get() <= 4, "{} files were read for two", taken.get());
+}

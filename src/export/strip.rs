@@ -1,0 +1,288 @@
+//! A stretch of footage without a seam: what one file has, or what memory has beyond it, in order of decoding.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::model::{Codec, RunId, Segment, SegmentId, SegmentState, Timestamp, Track, Unit};
+use crate::pipeline::decoder_config;
+use crate::storage::{Piece, TrackCoding, TrackTable};
+
+use super::footage::Footage;
+use super::table::{Frame, PICTURE_SCALE, Place, last_decoded, of_file, of_memory, picture_entry, ticks};
+
+/// Footage of one run may have so long a pause where a file ends and the next begins, or a file and what memory has.
+pub(super) const SEAM: Duration = Duration::from_secs(1);
+
+/// How pictures are to be decoded. Strips that are alike in this fit into one file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Look {
+    pub(super) codec: Codec,
+    pub(super) width: u32,
+    pub(super) height: u32,
+    config: Bytes,
+}
+
+/// The sound of a strip.
+#[derive(Debug, Clone)]
+pub(super) struct Sound {
+    pub(super) entry: Bytes,
+    pub(super) config: Bytes,
+    pub(super) scale: u32,
+    pub(super) frames: Vec<Frame>,
+}
+
+/// Pictures without a seam, and their sound.
+#[derive(Debug, Clone)]
+pub(super) struct Strip {
+    pub(super) segment: SegmentId,
+    pub(super) run: RunId,
+    sequence: u32,
+    /// Whether all is here that the index tells of.
+    complete: bool,
+    pub(super) retaken: bool,
+    pub(super) look: Look,
+    pub(super) entry: Bytes,
+    /// Pictures in order of decoding, a keyframe first; never none.
+    pub(super) frames: Vec<Frame>,
+    /// Where the last picture shown ends.
+    pub(super) end: Timestamp,
+    pub(super) sound: Option<Sound>,
+    path: Arc<Path>,
+    units: Arc<[Unit]>,
+}
+
+impl Strip {
+    /// What a footage has; nothing when there is no frame that could be shown.
+    pub(super) fn of(footage: Footage) -> Vec<Self> {
+        let Footage {
+            segment,
+            path,
+            movie,
+            edge,
+            retaken,
+        } = footage;
+        // The row of an open segment may be older than what memory says of the same start.
+        let start = edge.as_ref().map_or(segment.span.start, |edge| edge.start);
+        let whole = !movie.cut && movie.frames() == segment.frames && segment.state == SegmentState::Closed;
+        let video = movie.video.filter(|table| !table.samples.is_empty());
+        let audio = movie.audio.as_ref();
+        let units: Arc<[Unit]> = edge.as_ref().map(|edge| edge.units.clone().into()).unwrap_or_default();
+        let make = |frames: Vec<Frame>, look: Look, entry: Bytes, sound: Option<Sound>| {
+            Self::new(&segment, &path, &units, whole, retaken, frames, look, entry, sound)
+        };
+        let of_file = video.as_ref().and_then(|table| {
+            let (look, entry) = look_of(table)?;
+            let sound = audio.map(|audio| sound_of(audio, table, start));
+            make(of_file(table, start, PICTURE_SCALE), look, entry, sound)
+        });
+        let Some(edge) = edge else {
+            return of_file.into_iter().collect();
+        };
+        // Times in a file are rounded to its ticks; frames are never so close.
+        const SAME: i64 = 1_000_000;
+        let known = video.as_ref().and_then(|table| last_decoded(table, start));
+        let newer = of_memory(&edge, Track::Video, known.map(|at| at.offset(SAME)), PICTURE_SCALE);
+        let scale = audio.map(|audio| audio.timescale);
+        let heard = of_file
+            .as_ref()
+            .and_then(|strip| strip.sound.as_ref()?.frames.last().map(|last| last.wall));
+        let sound = scale.map_or_else(Vec::new, |scale| {
+            of_memory(&edge, Track::Audio, heard.map(|at| at.offset(SAME)), scale)
+        });
+        match of_file {
+            Some(mut strip) if strip.goes_on_with(&newer) => {
+                strip.frames.extend(newer);
+                strip.drop_early();
+                strip.end = strip.natural_end(None);
+                if let Some(own) = &mut strip.sound {
+                    own.frames.extend(sound);
+                }
+                vec![strip]
+            }
+            of_file => {
+                let config = decoder_config(&edge.caps.video);
+                let look = of_file
+                    .as_ref()
+                    .map(|strip| (strip.look.clone(), strip.entry.clone()))
+                    .or_else(|| config.map(|config| look_of_memory(&edge.format, config)));
+                let track = of_file.as_ref().and_then(|strip| strip.sound.clone());
+                let sound = track.map(|track| Sound { frames: sound, ..track });
+                let in_memory = look.and_then(|(look, entry)| make(newer, look, entry, sound));
+                of_file.into_iter().chain(in_memory).collect()
+            }
+        }
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the one place where all of it comes together")]
+    fn new(
+        segment: &Segment,
+        path: &Arc<Path>,
+        units: &Arc<[Unit]>,
+        whole: bool,
+        retaken: bool,
+        mut frames: Vec<Frame>,
+        look: Look,
+        entry: Bytes,
+        sound: Option<Sound>,
+    ) -> Option<Self> {
+        let first = frames.iter().position(|frame| frame.keyframe)?;
+        frames.drain(..first);
+        let mut strip = Self {
+            segment: segment.id,
+            run: segment.run,
+            sequence: segment.sequence,
+            complete: whole && first == 0,
+            retaken,
+            look,
+            entry,
+            frames,
+            end: segment.span.end,
+            sound: sound.filter(|sound| !sound.frames.is_empty()),
+            path: path.clone(),
+            units: units.clone(),
+        };
+        strip.end = strip.natural_end(whole.then_some(segment.span.end));
+        Some(strip)
+    }
+
+    /// Where the last picture ends: where the index says, when nothing lacks; else as long after it as pictures lie apart.
+    fn natural_end(&self, told: Option<Timestamp>) -> Timestamp {
+        let (mut last, mut before) = (Timestamp::MIN, Timestamp::MIN);
+        for frame in &self.frames {
+            if frame.wall > last {
+                (before, last) = (last, frame.wall);
+            } else if frame.wall > before && frame.wall < last {
+                before = frame.wall;
+            }
+        }
+        let apart = last.since(before);
+        let apart = if before > Timestamp::MIN && apart <= SEAM {
+            apart
+        } else {
+            USUAL
+        };
+        told.filter(|told| *told > last).unwrap_or_else(|| last.plus(apart))
+    }
+
+    /// Whether what memory has follows what the file has without a frame missing.
+    fn goes_on_with(&self, newer: &[Frame]) -> bool {
+        newer
+            .first()
+            .is_none_or(|first| !first.keyframe || first.wall <= self.end.plus(SEAM))
+    }
+
+    /// When its first picture was taken.
+    pub(super) fn start(&self) -> Timestamp {
+        self.frames.first().map_or(self.end, |first| first.wall)
+    }
+
+    /// The earliest picture of it, also one that is shown before its first keyframe and needs what was before that.
+    pub(super) fn earliest(&self) -> Timestamp {
+        self.frames.iter().map(|frame| frame.wall).min().unwrap_or(self.end)
+    }
+
+    /// Leaves out pictures that are shown before the first: without the footage before they cannot be decoded.
+    pub(super) fn drop_early(&mut self) {
+        let start = self.start();
+        self.frames.retain(|frame| frame.wall >= start);
+    }
+
+    /// Leaves out all before the first keyframe at or after a moment; `false` when nothing is left.
+    pub(super) fn begin_at(&mut self, moment: Timestamp) -> bool {
+        let from = self
+            .frames
+            .iter()
+            .position(|frame| frame.keyframe && frame.wall >= moment);
+        match from {
+            Some(from) => drop(self.frames.drain(..from)),
+            None => self.frames.clear(),
+        }
+        from.is_some()
+    }
+
+    /// Whether another strip goes on where this one ends, with nothing lost between them.
+    pub(super) fn joins(&self, next: &Self) -> bool {
+        if self.segment == next.segment {
+            return self.retaken || next.start() <= self.end.plus(SEAM);
+        }
+        let follows = self.run == next.run && self.sequence.checked_add(1) == Some(next.sequence);
+        follows && (self.complete || next.start() <= self.end.plus(SEAM))
+    }
+
+    /// Whether one file can hold both.
+    pub(super) fn fits(&self, next: &Self) -> bool {
+        self.look == next.look
+            || (self.segment == next.segment && self.retaken != next.retaken && self.look.codec == next.look.codec)
+    }
+
+    /// The bytes of a frame.
+    pub(super) fn piece(&self, frame: &Frame) -> Piece {
+        match frame.place {
+            Place::File(offset) => Piece::File {
+                path: self.path.clone(),
+                offset,
+                length: u64::from(frame.size),
+            },
+            Place::Memory(number) => Piece::Bytes(
+                self.units
+                    .get(number)
+                    .map(|unit| unit.payload.clone())
+                    .unwrap_or_default(),
+            ),
+        }
+    }
+}
+
+/// How long a single picture lasts when nothing says it: one of 25 a second.
+const USUAL: Duration = Duration::from_millis(40);
+
+fn look_of(table: &TrackTable) -> Option<(Look, Bytes)> {
+    let TrackCoding::Video {
+        codec, width, height, ..
+    } = table.coding
+    else {
+        return None;
+    };
+    let look = Look {
+        codec,
+        width,
+        height,
+        config: table.config.clone(),
+    };
+    Some((look, table.entry.clone()))
+}
+
+fn look_of_memory(format: &crate::model::VideoFormat, config: Vec<u8>) -> (Look, Bytes) {
+    let (kind, config_kind) = match format.codec {
+        Codec::H264 => (*b"avc1", *b"avcC"),
+        Codec::H265 => (*b"hvc1", *b"hvcC"),
+    };
+    let entry = picture_entry(kind, config_kind, &config, format.width, format.height);
+    let look = Look {
+        codec: format.codec,
+        width: format.width,
+        height: format.height,
+        config: config.into(),
+    };
+    (look, entry)
+}
+
+/// Sound stands to the pictures as it does in the file.
+fn sound_of(audio: &TrackTable, video: &TrackTable, start: Timestamp) -> Sound {
+    let began = |table: &TrackTable| table.samples.first().map_or(0, |first| table.pts(first));
+    let start = start.offset(began(audio).saturating_sub(began(video)));
+    Sound {
+        entry: audio.entry.clone(),
+        config: audio.config.clone(),
+        scale: audio.timescale,
+        frames: of_file(audio, start, audio.timescale),
+    }
+}
+
+/// A moment in ticks of the pictures.
+pub(super) fn picture_ticks(at: Timestamp) -> i64 {
+    ticks(at, PICTURE_SCALE)
+}
