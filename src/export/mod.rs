@@ -11,6 +11,7 @@ mod error;
 mod fixture;
 mod footage;
 mod manifest;
+mod opinion;
 mod plan;
 mod sound;
 mod strip;
@@ -22,4 +23,5 @@ pub use manifest::{
     CameraNamed, ClipFile, ClipManifest, KeyNamed, MANIFEST_FORMAT, Sealed, Shown, Source, Stretch, manifest_path,
     seal, signature_path,
 };
+pub use opinion::second_opinion;
 pub use plan::{Extras, Part, plan, the_one};

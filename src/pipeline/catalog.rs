@@ -8,6 +8,7 @@ use super::template::{Filling, Hole, Template, TemplateError};
 
 /// The pipelines as they are built in, by name.
 const BUILT_IN: &[(&str, &str)] = &[
+    ("export", include_str!("../../pipelines/export.gst")),
     ("mend", include_str!("../../pipelines/mend.gst")),
     ("mend-sound", include_str!("../../pipelines/mend-sound.gst")),
     ("record", include_str!("../../pipelines/record.gst")),

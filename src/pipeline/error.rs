@@ -91,6 +91,12 @@ pub enum PipelineError {
         /// What could not be written.
         path: PathBuf,
     },
+    /// What it was to write cannot be read.
+    #[error("what was to be written cannot be read: {reason}")]
+    Unreadable {
+        /// Which file, and why.
+        reason: String,
+    },
     /// Somebody asked it to stop before it was done.
     #[error("the pipeline {name} was stopped before it was done")]
     Cancelled {
@@ -114,6 +120,7 @@ impl PipelineError {
             Self::Unknown { .. } => Fault::NotFound,
             Self::Override { .. } | Self::Template(_) | Self::Parse { .. } | Self::Contract { .. } => Fault::Invalid,
             Self::Full { .. } => Fault::Full,
+            Self::Unreadable { .. } => Fault::Corrupt,
             Self::Cancelled { .. } => Fault::Conflict,
             Self::Init(_) | Self::MissingElement { .. } | Self::Files { .. } => Fault::Unavailable,
             Self::State { .. } | Self::Deadline { .. } | Self::Failed { .. } => Fault::Internal,
