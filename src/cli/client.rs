@@ -101,6 +101,15 @@ impl Client {
         self.checked(answer).map(|_| ())
     }
 
+    /// Asks for a file, with one of the headers that come with it.
+    pub(super) fn file(&self, path: &str, told: &str) -> Result<(Vec<u8>, String), Failure> {
+        let mut answer = self.checked(self.agent.get(self.url(path)).call())?;
+        let header = answer.headers().get(told).and_then(|value| value.to_str().ok());
+        let header = header.ok_or_else(|| self.stranger())?.to_owned();
+        let body = answer.body_mut().with_config().limit(256 << 20).read_to_vec();
+        Ok((body.map_err(|error| self.unanswered(&error))?, header))
+    }
+
     fn url(&self, path: &str) -> String {
         format!("{}{path}", self.server)
     }

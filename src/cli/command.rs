@@ -48,6 +48,8 @@ pub(super) enum Command {
     Coverage(super::coverage::CoverageArgs),
     /// List the days of which there is footage
     Days(super::coverage::DaysArgs),
+    /// Save one frame of a camera as a still: the one that is shown at a moment, or the newest
+    Snapshot(super::snapshot::SnapshotArgs),
     /// Say how every camera is; the exit code is 1 when one that should record does not
     Health(HealthArgs),
     /// Hold the recordings of a stopped camkeep against its index

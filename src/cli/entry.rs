@@ -8,7 +8,8 @@ use clap::Parser;
 use super::command::{CameraCommand, Command, CommandLine, ScheduleCommand};
 use super::failure::Failure;
 use super::{
-    apply, camera, check, coverage, gaps, health, pipeline, run as daemon, schedule, segments, timeline, trigger,
+    apply, camera, check, coverage, gaps, health, pipeline, run as daemon, schedule, segments, snapshot, timeline,
+    trigger,
 };
 
 /// Does what the arguments say and gives the exit code: 0 done, 1 failed, 2 the command line is wrong, 78 the
@@ -54,6 +55,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Gaps(args) => gaps::gaps(&args),
         Command::Coverage(args) => coverage::coverage(&args),
         Command::Days(args) => coverage::days(&args),
+        Command::Snapshot(args) => snapshot::snapshot(&args),
         Command::Health(args) => health::health(&args),
         Command::Pipeline(command) => pipeline::pipeline(&command),
         Command::Check(args) => check::check(&args),

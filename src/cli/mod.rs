@@ -21,6 +21,7 @@ mod pipeline_source;
 mod run;
 mod schedule;
 mod segments;
+mod snapshot;
 mod timeline;
 mod trigger;
 mod when;

@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use crate::config::Config;
+use crate::export::{Snapshots, Turns};
 use crate::http::{self, App};
 use crate::model::{Event, EventKind, News};
 use crate::pipeline::{self, Catalog};
@@ -26,6 +27,9 @@ const STOP: Duration = Duration::from_millis(4000);
 const REST: Duration = Duration::from_millis(900);
 /// How long all of it may take together.
 const ALL: Duration = Duration::from_millis(4800);
+
+/// How many clips and stills may be made at once.
+const MEDIA_JOBS: usize = 3;
 
 /// What recording cannot do without.
 const ELEMENTS: &[&str] = &[
@@ -105,7 +109,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     adopt(&house.index, &recorder, &news, clock.as_ref()).await?;
 
     let shutdown = Shutdown::new();
-    let mend = mend(&house, catalog, &clock, &shutdown, &news)?;
+    let mend = mend(&house, catalog.clone(), &clock, &shutdown, &news)?;
     let mut doors = Tasks::new();
     let watch = Watch {
         clock: clock.clone(),
@@ -121,9 +125,18 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     if let Ok(address) = listener.local_addr() {
         tracing::info!(address = %format!("http://{address}"), data = %config.storage.data.display(), "listening");
     }
+    let snapshots = Snapshots::new(
+        house.index.clone(),
+        Arc::new(recorder.clone()),
+        house.volume.root().to_owned(),
+        catalog.clone(),
+        clock.clone(),
+        Turns::new(MEDIA_JOBS),
+    );
     let app = App::new(
         house.index.clone(),
         recorder.clone(),
+        snapshots,
         clock,
         house.volume.root().to_owned(),
         house.key.public(),

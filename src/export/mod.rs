@@ -1,4 +1,4 @@
-//! Makes clips: exact spans of footage as one file, for a person to carry away.
+//! Makes what people carry away: stills of moments, and clips, exact spans of footage as one file.
 //!
 //! What a clip holds is decided in `plan.rs` from tables of frames, and is pure. Its bytes are *laid out* as a
 //! [`crate::storage::Reel`] and never muxed again: whoever streams a clip, waits for it or has it stored gets the same
@@ -10,12 +10,16 @@ mod error;
 #[cfg(test)]
 mod fixture;
 mod footage;
+mod frame;
 mod manifest;
 mod opinion;
 mod plan;
+mod sighting;
+mod snapshot;
 mod sound;
 mod strip;
 mod table;
+mod turn;
 
 pub use error::ExportError;
 pub use footage::Footage;
@@ -25,3 +29,5 @@ pub use manifest::{
 };
 pub use opinion::second_opinion;
 pub use plan::{Extras, Part, plan, the_one};
+pub use snapshot::{Snapshot, SnapshotError, SnapshotWish, Snapshots};
+pub use turn::{Turn, Turns};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 
 use super::problem::Problem;
+use crate::export::Snapshots;
 use crate::index::{Index, IndexError, Reader};
 use crate::model::{Camera, CameraId, Timestamp};
 use crate::record::Recorder;
@@ -19,6 +20,8 @@ pub struct App {
     pub index: Index,
     /// Who records.
     pub recorder: Recorder,
+    /// Who makes stills.
+    pub snapshots: Snapshots,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// Where the primary volume's files lie.
@@ -38,6 +41,7 @@ impl App {
     pub fn new(
         index: Index,
         recorder: Recorder,
+        snapshots: Snapshots,
         clock: Arc<dyn Clock>,
         recordings: PathBuf,
         public_key: PublicKey,
@@ -45,6 +49,7 @@ impl App {
         Self {
             index,
             recorder,
+            snapshots,
             started_at: clock.now(),
             clock,
             recordings,

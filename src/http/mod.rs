@@ -16,6 +16,7 @@ mod query;
 mod router;
 mod schedules;
 mod serve;
+mod snapshot;
 mod system;
 #[cfg(test)]
 mod tests;

@@ -134,6 +134,21 @@ impl Problem {
         Self::new(Kind::Forbidden, detail)
     }
 
+    /// Not now; later it may be.
+    pub fn unavailable(detail: impl Into<String>) -> Self {
+        Self::new(Kind::Unavailable, detail)
+    }
+
+    /// What is there is damaged.
+    pub fn corrupt(detail: impl Into<String>) -> Self {
+        Self::new(Kind::Corrupt, detail)
+    }
+
+    /// Our own fault; the log says more.
+    pub fn internal(detail: impl Into<String>) -> Self {
+        Self::new(Kind::Internal, detail)
+    }
+
     /// A camera that another request removed meanwhile, or that never was.
     pub fn unless_found<T>(found: Option<T>, id: &CameraId) -> Result<T, Self> {
         found.ok_or_else(|| Self::no_camera(id.as_str()))

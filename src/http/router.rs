@@ -10,7 +10,7 @@ use axum::routing::{get, post};
 use super::app::App;
 use super::guard::guard;
 use super::problem::Problem;
-use super::{cameras, events, footage, health, media, schedules, system, trial, trigger, web};
+use super::{cameras, events, footage, health, media, schedules, snapshot, system, trial, trigger, web};
 
 /// The whole of it. Served with the peer's address at hand: see [`super::serve`].
 pub fn router(app: App) -> Router {
@@ -28,6 +28,7 @@ pub fn router(app: App) -> Router {
             "/schedules/{schedule}",
             get(schedules::show).patch(schedules::change).delete(schedules::remove),
         )
+        .route("/cameras/{id}/snapshot", get(snapshot::snapshot))
         .route("/cameras/{id}/segments", get(footage::segments))
         .route("/cameras/{id}/timeline", get(footage::timeline))
         .route("/cameras/{id}/gaps", get(footage::gaps))

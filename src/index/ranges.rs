@@ -18,6 +18,10 @@ pub(super) const LATEST: &str = "
     SELECT start_ns, end_ns FROM segments
     WHERE camera_id = ?1 AND playable = 1 ORDER BY start_ns DESC, id DESC LIMIT 1";
 
+pub(super) const BEFORE: &str = "
+    SELECT start_ns, end_ns FROM segments
+    WHERE camera_id = ?1 AND start_ns < ?2 AND playable = 1 ORDER BY start_ns DESC, id DESC LIMIT 1";
+
 const DAY_NANOS: i64 = 86_400_000_000_000;
 
 impl Reader<'_> {
@@ -45,6 +49,11 @@ impl Reader<'_> {
     /// The last footage of a camera that can be played.
     pub fn last_footage(&self, camera: &CameraId) -> Result<Option<Span>, IndexError> {
         self.row(LATEST, [camera.as_str()], span)
+    }
+
+    /// The last footage of a camera that begins before a moment and can be played.
+    pub fn footage_before(&self, camera: &CameraId, moment: Timestamp) -> Result<Option<Span>, IndexError> {
+        self.row(BEFORE, params![camera.as_str(), moment.as_nanos()], span)
     }
 
     /// The midnights (UTC) of the days with footage of a camera, in order. It looks once a day, however much there is.
@@ -161,6 +170,9 @@ mod tests {
             ("the last footage", LATEST, |r, _| {
                 Ok(usize::from(r.last_footage(&door())?.is_some()))
             }),
+            ("the footage before", BEFORE, |r, m| {
+                Ok(usize::from(r.footage_before(&door(), hour(m).start)?.is_some()))
+            }),
             ("the last segment", segments::LAST, |r, _| {
                 Ok(usize::from(r.last_segment(&door())?.is_some()))
             }),
@@ -207,6 +219,7 @@ mod tests {
             (RANGES, format!("{covering} AND start_ns>? AND start_ns<?)")),
             (NEXT, format!("{covering} AND start_ns>?)")),
             (LATEST, format!("{covering})")),
+            (BEFORE, format!("{covering} AND start_ns<?)")),
             (gaps::OPEN, "SEARCH gaps USING INDEX gaps_open (camera_id=?)".into()),
             (
                 gaps::OF_CAMERA,

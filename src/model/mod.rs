@@ -16,6 +16,7 @@ pub(crate) mod fixture;
 mod gap;
 mod health;
 mod news;
+mod picture;
 mod schedule;
 mod seal;
 mod segment;
@@ -36,6 +37,7 @@ pub use fingerprint::Fingerprint;
 pub use gap::{Gap, GapCause, GapFate, GapId};
 pub use health::{CameraHealth, CameraState, Loss};
 pub use news::News;
+pub use picture::Still;
 pub use schedule::{Days, Schedule, ScheduleId};
 pub use seal::Seal;
 pub use segment::{

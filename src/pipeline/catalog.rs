@@ -9,10 +9,13 @@ use super::template::{Filling, Hole, Template, TemplateError};
 /// The pipelines as they are built in, by name.
 const BUILT_IN: &[(&str, &str)] = &[
     ("export", include_str!("../../pipelines/export.gst")),
+    ("decode-h264", include_str!("../../pipelines/decode-h264.gst")),
+    ("decode-h265", include_str!("../../pipelines/decode-h265.gst")),
     ("mend", include_str!("../../pipelines/mend.gst")),
     ("mend-sound", include_str!("../../pipelines/mend-sound.gst")),
     ("record", include_str!("../../pipelines/record.gst")),
     ("segments", include_str!("../../pipelines/segments.gst")),
+    ("snapshot", include_str!("../../pipelines/snapshot.gst")),
 ];
 
 /// All pipelines.

@@ -4,6 +4,7 @@ mod branch;
 mod catalog;
 mod connection;
 mod debug;
+mod decoding;
 #[cfg(feature = "demo-camera")]
 pub mod demo;
 mod discover;
@@ -20,12 +21,14 @@ mod record;
 mod refusal;
 mod rtsp;
 mod runner;
+mod snapshot;
 mod source;
 mod template;
 mod voice;
 
 pub use catalog::Catalog;
 pub use debug::{Playing, Told, Watch, draw, play};
+pub use decoding::{Patience, Wanted};
 pub use discover::{Discovery, discover};
 pub use error::PipelineError;
 pub use event::PipelineEvent;
@@ -37,6 +40,7 @@ pub use mend::{Mended, Mending, Units, decoder_config, mend, opus_caps, sound_ca
 pub use property::Property;
 pub use record::{Cut, Feed, RecordSpec, Recording, record_filling};
 pub use runner::abandoned;
+pub use snapshot::{Snapping, snap};
 pub use source::source_properties;
 pub use template::{Element, Filling, Hole, Template, TemplateError};
 pub use voice::log_through_us;

@@ -27,6 +27,16 @@ impl UnitReader {
             next: 0,
         }
     }
+
+    /// The same reader for some of the frames only, counted from 0 in decoding order.
+    #[must_use]
+    pub fn between(mut self, frames: std::ops::RangeInclusive<usize>) -> Self {
+        self.next = *frames.start();
+        if let Some(table) = &mut self.table {
+            table.samples.truncate(frames.end().saturating_add(1));
+        }
+        self
+    }
 }
 
 impl Iterator for UnitReader {

@@ -27,4 +27,5 @@ mod peer_tests;
 mod peers;
 mod pipeline_door;
 mod recorder;
+mod snapshot;
 mod trial;

@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
+use crate::export::{Snapshots, Turns};
 use crate::http::{App, serve};
 use crate::model::{Segment, VolumeRole};
 use crate::pipeline::Catalog;
@@ -85,9 +86,19 @@ impl Desk {
             latency: Duration::from_millis(200),
         };
         let key = BoxKey::load_or_make(&place.root.path().join("box.key"), at(0)).unwrap();
+        let recorder = Recorder::new(setting);
+        let snapshots = Snapshots::new(
+            place.index.clone(),
+            Arc::new(recorder.clone()),
+            recordings.clone(),
+            Arc::new(Catalog::built_in().unwrap()),
+            clock.clone(),
+            Turns::new(3),
+        );
         let app = App::new(
             place.index.clone(),
-            Recorder::new(setting),
+            recorder,
+            snapshots,
             clock.clone(),
             recordings,
             key.public(),
