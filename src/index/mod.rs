@@ -23,6 +23,7 @@ mod reader;
 mod rests;
 mod schedules;
 mod segments;
+mod stretches;
 mod volumes;
 mod writer;
 

@@ -1,16 +1,20 @@
 //! Light looks at footage: what the timeline and the calendar are drawn from.
 
-use rusqlite::params;
+use rusqlite::{Row, params};
 
 use super::columns::span;
 use super::error::IndexError;
 use super::reader::Reader;
-use crate::model::{CameraId, RunId, Span, Timestamp};
+use crate::model::{CameraId, RunId, Span, Stretch, Timestamp};
 
 /// Answered from the index `segments_by_time` alone.
 pub(super) const RANGES: &str = "
     SELECT start_ns, end_ns, run_id, sequence FROM segments
     WHERE camera_id = ?1 AND start_ns > ?2 AND start_ns < ?3 AND end_ns > ?4 AND playable = 1 ORDER BY start_ns, id";
+pub(super) const REFILLED: &str = "
+    SELECT start_ns, end_ns FROM segments
+    WHERE camera_id = ?1 AND start_ns > ?2 AND start_ns < ?3 AND end_ns > ?4 AND playable = 1 AND origin = 'refill'
+    ORDER BY start_ns";
 pub(super) const NEXT: &str = "
     SELECT start_ns, end_ns FROM segments
     WHERE camera_id = ?1 AND start_ns > ?2 AND end_ns > ?3 AND playable = 1 ORDER BY start_ns, id LIMIT 1";
@@ -25,14 +29,23 @@ pub(super) const BEFORE: &str = "
 const DAY_NANOS: i64 = 86_400_000_000_000;
 
 impl Reader<'_> {
-    /// Footage of a camera that overlaps a span and can be played, by start, whole (not cut to the span), each piece with
-    /// its run and its place in it.
-    pub fn ranges(&self, camera: &CameraId, window: Span) -> Result<Vec<(Span, RunId, u32)>, IndexError> {
-        let first = self.first_start(camera, window.start)?;
+    /// The segments of a camera that can be played, begin between two moments and end after a third, by start.
+    pub(super) fn pieces(
+        &self,
+        camera: &CameraId,
+        from: Timestamp,
+        to: Timestamp,
+        end_after: Timestamp,
+    ) -> Result<Vec<Stretch>, IndexError> {
+        let (from, to, end) = (from.offset(-1).as_nanos(), to.as_nanos(), end_after.as_nanos());
+        self.rows(RANGES, params![camera.as_str(), from, to, end], piece)
+    }
+
+    /// What of a camera's footage came back from its own storage and can be played: that which overlaps a span, by start.
+    pub fn refilled(&self, camera: &CameraId, window: Span) -> Result<Vec<Span>, IndexError> {
+        let first = self.first_start(camera, window.start)?.as_nanos();
         let (from, to) = (window.start.as_nanos(), window.end.as_nanos());
-        self.rows(RANGES, params![camera.as_str(), first.as_nanos(), to, from], |row| {
-            Ok((span(row)?, RunId(row.get("run_id")?), row.get("sequence")?))
-        })
+        self.rows(REFILLED, params![camera.as_str(), first, to, from], span)
     }
 
     /// The first footage of a camera that ends after a moment: the one it lies in, or the next. Whoever lists days of a
@@ -75,11 +88,17 @@ impl Reader<'_> {
     }
 }
 
+/// A segment as the timeline sees it.
+pub(super) fn piece(row: &Row<'_>) -> rusqlite::Result<Stretch> {
+    let run = RunId(row.get("run_id")?);
+    Ok(Stretch::of_segment(span(row)?, run, row.get("sequence")?))
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::super::fixture::{at, camera_id, closed, copy, index, segment, span};
-    use super::super::{Index, Reader, events, gaps, segments};
+    use super::super::{Index, Reader, events, gaps, segments, stretches};
     use super::*;
     use crate::model::{CopyState, Segment, SegmentId};
     use proptest::prelude::*;
@@ -102,6 +121,7 @@ mod tests {
              SELECT camera_id, start_ns, start_ns + 5000000000, 0, 'ended', 'failed', 0, 0 FROM segments;
              INSERT INTO events (at_ns, kind, camera_id, message)
              SELECT start_ns, 'camera_offline', camera_id, '' FROM segments;
+             UPDATE segments SET origin = 'refill' WHERE sequence % 50 = 0;
              UPDATE cameras SET longest_segment_ns = 60000000000, longest_gap_ns = 5000000000;"
         );
         index
@@ -114,6 +134,7 @@ mod tests {
                     other.copies[0].path = format!("yard/{number}");
                     w.close_segment(&other)?;
                 }
+                while w.sum_up(1000)? > 0 {}
                 Ok(())
             })
             .unwrap();
@@ -139,6 +160,11 @@ mod tests {
             .unwrap()
     }
 
+    fn ranges(r: &Reader<'_>, camera: &CameraId, window: Span) -> Result<Vec<Stretch>, IndexError> {
+        let first = r.first_start(camera, window.start)?.offset(1);
+        r.pieces(camera, first, window.end, window.start)
+    }
+
     type Look = (
         &'static str,
         &'static str,
@@ -162,7 +188,15 @@ mod tests {
                 Ok(r.segments(&door(), None, 60, Some(last))?.len())
             }),
             ("an hour of ranges", RANGES, |r, m| {
-                Ok(r.ranges(&door(), hour(m))?.len())
+                Ok(ranges(r, &door(), hour(m))?.len())
+            }),
+            ("six hours of sums", stretches::SUMS, |r, m| {
+                let start = hour(m).start;
+                let window = Span::new(start, start.offset(6 * 3_600_000_000_000));
+                Ok(r.stretches(&door(), window)?.len())
+            }),
+            ("an hour of what came back", REFILLED, |r, m| {
+                Ok(r.refilled(&door(), hour(m))?.len())
             }),
             ("the next footage", NEXT, |r, m| {
                 Ok(usize::from(r.next_footage(&door(), hour(m).start)?.is_some()))
@@ -217,6 +251,16 @@ mod tests {
             (segments::OPEN, "SCAN segments USING INDEX segments_open".into()),
             (segments::BY_PATH, "SEARCH copies USING".into()),
             (RANGES, format!("{covering} AND start_ns>? AND start_ns<?)")),
+            (
+                REFILLED,
+                "SEARCH segments USING COVERING INDEX segments_refilled (camera_id=? AND start_ns>? AND start_ns<?)"
+                    .into(),
+            ),
+            (stretches::OF_SLOT, format!("{covering} AND start_ns>? AND start_ns<?)")),
+            (
+                stretches::SUMS,
+                "SEARCH stretches USING PRIMARY KEY (camera_id=? AND slot>? AND slot<?)".into(),
+            ),
             (NEXT, format!("{covering} AND start_ns>?)")),
             (LATEST, format!("{covering})")),
             (BEFORE, format!("{covering} AND start_ns<?)")),
@@ -297,9 +341,9 @@ mod tests {
                     found.extend(next);
                 }
                 prop_assert_eq!(&found, &expected);
-                let ranges = index.read_blocking(|r| r.ranges(&camera_id("door"), window)).unwrap();
+                let found = index.read_blocking(|r| ranges(r, &camera_id("door"), window)).unwrap();
                 let spans: Vec<Span> = expected.iter().map(|segment| segment.span).collect();
-                prop_assert_eq!(ranges.into_iter().map(|(span, _, _)| span).collect::<Vec<_>>(), spans);
+                prop_assert_eq!(found.iter().map(|one| one.span).collect::<Vec<_>>(), spans);
                 Ok(())
             })
             .unwrap();
@@ -311,7 +355,7 @@ mod tests {
         let door = camera_id("door");
         index.write_blocking(|w| w.close_segment(&closed(1, 0, 60))).unwrap();
         let id = closed(1, 0, 60).id;
-        let ranges = || index.read_blocking(|r| r.ranges(&door, span(0, 100))).unwrap().len();
+        let seen = || index.read_blocking(|r| ranges(r, &door, span(0, 100))).unwrap().len();
         for (state, there) in [
             (CopyState::Missing, 0),
             (CopyState::Suspect, 1),
@@ -323,12 +367,12 @@ mod tests {
                     .write_blocking(move |w| w.set_copy_state(id, volume, state))
                     .unwrap()
             );
-            assert_eq!(ranges(), there, "{state:?}");
+            assert_eq!(seen(), there, "{state:?}");
         }
         index
             .write_blocking(move |w| w.put_copy(id, &copy(2, 1, CopyState::Whole)))
             .unwrap();
-        assert_eq!(ranges(), 1);
+        assert_eq!(seen(), 1);
         assert_eq!(index.read_blocking(|r| r.segment(id)).unwrap().unwrap().copies.len(), 2);
     }
 

@@ -20,6 +20,7 @@ mod picture;
 mod schedule;
 mod seal;
 mod segment;
+mod stretch;
 mod time;
 mod unit;
 mod volume;
@@ -43,6 +44,7 @@ pub use seal::Seal;
 pub use segment::{
     CameraClock, ClockSource, Codec, Container, Origin, RunId, Segment, SegmentId, SegmentState, VideoFormat,
 };
+pub use stretch::{Link, SEAM, Stretch, join};
 pub use time::{Span, TimeError, Timestamp};
 pub use unit::{Track, TrackCaps, Unit};
 pub use volume::{Copy, CopyState, VolumeId, VolumeRole};

@@ -15,6 +15,8 @@ use super::untold::untold_end;
 const KEPT: Duration = Duration::from_secs(3);
 /// Most news in one transaction.
 const BATCH: usize = 256;
+/// Most slots to sum up at a time; more than two are there only after an upgrade or a rebuild.
+const SLOTS: u32 = 8;
 
 /// Writes news until the last sender is gone, or until the end is asked for and what was sent before is written. Ask
 /// when no engine has anything to tell any more.
@@ -36,7 +38,19 @@ pub async fn ingest(index: Index, mut news: mpsc::UnboundedReceiver<News>, end: 
             return;
         }
         let items: Arc<[News]> = std::mem::take(&mut batch).into();
+        let closed = items.iter().any(|news| matches!(news, News::Closed(_)));
         store(&index, items).await;
+        if closed {
+            sum_up(&index).await;
+        }
+    }
+}
+
+/// Sums up what is past, for timelines of any length. In a transaction of its own: what cannot be summed up now is read
+/// from the segments, and no news waits for it.
+async fn sum_up(index: &Index) {
+    if let Err(error) = index.write(|writer| writer.sum_up(SLOTS)).await {
+        tracing::warn!(%error, "footage cannot be summed up; long timelines take longer until it is");
     }
 }
 

@@ -9,4 +9,4 @@ mod whole;
 
 pub use ingest::ingest;
 pub use view::{Calendar, Coverage, Lane, Row, Timeline, calendar, coverage, day_span, gaps, lane, timeline};
-pub use whole::{Missing, Piece, Why};
+pub use whole::{Missing, Why};

@@ -4,33 +4,35 @@ use std::time::Duration;
 
 use chrono::{Days, NaiveDate, NaiveTime, TimeDelta, TimeZone};
 
-use super::whole::{Life, Missing, Piece, Why, cut, join, missing};
+use super::whole::{Life, Missing, Why, missing};
 use crate::index::{IndexError, Reader};
 use crate::model::coverage::{covered, merge};
-use crate::model::{Camera, Gap, GapFate, Span, Timestamp};
+use crate::model::{Camera, SEAM, Span, Timestamp};
 
 /// What is recorded of a camera in a window.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Timeline {
     /// Recorded ranges, cut to the window.
     pub ranges: Vec<Span>,
+    /// The parts of them that came back from the camera's own storage.
+    pub refilled: Vec<Span>,
     /// Footage that is really there, seams not counted.
     pub recorded: Duration,
     /// How many segments it is made of.
-    pub segments: usize,
+    pub segments: u64,
 }
 
 /// What is recorded of a camera, joined into ranges.
 pub fn timeline(reader: &Reader<'_>, camera: &Camera, window: Span) -> Result<Timeline, IndexError> {
-    Ok(assemble(&pieces(reader, camera, window)?, window))
-}
-
-fn assemble(pieces: &[Piece], window: Span) -> Timeline {
-    Timeline {
-        ranges: cut(&join(pieces), window),
-        recorded: covered(window, pieces.iter().map(|piece| piece.span).collect()),
-        segments: pieces.len(),
-    }
+    let stretches = reader.stretches(&camera.id, window)?;
+    let refilled = merge(reader.refilled(&camera.id, window)?, SEAM);
+    let spans = stretches.iter().map(|stretch| stretch.span);
+    Ok(Timeline {
+        ranges: spans.filter(|span| !span.is_empty()).collect(),
+        refilled: refilled.iter().filter_map(|span| span.intersect(&window)).collect(),
+        recorded: stretches.iter().map(|stretch| stretch.recorded).sum(),
+        segments: stretches.iter().map(|stretch| stretch.segments).sum(),
+    })
 }
 
 /// What is missing of a camera, and why.
@@ -43,6 +45,8 @@ pub fn gaps(reader: &Reader<'_>, camera: &Camera, window: Span, now: Timestamp) 
 pub struct Lane {
     /// Recorded ranges; holes that would not be seen are closed.
     pub ranges: Vec<Span>,
+    /// The parts of them that came back from the camera's own storage.
+    pub refilled: Vec<Span>,
     /// What is missing; gaps nearer to one another than can be seen are one row.
     pub gaps: Vec<Row>,
 }
@@ -71,11 +75,21 @@ pub fn lane(
     let look = look(reader, camera, window, now)?;
     Ok(Lane {
         ranges: merge(look.timeline.ranges, resolution),
+        refilled: merge(look.timeline.refilled, resolution),
         gaps: thin(&look.missing, resolution),
     })
 }
 
+/// Losses, and beside them what was not to be recorded: a loss between two rests is not thinned into rest.
 fn thin(missing: &[Missing], resolution: Duration) -> Vec<Row> {
+    let (rests, losses): (Vec<Missing>, Vec<Missing>) = missing.iter().partition(|gap| gap.why == Why::NotWanted);
+    let mut rows = thin_alike(&losses, resolution);
+    rows.extend(thin_alike(&rests, resolution));
+    rows.sort_by_key(|row| row.span);
+    rows
+}
+
+fn thin_alike(missing: &[Missing], resolution: Duration) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
     for gap in missing {
         let length = gap.span.duration();
@@ -113,8 +127,8 @@ pub struct Coverage {
     pub recorded: Duration,
     /// What is missing, by cause, the most first.
     pub missing: Vec<(Why, Duration)>,
-    /// Seconds that came back from the camera's own storage.
-    pub refilled_seconds: f64,
+    /// The part of it that came back from the camera's own storage.
+    pub refilled: Duration,
 }
 
 impl Coverage {
@@ -145,14 +159,12 @@ pub fn coverage(reader: &Reader<'_>, camera: &Camera, day: Span, now: Timestamp)
         }
     }
     by_cause.sort_by_key(|(_, length)| std::cmp::Reverse(*length));
-    let filled = look.kept.iter().filter(|gap| gap.fate == GapFate::Filled);
     Ok(Coverage {
         day,
         expected: look.life.expected(day).duration().saturating_sub(not_wanted),
         recorded: look.timeline.recorded,
         missing: by_cause,
-        // A sum of nothing is -0 in floating point, which is a strange thing to read.
-        refilled_seconds: filled.map(|gap| gap.recovered_seconds).sum::<f64>() + 0.0,
+        refilled: covered(day, reader.refilled(&camera.id, day)?),
     })
 }
 
@@ -200,7 +212,6 @@ fn midnight<Z: TimeZone>(day: NaiveDate, zone: &Z) -> Option<Timestamp> {
 struct Look {
     timeline: Timeline,
     missing: Vec<Missing>,
-    kept: Vec<Gap>,
     life: Life,
 }
 
@@ -225,15 +236,6 @@ fn look(reader: &Reader<'_>, camera: &Camera, window: Span, now: Timestamp) -> R
     Ok(Look {
         timeline,
         missing,
-        kept,
         life,
     })
-}
-
-fn pieces(reader: &Reader<'_>, camera: &Camera, window: Span) -> Result<Vec<Piece>, IndexError> {
-    let rows = reader.ranges(&camera.id, window)?;
-    Ok(rows
-        .into_iter()
-        .map(|(span, run, sequence)| Piece { span, run, sequence })
-        .collect())
 }

@@ -1,49 +1,12 @@
-//! The arithmetic of the timeline: pieces joined into ranges, holes given their causes. No clock, no index.
+//! The arithmetic of the timeline: holes given their causes. No clock, no index.
 
 use std::time::Duration;
 
 use crate::model::coverage::holes;
-use crate::model::{Gap, GapCause, RunId, Span, Timestamp};
+use crate::model::{Gap, GapCause, SEAM, Span, Timestamp};
 
-/// A hole this long between two runs is a seam, not a gap.
-pub(super) const SEAM: Duration = Duration::from_secs(2);
 /// The newest footage may lag this far behind now before its absence means anything: a stall is noticed within 5 s.
 const EDGE: Duration = Duration::from_secs(10);
-
-/// A piece of footage: one segment's span, and its place in a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Piece {
-    /// Where it lies in time.
-    pub span: Span,
-    /// Its run.
-    pub run: RunId,
-    /// Its place in the run.
-    pub sequence: u32,
-}
-
-/// Joins pieces, sorted by start, into ranges. What follows one another in a run joins whatever lies between, because
-/// the camera's stream was not broken there; other pieces join over a seam.
-pub(super) fn join(pieces: &[Piece]) -> Vec<Span> {
-    let mut ranges: Vec<Span> = Vec::new();
-    let mut before: Option<Piece> = None;
-    for piece in pieces.iter().filter(|piece| !piece.span.is_empty()) {
-        let follows = before
-            .is_some_and(|before| before.run == piece.run && before.sequence.checked_add(1) == Some(piece.sequence));
-        match ranges.last_mut() {
-            Some(last) if follows || piece.span.start <= last.end.plus(SEAM) => {
-                last.end = last.end.max(piece.span.end);
-            }
-            _ => ranges.push(piece.span),
-        }
-        before = Some(*piece);
-    }
-    ranges
-}
-
-/// The parts of ranges that lie in a window.
-pub(super) fn cut(ranges: &[Span], window: Span) -> Vec<Span> {
-    ranges.iter().filter_map(|range| range.intersect(&window)).collect()
-}
 
 /// Why something is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,16 +58,18 @@ impl Life {
 /// What is missing in a window, with causes from the gaps that were kept. In rests nothing was to be recorded.
 pub(super) fn missing(window: Span, ranges: &[Span], kept: &[Gap], rests: &[Span], life: Life) -> Vec<Missing> {
     let expected = life.expected(window);
+    let mut reasons: Vec<Missing> = kept.iter().map(|gap| reason(gap, life.now)).collect();
+    let not_wanted = |&span| Missing {
+        span,
+        why: Why::NotWanted,
+    };
+    reasons.extend(rests.iter().map(not_wanted));
+    reasons.sort_by_key(|reason| reason.span);
+    let reasons = Reasons::new(reasons);
     let mut found: Vec<Missing> = Vec::new();
     for hole in holes(expected, ranges.to_vec(), SEAM) {
         let at_the_edge = hole.end == life.now;
-        let gaps = kept.iter().filter_map(|gap| part(gap, hole, life.now));
-        let rests = rests.iter().filter_map(|rest| {
-            let (span, why) = (rest.intersect(&hole)?, Why::NotWanted);
-            Some(Missing { span, why })
-        });
-        let mut known: Vec<Missing> = gaps.chain(rests).collect();
-        known.sort_by_key(|part| part.span);
+        let known = reasons.within(hole);
         if known.is_empty() && at_the_edge && life.wanted && hole.duration() <= EDGE {
             continue;
         }
@@ -118,14 +83,50 @@ pub(super) fn missing(window: Span, ranges: &[Span], kept: &[Gap], rests: &[Span
     found
 }
 
-/// What a kept gap says about a hole. One that lasts is missing up to now.
-fn part(gap: &Gap, hole: Span, now: Timestamp) -> Option<Missing> {
+/// What a kept gap says. One that lasts is missing up to now.
+fn reason(gap: &Gap, now: Timestamp) -> Missing {
     let end = if gap.open { now.max(gap.span.end) } else { gap.span.end };
-    let span = Span::new(gap.span.start, end).intersect(&hole)?;
-    Some(Missing {
-        span,
+    Missing {
+        span: Span::new(gap.span.start, end),
         why: Why::Cause(gap.cause),
-    })
+    }
+}
+
+/// Reasons by start, and how far all up to each reach: a camera that comes and goes each minute has thousands of holes and
+/// as many reasons, and none of them may be looked through for every other.
+struct Reasons {
+    all: Vec<Missing>,
+    reach: Vec<Timestamp>,
+}
+
+impl Reasons {
+    fn new(all: Vec<Missing>) -> Self {
+        let reach = all.iter().scan(Timestamp::MIN, |reach, reason| {
+            *reach = reason.span.end.max(*reach);
+            Some(*reach)
+        });
+        Self {
+            reach: reach.collect(),
+            all,
+        }
+    }
+
+    /// The parts of reasons that lie in a hole, by start.
+    fn within(&self, hole: Span) -> Vec<Missing> {
+        let first = self.reach.partition_point(|reach| *reach <= hole.start);
+        let near = self
+            .all
+            .iter()
+            .skip(first)
+            .take_while(|reason| reason.span.start < hole.end);
+        let parts = near.filter_map(|reason| {
+            let (span, why) = (reason.span.intersect(&hole)?, reason.why);
+            Some(Missing { span, why })
+        });
+        let mut parts: Vec<Missing> = parts.collect();
+        parts.sort_by_key(|part| part.span);
+        parts
+    }
 }
 
 /// Divides a hole among the causes that are known of it, sorted by start. What is left over and no longer than a seam
@@ -163,7 +164,7 @@ fn explain(hole: Span, known: &[Missing], otherwise: Why, found: &mut Vec<Missin
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::model::coverage::covered;
+    use crate::model::coverage::{covered, merge};
     use crate::model::{CameraId, GapFate, GapId, Loss};
     use proptest::prelude::*;
 
@@ -173,14 +174,6 @@ mod tests {
 
     fn span(start: i64, end: i64) -> Span {
         Span::new(at(start), at(end))
-    }
-
-    fn piece(start: i64, end: i64, run: u32, sequence: u32) -> Piece {
-        Piece {
-            span: span(start, end),
-            run: RunId(run),
-            sequence,
-        }
     }
 
     fn gap(start: i64, end: i64, cause: GapCause, open: bool) -> Gap {
@@ -214,25 +207,6 @@ mod tests {
             .iter()
             .map(|gap| (seconds(gap.span.start), seconds(gap.span.end), gap.why.as_str()))
             .collect()
-    }
-
-    #[test]
-    fn runs_join_over_a_seam_of_two_seconds_and_no_more() {
-        assert_eq!(join(&[piece(0, 10, 1, 0), piece(12, 20, 2, 0)]), vec![span(0, 20)]);
-        assert_eq!(
-            join(&[piece(0, 10, 1, 0), piece(13, 20, 2, 0)]),
-            vec![span(0, 10), span(13, 20)]
-        );
-    }
-
-    #[test]
-    fn what_follows_in_a_run_joins_and_a_lost_segment_of_it_is_a_hole() {
-        assert_eq!(join(&[piece(0, 10, 1, 0), piece(14, 20, 1, 1)]), vec![span(0, 20)]);
-        // Sequence 1 is gone: its time is not footage, though both sides are of one run.
-        assert_eq!(
-            join(&[piece(0, 10, 1, 0), piece(20, 30, 1, 2)]),
-            vec![span(0, 10), span(20, 30)]
-        );
     }
 
     #[test]
@@ -287,16 +261,10 @@ mod tests {
         );
     }
 
-    fn pieces() -> impl Strategy<Value = Vec<Piece>> {
-        let one = (0i64..900, 0i64..60, 0u32..4, 0u32..6);
-        proptest::collection::vec(one, 0..30).prop_map(|all| {
-            let mut all: Vec<Piece> = all
-                .into_iter()
-                .map(|(start, length, run, sequence)| piece(start, start + length, run, sequence))
-                .collect();
-            all.sort_by_key(|piece| piece.span);
-            all
-        })
+    /// Recorded ranges, joined as a timeline joins them.
+    fn ranges() -> impl Strategy<Value = Vec<Span>> {
+        let one = (0i64..900, 0i64..60).prop_map(|(start, length)| span(start, start + length));
+        proptest::collection::vec(one, 0..30).prop_map(|all| merge(all, SEAM))
     }
 
     fn kept() -> impl Strategy<Value = Vec<Gap>> {
@@ -314,21 +282,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn ranges_hold_every_piece_and_are_sorted_and_disjoint(pieces in pieces()) {
-            let ranges = join(&pieces);
-            for piece in pieces.iter().filter(|piece| !piece.span.is_empty()) {
-                prop_assert!(ranges.iter().any(|range| range.start <= piece.span.start && piece.span.end <= range.end));
-            }
-            for pair in ranges.windows(2) {
-                prop_assert!(pair[1].start > pair[0].end.plus(SEAM));
-            }
-        }
-
-        #[test]
         fn what_is_missing_makes_up_the_holes_and_holds_no_footage(
-            pieces in pieces(), kept in kept(), begin in 0i64..300, now in 300i64..1000, from in 0i64..500, length in 1i64..600,
+            ranges in ranges(), kept in kept(), begin in 0i64..300, now in 300i64..1000, from in 0i64..500, length in 1i64..600,
         ) {
-            let (window, ranges) = (span(from, from + length), join(&pieces));
+            let window = span(from, from + length);
             let life = life(begin, now, false);
             let found = missing(window, &ranges, &kept, &[], life);
             let expected = holes(life.expected(window), ranges.clone(), SEAM);

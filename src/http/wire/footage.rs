@@ -126,8 +126,9 @@ pub(in crate::http) struct TimelineShown {
     from: Timestamp,
     to: Timestamp,
     ranges: Vec<RangeShown>,
+    refilled: Vec<RangeShown>,
     recorded_seconds: f64,
-    segment_count: usize,
+    segment_count: u64,
 }
 
 impl TimelineShown {
@@ -137,6 +138,7 @@ impl TimelineShown {
             from: window.start,
             to: window.end,
             ranges: timeline.ranges.into_iter().map(RangeShown::from).collect(),
+            refilled: timeline.refilled.into_iter().map(RangeShown::from).collect(),
             recorded_seconds: timeline.recorded.as_secs_f64(),
             segment_count: timeline.segments,
         }
@@ -189,6 +191,7 @@ pub(in crate::http) struct LaneShown {
     camera_id: String,
     name: String,
     ranges: Vec<RangeShown>,
+    refilled: Vec<RangeShown>,
     gaps: Vec<LaneGapShown>,
 }
 
@@ -198,6 +201,7 @@ impl LaneShown {
             camera_id: camera.to_string(),
             name,
             ranges: lane.ranges.into_iter().map(RangeShown::from).collect(),
+            refilled: lane.refilled.into_iter().map(RangeShown::from).collect(),
             gaps: lane.gaps.into_iter().map(LaneGapShown::from).collect(),
         }
     }
@@ -281,7 +285,7 @@ impl CoverageShown {
                     seconds: length.as_secs_f64(),
                 })
                 .collect(),
-            refilled_seconds: coverage.refilled_seconds,
+            refilled_seconds: coverage.refilled.as_secs_f64(),
         }
     }
 }
