@@ -1,5 +1,7 @@
 //! What is sent: a JSON object whose fields are taken one by one, so that each mistake has its field's name.
 
+use std::time::Duration;
+
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
 use serde_json::{Map, Value};
@@ -8,6 +10,8 @@ use super::problem::Problem;
 
 /// The most bytes that are read of a body. A camera with every field filled takes about two thousand.
 pub(super) const LIMIT: usize = 64 * 1024;
+/// How long a body may take to come; a test need not wait so long for it.
+const TIME: Duration = Duration::from_millis(if cfg!(test) { 500 } else { 15_000 });
 
 /// The fields of a body, not yet taken.
 #[derive(Debug)]
@@ -42,8 +46,12 @@ impl<S: Sync + Send> FromRequest<S> for Fields {
         if too_long {
             return Err(Problem::too_large(LIMIT));
         }
-        let bytes = axum::body::to_bytes(request.into_body(), LIMIT)
+        let bytes = tokio::time::timeout(TIME, axum::body::to_bytes(request.into_body(), LIMIT))
             .await
+            .map_err(|_| {
+                let seconds = TIME.as_secs_f64();
+                Problem::invalid(format!("the body did not come within {seconds} s"))
+            })?
             .map_err(|error| {
                 // The limit is the one thing that makes axum's own error; the other is a caller who left.
                 if std::error::Error::source(&error).is_some_and(|cause| cause.to_string().contains("limit")) {

@@ -314,7 +314,7 @@ mod tests {
                 (1..=20).try_for_each(|n| w.close_segment(&closed(n, n as i64 * 3600, n as i64 * 3600 + 60)))?;
                 w.connection()
                     .execute_batch("DELETE FROM unsummed; DELETE FROM stretches;")?;
-                let migration = include_str!("../../migrations/0005_stretches.sql");
+                let migration = include_str!("../../migrations/0004_stretches.sql");
                 let fill = migration
                     .lines()
                     .find(|line| line.starts_with("INSERT INTO unsummed SELECT"));

@@ -36,6 +36,11 @@ pub fn raise_file_limit() -> Option<u64> {
         // As many as there were before is no reason not to start.
         let _ = setrlimit(Resource::Nofile, limit);
     }
+    file_limit()
+}
+
+/// How many files may be open, when that is limited.
+pub fn file_limit() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 

@@ -9,7 +9,7 @@ mod telemetry;
 
 pub use backoff::Backoff;
 pub use clock::{Clock, Instant, ManualClock, SystemClock, pause};
-pub use descriptors::{TooFewFiles, claim_files, raise_file_limit};
+pub use descriptors::{TooFewFiles, claim_files, file_limit, raise_file_limit};
 pub use shutdown::{Shutdown, Signals};
 pub use task::{Tasks, spawn_thread};
 pub use telemetry::init_logging;

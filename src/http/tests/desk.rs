@@ -11,7 +11,8 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
 use crate::export::{Snapshots, Turns};
-use crate::http::{App, serve};
+use crate::http::App;
+use crate::http::serve::{Limits, serve_within};
 use crate::model::{Segment, VolumeRole};
 use crate::pipeline::Catalog;
 use crate::record::{Recorder, Setting};
@@ -23,7 +24,7 @@ pub(super) struct Desk {
     pub(super) app: App,
     pub(super) clock: Arc<ManualClock>,
     pub(super) place: IndexBox,
-    address: SocketAddr,
+    pub(super) address: SocketAddr,
     runtime: Runtime,
     shutdown: Shutdown,
     tasks: Option<Tasks>,
@@ -67,6 +68,11 @@ impl Answer {
 impl Desk {
     /// One camera, `door`; ten o'clock and a quarter.
     pub(super) fn new() -> Self {
+        Self::within(Limits::of_this_box())
+    }
+
+    /// The same, with other limits for clients.
+    pub(super) fn within(limits: Limits) -> Self {
         let place = fixture::index();
         let recordings = place.root.path().join("recordings");
         std::fs::create_dir(&recordings).unwrap();
@@ -110,7 +116,9 @@ impl Desk {
         let (served, end) = (app.clone(), shutdown.clone());
         {
             let _inside = runtime.enter();
-            tasks.spawn("http", async move { serve(listener, served, end).await.unwrap() });
+            tasks.spawn("http", async move {
+                serve_within(listener, served, end, limits).await.unwrap()
+            });
         }
         Self {
             app,

@@ -5,5 +5,6 @@ mod desk;
 mod footage;
 mod media;
 mod modes;
+mod slow;
 mod strangers;
 mod system;
