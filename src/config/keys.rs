@@ -93,7 +93,7 @@ impl Default for Record {
         Self {
             stall: Duration::from_secs(5),
             latency: Duration::from_millis(200),
-            connect: Duration::from_secs(10),
+            connect: Duration::from_secs(8),
         }
     }
 }

@@ -175,7 +175,7 @@ fn a_camera_that_accepts_and_never_answers_is_an_error_within_ten_seconds() {
     site.add("mute", &format!("rtsp://{}/main", mute.local_addr().unwrap()), 4);
     let (loss, after) = wait_lost(&site, "mute", asked, Duration::from_secs(10));
     assert_eq!(loss, "unreachable");
-    assert!(after <= Duration::from_millis(10_500), "{after:?}");
+    assert!(after <= Duration::from_secs(10), "{after:?}");
     assert!(site.rows("mute").is_empty());
     site.wait_closed("good", 2, SOON);
     assert_none_lost(&site, "good");

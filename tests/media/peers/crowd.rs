@@ -47,7 +47,7 @@ impl Crowd {
             suspects: Arc::default(),
             news,
             stall: Duration::from_secs(5),
-            connect: Duration::from_secs(10),
+            connect: Duration::from_secs(8),
             latency: Duration::from_millis(200),
             remember: Duration::from_secs(15),
         });
