@@ -117,7 +117,8 @@ impl Gate {
             let (verdict, left) = gate.judge(number, first, packets as u16);
             left.into_iter().for_each(&sent);
             match verdict {
-                Verdict::ThrowAway => gst::PadProbeReturn::Drop,
+                // `Drop` would have GStreamer 1.22 free what the binding has freed already, and complain each time.
+                Verdict::ThrowAway => gst::PadProbeReturn::Handled,
                 Verdict::LetGo(0) => gst::PadProbeReturn::Ok,
                 Verdict::LetGo(by) => {
                     match &mut info.data {

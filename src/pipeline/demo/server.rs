@@ -17,6 +17,9 @@ use super::stream::{Stream, lock};
 
 /// The one role there is; whoever knows the password has it.
 const ROLE: &str = "viewer";
+/// How long a client is kept after it has gone. When the server fails to send it a packet, it has its main loop close it in
+/// a moment, and does not see to it that the client is still there by then.
+const AFTER_CLOSING: Duration = Duration::from_secs(1);
 /// How long the thread of the camera may take for anything that is asked of it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -70,9 +73,8 @@ impl Server {
         }
         server.set_mount_points(Some(&mounts));
         let visits = Arc::new(Visits::default());
-        watch_clients(&server, &visits, streams);
-
         let context = glib::MainContext::new();
+        watch_clients(&server, &visits, streams, &context);
         let main_loop = glib::MainLoop::new(Some(&context), false);
         pool.create_watch(Some("demo-sessions"), glib::Priority::DEFAULT, |pool| {
             pool.cleanup();
@@ -162,6 +164,12 @@ impl Server {
     pub(super) fn stop_listening(&self) {
         if let Some(listener) = lock(&self.listener).take() {
             listener.source.destroy();
+            // A thread that still waits for the socket keeps it open, whoever closes it.
+            if self.thread.is_some()
+                && let Err(error) = self.ask("stop listening", |_, _| {})
+            {
+                tracing::debug!(%error, "the demo camera's socket may live on for a moment");
+            }
             if let Err(error) = listener.socket.close() {
                 tracing::debug!(%error, "the demo camera's socket did not close");
             }
@@ -247,16 +255,17 @@ impl Server {
     }
 }
 
-fn watch_clients(server: &RTSPServer, visits: &Arc<Visits>, streams: &[Arc<Stream>]) {
-    let (visits, streams) = (visits.clone(), streams.to_vec());
+fn watch_clients(server: &RTSPServer, visits: &Arc<Visits>, streams: &[Arc<Stream>], context: &glib::MainContext) {
+    let (visits, streams, context) = (visits.clone(), streams.to_vec(), context.clone());
     server.connect_client_connected(move |_, client| {
         visits.connections_ever.fetch_add(1, Ordering::SeqCst);
         visits.connections_now.fetch_add(1, Ordering::SeqCst);
         // A slow client waits; throwing its packets away in silence would look like a recorder's fault.
         client.set_drop_backlog(false);
-        let on_close = visits.clone();
-        client.connect_closed(move |_| {
+        let (on_close, context) = (visits.clone(), context.clone());
+        client.connect_closed(move |client| {
             on_close.connections_now.fetch_sub(1, Ordering::SeqCst);
+            keep_for_a_moment(client, &context);
         });
         let on_session = visits.clone();
         client.connect_new_session(move |_, _| {
@@ -286,6 +295,18 @@ fn watch_clients(server: &RTSPServer, visits: &Arc<Visits>, streams: &[Arc<Strea
                 .for_each(|stream| stream.play());
         });
     });
+}
+
+/// Keeps a client that has gone until nothing of the server's can want it any more.
+fn keep_for_a_moment(client: &gst_rtsp_server::RTSPClient, context: &glib::MainContext) {
+    let kept = client.clone();
+    // Of a lower priority than what the server left for later, so that it comes after it however late both are.
+    glib::timeout_source_new(AFTER_CLOSING, Some("demo-gone"), glib::Priority::LOW, move || {
+        // Its socket would stay half open until the last of it is gone.
+        kept.close();
+        glib::ControlFlow::Break
+    })
+    .attach(Some(context));
 }
 
 fn path_of(url: &RTSPUrl) -> String {

