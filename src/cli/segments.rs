@@ -68,7 +68,22 @@ fn cells(row: &Value) -> [String; 6] {
         },
         words::duration(std::time::Duration::try_from_secs_f64(number("duration_s")).unwrap_or_default()),
         words::bytes(number("size_bytes")),
-        format!("{} {}x{}", text(row, "codec"), text(row, "width"), text(row, "height")),
+        match number("lost_packets") {
+            0.0 => format!("{} {}x{}", text(row, "codec"), text(row, "width"), text(row, "height")),
+            lost => format!(
+                "{} {}x{}, {} lost",
+                text(row, "codec"),
+                text(row, "width"),
+                text(row, "height"),
+                packets(lost)
+            ),
+        },
         text(row, "url"),
     ]
+}
+
+/// So many packets.
+pub(super) fn packets(count: f64) -> String {
+    let unit = if count == 1.0 { "packet" } else { "packets" };
+    format!("{count} {unit}")
 }

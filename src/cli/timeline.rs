@@ -21,6 +21,8 @@ const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
 #[derive(Deserialize)]
 struct Timeline {
     ranges: Vec<Span>,
+    damaged_count: u64,
+    lost_packets: f64,
 }
 
 #[derive(Deserialize)]
@@ -79,7 +81,15 @@ fn one(args: &TimelineArgs, camera_id: &str, window: Span, now: Timestamp) -> Re
             .collect(),
     };
     say(&format!("{name} ({})", super::words::plain(camera_id)))?;
-    say(&draw(&lane, style(), &Local))
+    say(&draw(&lane, style(), &Local))?;
+    match timeline.damaged_count {
+        0 => Ok(()),
+        count => say(&format!(
+            "{count} of its segments {} damaged: {} were lost on the way (camkeep segments says which)",
+            if count == 1 { "is" } else { "are" },
+            super::segments::packets(timeline.lost_packets)
+        )),
+    }
 }
 
 /// What answers is no camkeep of this version.

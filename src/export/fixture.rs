@@ -55,6 +55,7 @@ pub(super) fn segment(sequence: u32) -> Segment {
             drift_ppm: 1.5,
         }),
         frames: 250,
+        lost_packets: 0,
         created_at: start,
         copies: vec![Copy {
             volume: VolumeId(Uuid::from_u128(1)),

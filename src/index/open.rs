@@ -20,6 +20,7 @@ const MIGRATIONS: &[M<'static>] = &[
     M::up(include_str!("../../migrations/0002_rests.sql")),
     M::up(include_str!("../../migrations/0003_clips.sql")),
     M::up(include_str!("../../migrations/0004_stretches.sql")),
+    M::up(include_str!("../../migrations/0005_damage.sql")),
 ];
 /// The version of the schema after the last migration.
 const KNOWN_VERSION: i64 = MIGRATIONS.len() as i64;

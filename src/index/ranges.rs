@@ -250,6 +250,11 @@ mod tests {
             ),
             (segments::OPEN, "SCAN segments USING INDEX segments_open".into()),
             (segments::BY_PATH, "SEARCH copies USING".into()),
+            (
+                segments::DAMAGE,
+                "SEARCH segments USING COVERING INDEX segments_damaged (camera_id=? AND start_ns>? AND start_ns<?)"
+                    .into(),
+            ),
             (RANGES, format!("{covering} AND start_ns>? AND start_ns<?)")),
             (
                 REFILLED,

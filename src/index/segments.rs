@@ -15,7 +15,8 @@ macro_rules! select_segments {
     ($rest:literal) => {
         concat!(
             "SELECT segments.id, camera_id, run_id, sequence, start_ns, end_ns, codec, width, height, fps, has_audio, ",
-            "container, segments.state, origin, clock, frames, created_at_ns, clock_offset_ns, clock_drift_ppm FROM segments ",
+            "container, segments.state, origin, clock, frames, created_at_ns, clock_offset_ns, clock_drift_ppm, ",
+            "lost_packets FROM segments ",
             $rest
         )
     };
@@ -32,20 +33,25 @@ pub(super) const OPEN: &str = select_segments!("WHERE state = 'open' ORDER BY ca
 pub(super) const BY_PATH: &str =
     select_segments!("JOIN copies ON copies.segment_id = segments.id WHERE volume_id = ?1 AND path = ?2");
 pub(super) const LONGEST: &str = "SELECT longest_segment_ns FROM cameras WHERE id = ?1";
+/// Only rows that are damaged are in the index that this reads.
+pub(super) const DAMAGE: &str = "
+    SELECT count(*) AS segments, coalesce(sum(lost_packets), 0) AS lost FROM segments
+    WHERE camera_id = ?1 AND start_ns > ?2 AND start_ns < ?3 AND end_ns > ?4 AND lost_packets > 0";
 const COUNT: &str = "SELECT count(*) FROM segments WHERE camera_id = ?1";
 const COUNT_ALL: &str = "SELECT count(*) FROM segments";
 
 /// What a person put on a row (locks, incident) and when it was made stay; a closed row is never opened again.
 const PUT: &str = "
     INSERT INTO segments (id, camera_id, run_id, sequence, start_ns, end_ns, codec, width, height, fps, has_audio,
-        container, state, origin, clock, frames, created_at_ns, clock_offset_ns, clock_drift_ppm)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)
+        container, state, origin, clock, frames, created_at_ns, clock_offset_ns, clock_drift_ppm, lost_packets)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)
     ON CONFLICT (id) DO UPDATE SET camera_id = ?2, run_id = ?3, sequence = ?4, start_ns = ?5, end_ns = ?6, codec = ?7,
         width = ?8, height = ?9, fps = ?10, has_audio = ?11, container = ?12, state = ?13, origin = ?14, clock = ?15,
-        frames = ?16, clock_offset_ns = ?18, clock_drift_ppm = ?19
+        frames = ?16, clock_offset_ns = ?18, clock_drift_ppm = ?19, lost_packets = ?20
     WHERE segments.state = 'open' OR ?13 = 'closed'";
 const GROW: &str = "
-    UPDATE segments SET start_ns = ?2, end_ns = ?3, frames = ?4 WHERE id = ?1 AND state = 'open' RETURNING camera_id";
+    UPDATE segments SET start_ns = ?2, end_ns = ?3, frames = ?4, lost_packets = ?5
+    WHERE id = ?1 AND state = 'open' RETURNING camera_id";
 const LENGTHEN: &str = "UPDATE cameras SET longest_segment_ns = ?2 WHERE id = ?1 AND longest_segment_ns < ?2";
 const REMOVE_OPEN: &str = "DELETE FROM segments WHERE id = ?1 AND state = 'open'";
 const REMOVE_FREE: &str = "
@@ -101,6 +107,16 @@ impl Reader<'_> {
         self.with_copies(self.rows(OPEN, [], read)?)
     }
 
+    /// How many segments of a camera that overlap a span are damaged, and how many packets they lack together.
+    pub fn damage(&self, camera: &CameraId, window: Span) -> Result<(u64, u64), IndexError> {
+        let first = self.first_start(camera, window.start)?.as_nanos();
+        let (start, end) = (window.start.as_nanos(), window.end.as_nanos());
+        let found = self.row(DAMAGE, params![camera.as_str(), first, end, start], |row| {
+            Ok((count(row, "segments")?, count(row, "lost")?))
+        })?;
+        Ok(found.unwrap_or_default())
+    }
+
     /// How many segments there are, of one camera or of all.
     pub fn count_segments(&self, camera: Option<&CameraId>) -> Result<u64, IndexError> {
         let number = |row: &Row<'_>| row.get::<_, i64>(0);
@@ -145,9 +161,15 @@ impl Writer<'_> {
     }
 
     /// Remembers how far an open segment reaches; `false` when there is none of this id.
-    pub fn grow_segment(&self, id: SegmentId, span: Span, frames: u64, size_bytes: u64) -> Result<bool, IndexError> {
+    pub fn grow_segment(
+        &self,
+        id: SegmentId,
+        span: Span,
+        (frames, lost_packets): (u64, u64),
+        size_bytes: u64,
+    ) -> Result<bool, IndexError> {
         let (start, end) = (span.start.as_nanos(), span.end.as_nanos());
-        let row = params![id.0.as_bytes(), start, end, stored(frames)];
+        let row = params![id.0.as_bytes(), start, end, stored(frames), stored(lost_packets)];
         let Some(camera) = self.row(GROW, row, |row| camera_id(row, "camera_id"))? else {
             return Ok(false);
         };
@@ -204,6 +226,7 @@ impl Writer<'_> {
                 segment.created_at.as_nanos(),
                 segment.camera_clock.map(|clock| clock.offset_ns),
                 segment.camera_clock.map(|clock| clock.drift_ppm),
+                stored(segment.lost_packets),
             ],
         )
     }
@@ -261,6 +284,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Segment> {
         clock: word(row, "clock", ClockSource::parse)?,
         camera_clock: camera_clock(row)?,
         frames: count(row, "frames")?,
+        lost_packets: count(row, "lost_packets")?,
         created_at: time(row, "created_at_ns")?,
         copies: Vec::new(),
     })
@@ -286,13 +310,13 @@ mod tests {
         index.write_blocking(move |w| w.open_segment(&sent)).unwrap();
         assert_eq!(index.read_blocking(|r| r.open_segments()).unwrap(), vec![open.clone()]);
         let grown = index
-            .write_blocking(move |w| w.grow_segment(open.id, span(99, 110), 250, 5000))
+            .write_blocking(move |w| w.grow_segment(open.id, span(99, 110), (250, 3), 5000))
             .unwrap();
         assert!(grown);
         let row = index.read_blocking(|r| r.segment(open.id)).unwrap().unwrap();
         assert_eq!(
-            (row.span, row.frames, row.copies[0].size_bytes),
-            (span(99, 110), 250, 5000)
+            (row.span, row.frames, row.lost_packets, row.copies[0].size_bytes),
+            (span(99, 110), 250, 3, 5000)
         );
         let whole = Segment {
             created_at: at(100),
@@ -322,7 +346,7 @@ mod tests {
         let id = SegmentId(Uuid::from_u128(1));
         assert!(
             !index
-                .write_blocking(move |w| w.grow_segment(id, span(0, 70), 9, 9))
+                .write_blocking(move |w| w.grow_segment(id, span(0, 70), (9, 0), 9))
                 .unwrap()
         );
         assert!(!index.write_blocking(move |w| w.remove_open_segment(id)).unwrap());
@@ -373,6 +397,7 @@ mod tests {
                                 state: *state,
                             });
                     let segment = Segment {
+                        lost_packets: frames / 7,
                         id: SegmentId(Uuid::from_u128(id)),
                         camera: camera_id("door"),
                         run: RunId(run),

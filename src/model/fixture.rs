@@ -27,6 +27,7 @@ pub(crate) fn segment(number: u128, span: Span) -> Segment {
         origin: Origin::Live,
         clock: ClockSource::Arrival,
         camera_clock: None,
+        lost_packets: 0,
         frames: 1,
         created_at: span.start,
         copies: Vec::new(),

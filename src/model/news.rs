@@ -21,6 +21,8 @@ pub enum News {
         frames: u64,
         /// Bytes received for it so far.
         size_bytes: u64,
+        /// Packets lost in it so far.
+        lost_packets: u64,
     },
     /// A segment's file is closed, synced and hashed. Also how a refilled or mended segment enters.
     Closed(Segment),

@@ -222,8 +222,17 @@ pub struct Segment {
     pub camera_clock: Option<CameraClock>,
     /// Video frames in it.
     pub frames: u64,
+    /// Packets of its pictures that were lost on the way to this box, as far as their numbers tell.
+    pub lost_packets: u64,
     /// When its row was made.
     pub created_at: Timestamp,
     /// The files that hold it.
     pub copies: Vec<Copy>,
+}
+
+impl Segment {
+    /// Whether packets are missing in it, so that some of its pictures are torn or not there.
+    pub fn is_damaged(&self) -> bool {
+        self.lost_packets > 0
+    }
 }

@@ -16,6 +16,7 @@ mod launch;
 mod line;
 mod mend;
 mod mend_feed;
+mod numbers;
 mod property;
 mod record;
 mod refusal;

@@ -52,6 +52,8 @@ pub trait Feed: Send + Sync + 'static {
     fn announced(&self, _format: VideoFormat, _caps: TrackCaps) {}
     /// Something came, if only the rest of a group of pictures that cannot be shown.
     fn heard(&self);
+    /// So many packets of the pictures are missing before what comes next.
+    fn lost(&self, _packets: u64) {}
     /// The camera says when, by its own clock, the unit of this time was taken. Told before the unit itself.
     fn camera_time(&self, pts: i64, taken: Timestamp);
     /// An access unit has come, and what becomes of it? The first is a keyframe with a time. Without a word everything

@@ -16,6 +16,7 @@ use crate::runtime::{Clock, Instant, SystemClock, pause};
 
 use super::connection::Connection;
 use super::event::{self, PipelineEvent};
+use super::numbers::Numbers;
 use super::property::Property;
 use super::record::{Feed, RecordSpec};
 use super::refusal::{self, Offer, Refusal};
@@ -121,10 +122,15 @@ impl Source {
         let on = source.clone();
         element.connect_pad_added(move |_, pad| {
             let on = on.clone();
+            let numbers = Numbers::default();
             pad.add_probe(
                 gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST,
-                move |_, info| {
+                move |pad, info| {
                     on.packets.in_order.fetch_add(count(info), Ordering::Relaxed);
+                    let missing = numbers.missing(pad, info);
+                    if missing > 0 {
+                        on.feed.lost(missing);
+                    }
                     gst::PadProbeReturn::Ok
                 },
             );

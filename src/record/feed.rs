@@ -17,7 +17,13 @@ impl Feed for Run {
     }
 
     fn heard(&self) {
+        // What is missing of something that is not kept is nothing to tell.
+        self.lock().damage.forget();
         self.pulse.heard.store(self.clock.instant().0, Ordering::Relaxed);
+    }
+
+    fn lost(&self, packets: u64) {
+        self.lock().damage.lose(packets);
     }
 
     fn arrived(&self, unit: &Unit) -> Fate {
@@ -36,6 +42,7 @@ impl Feed for Run {
             self.tell(RunNews::Jumped(seconds));
             return Fate::Drop;
         }
+        inner.damage.came(unit.pts);
         self.tail.push(unit, inner.map.wall_at(unit.pts));
         if !std::mem::replace(&mut inner.has_begun, true) {
             self.tell(RunNews::Began);
@@ -64,6 +71,7 @@ impl Feed for Run {
         };
         if std::mem::take(&mut inner.is_fresh) {
             inner.is_new_branch = false;
+            inner.damage.begin(unit.pts);
             self.begin_stretch(&mut inner, format, &unit, now);
             self.keep(&mut inner, unit);
             return Cut::Continue;

@@ -5,6 +5,7 @@ mod aiming;
 mod calendar;
 mod clockmap;
 mod closing;
+mod damage;
 mod door;
 mod driver;
 mod edge;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{
-    CameraClock, CameraId, ClockSource, Container, Copy, CopyState, Origin, RunId, Segment, SegmentId, SegmentState,
-    Span, Timestamp, Unit, VideoFormat, VolumeId,
+    CameraClock, CameraId, ClockSource, Container, Copy, CopyState, News, Origin, RunId, Segment, SegmentId,
+    SegmentState, Span, Timestamp, Unit, VideoFormat, VolumeId,
 };
 
 use super::clockmap::ClockMap;
@@ -36,6 +36,8 @@ pub(super) struct Piece {
     camera_clock: Option<CameraClock>,
     pub(super) frames: u64,
     pub(super) size_bytes: u64,
+    /// Packets of it that never came.
+    pub(super) lost_packets: u64,
     /// Where its file is: relative to the volume, and absolute.
     pub(super) file: Option<(String, PathBuf)>,
 }
@@ -77,6 +79,7 @@ impl Piece {
             camera_clock: None,
             frames: 1,
             size_bytes: first.payload.len() as u64,
+            lost_packets: 0,
             file: None,
         }
     }
@@ -137,6 +140,17 @@ impl Piece {
         pts.saturating_sub(self.first_pts).saturating_add(self.frame / 2)
     }
 
+    /// How far it has grown.
+    pub(super) fn grown(&self, map: &ClockMap) -> News {
+        News::Grew {
+            id: self.id,
+            span: self.span(map),
+            frames: self.frames,
+            size_bytes: self.size_bytes,
+            lost_packets: self.lost_packets,
+        }
+    }
+
     /// The row of it.
     pub(super) fn segment(&self, map: &ClockMap) -> Segment {
         let of = &self.origins;
@@ -161,6 +175,7 @@ impl Piece {
             clock: self.clock.unwrap_or_else(|| of.clock_by(map)),
             camera_clock: self.camera_clock.or_else(|| map.camera_clock()),
             frames: self.frames,
+            lost_packets: self.lost_packets,
             created_at: of.began,
             copies: copies.collect(),
         }

@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::model::{Codec, Loss, RunId, Segment, SegmentId, Span, Timestamp, TrackCaps, Unit, VideoFormat};
+use crate::model::{Codec, Loss, News, RunId, Segment, SegmentId, Timestamp, TrackCaps, Unit, VideoFormat};
 use crate::runtime::{Clock, Instant};
 use crate::storage::{Anchor, JournalHeader, Place, StorageError, Syncer, TailLane, Volume};
 
 use super::clockmap::ClockMap;
+use super::damage::Damage;
 use super::door::{Door, Terms};
 use super::piece::{Origins, Piece};
 use super::setting::Setting;
@@ -121,6 +122,7 @@ pub(super) struct Inner {
     pub(super) began: Option<(i64, Option<Timestamp>)>,
     /// End of the last frame of the run so far.
     pub(super) last_end: Option<Timestamp>,
+    pub(super) damage: Damage,
 }
 
 impl Run {
@@ -155,6 +157,7 @@ impl Run {
             shut: None,
             began: None,
             last_end: None,
+            damage: Damage::default(),
         };
         Self {
             id,
@@ -196,14 +199,10 @@ impl Run {
         }
     }
 
-    /// Segments whose files are not closed yet: their ids, spans, frames and bytes.
-    pub(super) fn growing(&self) -> Vec<(SegmentId, Span, u64, u64)> {
+    /// How far segments have grown whose files are not closed yet.
+    pub(super) fn growing(&self) -> Vec<News> {
         let inner = self.lock();
-        inner
-            .pieces
-            .iter()
-            .map(|p| (p.id, p.span(&inner.map), p.frames, p.size_bytes))
-            .collect()
+        inner.pieces.iter().map(|piece| piece.grown(&inner.map)).collect()
     }
 
     /// Segments that have no file and never will, once the pipeline is down: not even the journal has them.
@@ -304,8 +303,9 @@ impl Run {
         inner.pieces.push_back(piece);
     }
 
-    /// Gives a unit to the journal, and what the clock map has learnt since.
+    /// Gives a unit to the journal, and what the clock map has learnt since; its segment is told what was lost before it.
     pub(super) fn keep(&self, inner: &mut Inner, unit: Unit) {
+        inner.tell_lost(&unit);
         let Some(lane) = &self.lane else { return };
         // Only the first segment of a run moves, while the map settles.
         if let (1, Some(zero)) = (inner.sequence, inner.map.zero())

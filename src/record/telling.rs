@@ -185,14 +185,7 @@ impl Driver {
 
     pub(super) fn grow(&mut self) {
         for run in self.runs.all() {
-            for (id, span, frames, size_bytes) in run.growing() {
-                self.tell_world(News::Grew {
-                    id,
-                    span,
-                    frames,
-                    size_bytes,
-                });
-            }
+            run.growing().into_iter().for_each(|grown| self.tell_world(grown));
         }
         if self
             .session

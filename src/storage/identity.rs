@@ -55,6 +55,8 @@ pub struct Identity {
     pub format: VideoFormat,
     /// Video frames in it.
     pub frames: u64,
+    /// Packets of its pictures that were lost on the way.
+    pub lost_packets: u64,
     /// Whether a sound track is inside.
     pub has_audio: bool,
 }
@@ -78,7 +80,14 @@ struct Content {
     height: u32,
     fps: Option<f64>,
     frames: u64,
+    #[serde(default, skip_serializing_if = "is_none_lost")]
+    lost_packets: u64,
     has_audio: bool,
+}
+
+/// Most segments lack nothing, and their files say nothing of it.
+const fn is_none_lost(lost: &u64) -> bool {
+    *lost == 0
 }
 
 impl Identity {
@@ -95,6 +104,7 @@ impl Identity {
             origin: segment.origin,
             format: segment.format,
             frames: segment.frames,
+            lost_packets: segment.lost_packets,
             has_audio: segment.has_audio,
         }
     }
@@ -115,6 +125,7 @@ impl Identity {
             clock: self.clock,
             camera_clock: self.camera_clock,
             frames: self.frames,
+            lost_packets: self.lost_packets,
             created_at,
             copies,
         }
@@ -199,6 +210,7 @@ impl Identity {
             height: self.format.height,
             fps: self.format.fps,
             frames: self.frames,
+            lost_packets: self.lost_packets,
             has_audio: self.has_audio,
         };
         let broken = |reason: String| StorageError::Damaged {
@@ -244,6 +256,7 @@ impl Identity {
                 fps: content.fps,
             },
             frames: content.frames,
+            lost_packets: content.lost_packets,
             has_audio: content.has_audio,
         })
     }
@@ -339,6 +352,7 @@ mod tests {
                 drift_ppm: 12.5,
             }),
             frames: 1798,
+            lost_packets: 12,
             created_at: Timestamp::from_seconds(1),
             copies: vec![],
         }

@@ -111,7 +111,10 @@ fn apply(writer: &Writer<'_>, news: &News) -> Result<(), IndexError> {
             span,
             frames,
             size_bytes,
-        } => writer.grow_segment(*id, *span, *frames, *size_bytes).map(|_| ()),
+            lost_packets,
+        } => writer
+            .grow_segment(*id, *span, (*frames, *lost_packets), *size_bytes)
+            .map(|_| ()),
         News::Closed(segment) => {
             writer.close_segment(segment)?;
             // What a kill left behind reaches farther than its row said, and the gap behind it was opened by the row.
@@ -227,6 +230,7 @@ mod tests {
             span: crate::model::Span::new(at(0), at(5)),
             frames: 125,
             size_bytes: 5000,
+            lost_packets: 0,
         };
         tell(&place.index, vec![News::Opened(segment.clone()), grown]).await;
         let read = |index: &Index| {

@@ -20,6 +20,10 @@ pub struct Timeline {
     pub recorded: Duration,
     /// How many segments it is made of.
     pub segments: u64,
+    /// How many of them lack packets that the network lost.
+    pub damaged: u64,
+    /// How many packets those are.
+    pub lost_packets: u64,
 }
 
 /// What is recorded of a camera, joined into ranges.
@@ -27,11 +31,14 @@ pub fn timeline(reader: &Reader<'_>, camera: &Camera, window: Span) -> Result<Ti
     let stretches = reader.stretches(&camera.id, window)?;
     let refilled = merge(reader.refilled(&camera.id, window)?, SEAM);
     let spans = stretches.iter().map(|stretch| stretch.span);
+    let (damaged, lost_packets) = reader.damage(&camera.id, window)?;
     Ok(Timeline {
         ranges: spans.filter(|span| !span.is_empty()).collect(),
         refilled: refilled.iter().filter_map(|span| span.intersect(&window)).collect(),
         recorded: stretches.iter().map(|stretch| stretch.recorded).sum(),
         segments: stretches.iter().map(|stretch| stretch.segments).sum(),
+        damaged,
+        lost_packets,
     })
 }
 

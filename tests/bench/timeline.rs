@@ -271,6 +271,7 @@ fn add(
         origin: Origin::Live,
         clock: ClockSource::Arrival,
         camera_clock: None,
+        lost_packets: 0,
         frames: 1500,
         created_at: at,
         copies: vec![Copy {

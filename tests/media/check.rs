@@ -117,6 +117,7 @@ impl Killed {
             origin: Origin::Live,
             clock: ClockSource::Arrival,
             camera_clock: None,
+            lost_packets: 0,
             frames: 50,
             created_at: start,
             copies: vec![],

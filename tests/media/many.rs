@@ -67,6 +67,7 @@ fn fill(data: &std::path::Path, camera: &FakeCamera) {
                 origin: Origin::Live,
                 clock: ClockSource::Arrival,
                 camera_clock: None,
+                lost_packets: 0,
                 frames: 1500,
                 created_at: start,
                 copies: vec![Copy {

@@ -3,6 +3,7 @@
 
 mod bench;
 mod crowd;
+mod damage;
 mod growth;
 mod hostile;
 mod real;

@@ -144,6 +144,7 @@ fn segment(run: u32, sequence: u32, start: i64, end: i64, frames: u64) -> Segmen
         origin: Origin::Live,
         clock: ClockSource::Arrival,
         camera_clock: None,
+        lost_packets: 0,
         frames,
         created_at: Timestamp::EPOCH,
         copies: vec![],

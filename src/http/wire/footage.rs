@@ -28,6 +28,8 @@ pub(in crate::http) struct SegmentShown {
     run: String,
     sequence: u32,
     frames: u64,
+    damaged: bool,
+    lost_packets: u64,
     locked: bool,
     evidence_locked: bool,
     incident_id: Option<String>,
@@ -73,6 +75,8 @@ impl From<Segment> for SegmentShown {
             run: segment.run.to_string(),
             sequence: segment.sequence,
             frames: segment.frames,
+            damaged: segment.is_damaged(),
+            lost_packets: segment.lost_packets,
             locked: false,
             evidence_locked: false,
             incident_id: None,
@@ -129,6 +133,8 @@ pub(in crate::http) struct TimelineShown {
     refilled: Vec<RangeShown>,
     recorded_seconds: f64,
     segment_count: u64,
+    damaged_count: u64,
+    lost_packets: u64,
 }
 
 impl TimelineShown {
@@ -141,6 +147,8 @@ impl TimelineShown {
             refilled: timeline.refilled.into_iter().map(RangeShown::from).collect(),
             recorded_seconds: timeline.recorded.as_secs_f64(),
             segment_count: timeline.segments,
+            damaged_count: timeline.damaged,
+            lost_packets: timeline.lost_packets,
         }
     }
 }

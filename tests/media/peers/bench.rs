@@ -38,7 +38,7 @@ pub(super) struct Bench {
     pub(super) only_datagrams: bool,
     /// Who is silent for so long has gone.
     pub(super) lasts: Option<Duration>,
-    /// Which datagrams are lost, and which change places with the next, by their number.
+    /// Which packets are lost, and which datagrams change places with the next, by their number.
     pub(super) is_lost: fn(u32) -> bool,
     pub(super) is_late: fn(u32) -> bool,
 }
@@ -184,7 +184,10 @@ fn play(bench: &Bench, number: u32, way: &Way, heard: &Mutex<Instant>, line: &Li
             let ticks = ticks.wrapping_add((bench.off)(frame) as u32);
             packet[4..8].copy_from_slice(&ticks.to_be_bytes());
             let is_on = match way {
-                Way::Inside(channel) => line.send_packet(*channel, &packet),
+                Way::Inside(channel) => {
+                    sent += 1;
+                    (bench.is_lost)(sent) || line.send_packet(*channel, &packet)
+                }
                 Way::Datagrams(socket) => {
                     sent += 1;
                     if (bench.is_late)(sent) {

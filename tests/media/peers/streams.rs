@@ -206,7 +206,10 @@ fn datagrams_are_recorded_and_what_the_network_loses_bends_no_time() {
     assert!(wrong.is_nothing(), "{wrong:?}");
     assert_plays(&crowd, &closed);
 
+    assert!(!closed.iter().any(Segment::is_damaged), "nothing was lost of it");
+
     let torn_segments = crowd.wait_for_closed(&torn, 2, PATIENCE);
+    assert!(torn_segments.iter().all(Segment::is_damaged), "{torn_segments:?}");
     let asked: Vec<_> = lossy
         .requests()
         .iter()
