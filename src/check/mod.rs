@@ -7,6 +7,7 @@
 //! It runs beside recording, one file at a time, and takes nothing that recording waits for.
 
 mod cases;
+mod chain;
 mod driver;
 mod error;
 mod plan;
@@ -16,6 +17,7 @@ mod source;
 mod survey;
 mod walk;
 
+pub use chain::{Break, ChainCheck, ChainFinding, ChainReport};
 pub use driver::{Check, Mode};
 pub use error::CheckError;
 pub use report::{Finding, Report};

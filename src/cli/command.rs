@@ -54,6 +54,8 @@ pub(super) enum Command {
     Health(HealthArgs),
     /// Hold the recordings of a stopped camkeep against its index
     Check(super::check::CheckArgs),
+    /// Check that a clip is what camkeep signed, or that recordings are what was recorded
+    Verify(super::verify::VerifyArgs),
     /// See the pipelines that GStreamer plays, and try them out
     #[command(subcommand)]
     Pipeline(super::pipeline::PipelineCommand),

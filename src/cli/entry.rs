@@ -9,7 +9,7 @@ use super::command::{CameraCommand, Command, CommandLine, ScheduleCommand};
 use super::failure::Failure;
 use super::{
     apply, camera, check, coverage, gaps, health, pipeline, run as daemon, schedule, segments, snapshot, timeline,
-    trigger,
+    trigger, verify,
 };
 
 /// Does what the arguments say and gives the exit code: 0 done, 1 failed, 2 the command line is wrong, 78 the
@@ -59,6 +59,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Health(args) => health::health(&args),
         Command::Pipeline(command) => pipeline::pipeline(&command),
         Command::Check(args) => check::check(&args),
+        Command::Verify(args) => verify::verify(&args),
         #[cfg(feature = "demo-camera")]
         Command::DemoCamera(args) => super::demo_camera::run(&args).map_err(Failure::other),
     }

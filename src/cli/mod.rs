@@ -1,4 +1,4 @@
-//! The command line: one file a subcommand. Everything but `run`, `check` and `pipeline` asks a running daemon
+//! The command line: one file a subcommand. Everything but `run`, `check`, `verify` and `pipeline` asks a running daemon
 //! over HTTP.
 
 mod apply;
@@ -24,6 +24,7 @@ mod segments;
 mod snapshot;
 mod timeline;
 mod trigger;
+mod verify;
 mod when;
 mod words;
 

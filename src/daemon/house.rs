@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::check::{self, Check, Mode, Survey};
 use crate::config::Config;
-use crate::index::{Index, IndexError, KnownVolume};
+use crate::index::{Index, IndexError, KnownKey, KnownVolume};
 use crate::model::{Event, EventKind, Fault, News, Seal, VolumeRole};
 use crate::pipeline::Catalog;
 use crate::record::{Left, Recorder, Suspects, explain_absence};
@@ -26,6 +26,8 @@ pub(super) struct House {
     survey: Mutex<Option<Survey>>,
     /// What became of an index that was damaged or gone.
     pub(super) mended: Option<String>,
+    /// What is to be told when another key signs clips than before.
+    pub(super) new_key: Option<String>,
     /// Held for as long as we run.
     pub(super) lock: DaemonLock,
 }
@@ -46,6 +48,7 @@ impl House {
             tracing::info!(key = %key.public().id(), "made the key that clips are signed with");
         }
         let (index, replaced) = check::open_index(&data.join("index.db"), &seal, clock.as_ref())?;
+        let new_key = remember_key(&index, &key, clock.as_ref())?;
         let volume = Arc::new(open_volume(&index, &data.join("recordings"), clock.as_ref())?);
         let survey = Mutex::new(Some(Survey::take(&index, data, clock.as_ref())?));
         Ok(Self {
@@ -54,9 +57,29 @@ impl House {
             key,
             survey,
             mended: replaced.map(|replaced| replaced.to_string()),
+            new_key,
             lock,
         })
     }
+}
+
+/// Remembers the key that signs from now on; when it is another than before, somebody should know.
+fn remember_key(index: &Index, key: &BoxKey, clock: &dyn Clock) -> Result<Option<String>, DaemonError> {
+    let public = key.public();
+    let known = KnownKey {
+        id: public.id(),
+        public_key: public.to_pem(),
+        made_at: public.made_at(),
+        first_used_at: clock.now(),
+    };
+    let before = index.read_blocking(|reader| reader.box_keys())?;
+    let is_new = index.write_blocking(move |writer| writer.add_box_key(&known))?;
+    Ok((is_new && !before.is_empty()).then(|| {
+        format!(
+            "clips are signed with another key from now on, {}; put the former box.key back if that was not meant",
+            public.id()
+        )
+    }))
 }
 
 /// Opens the primary volume. Once one is known, no other is taken for it: an empty mount point is not a new disk.

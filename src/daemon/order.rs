@@ -96,8 +96,10 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
         connect: config.record.connect,
         latency: config.record.latency,
     });
-    if let Some(message) = house.mended.clone() {
-        let (at, kind) = (clock.now(), EventKind::IndexMended);
+    let mended = house.mended.clone().map(|message| (EventKind::IndexMended, message));
+    let new_key = house.new_key.clone().map(|message| (EventKind::RecorderError, message));
+    for (kind, message) in mended.into_iter().chain(new_key) {
+        let at = clock.now();
         // The ingest task lives until the last sender is gone.
         let _ = news.send(News::Happened(Event {
             at,

@@ -184,6 +184,8 @@ pub struct Source {
     pub clock: ClockSource,
     /// How the camera's own clock stood to this box's, when it told.
     pub camera_clock: Option<CameraClock>,
+    /// Packets that were lost on the way from the camera: with any, the segment is damaged.
+    pub lost_packets: u64,
     /// Whether it was still being recorded: then its file had no final size and hash.
     pub open: bool,
     /// Whether the disk took it without complaint; a `suspect` one may not hold what was received.
@@ -217,6 +219,7 @@ impl Source {
             origin: segment.origin,
             clock: segment.clock,
             camera_clock: segment.camera_clock,
+            lost_packets: segment.lost_packets,
             open,
             state: copy.state,
             file: copy.path.clone(),
@@ -262,6 +265,15 @@ impl Sealed {
         write_atomic(&manifest_path(clip), &self.json)?;
         write_atomic(&signature_path(clip), &self.signature)
     }
+}
+
+/// Whether the bytes of a manifest are what its own last line says of those above it; nothing when it has no such line.
+pub(super) fn is_as_written(json: &[u8]) -> Option<bool> {
+    let text = std::str::from_utf8(json).ok()?;
+    let at = text.rfind(&format!("  \"{ABOVE}\": \""))?;
+    let (above, last) = text.split_at_checked(at)?;
+    let expected = format!("  \"{ABOVE}\": \"{}\"\n}}\n", Fingerprint::of(above.as_bytes()));
+    Some(last == expected)
 }
 
 /// Where the manifest of a clip lies: `gate.mp4.manifest.json` beside `gate.mp4`.

@@ -20,6 +20,7 @@ mod sound;
 mod strip;
 mod table;
 mod turn;
+mod verify;
 
 pub use error::ExportError;
 pub use footage::Footage;
@@ -31,3 +32,4 @@ pub use opinion::second_opinion;
 pub use plan::{Extras, Part, plan, the_one};
 pub use snapshot::{Snapshot, SnapshotError, SnapshotWish, Snapshots};
 pub use turn::{Turn, Turns};
+pub use verify::{About, Checked, Outcome, Question, Verdict, verify};

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::app::App;
 use super::problem::Problem;
 use super::query::Query;
+use crate::index::KnownKey;
 use crate::model::{Fingerprint, Timestamp};
 use crate::storage::PublicKey;
 
@@ -21,15 +22,35 @@ struct KeyShown {
     algorithm: &'static str,
     public_key: String,
     made_at: Option<Timestamp>,
+    /// Those that signed here before.
+    earlier: Vec<EarlierKey>,
 }
 
-impl From<PublicKey> for KeyShown {
-    fn from(key: PublicKey) -> Self {
+#[derive(Debug, Serialize)]
+struct EarlierKey {
+    key_id: Fingerprint,
+    public_key: String,
+    made_at: Option<Timestamp>,
+    first_used_at: Timestamp,
+}
+
+impl KeyShown {
+    fn new(key: PublicKey, known: Vec<KnownKey>) -> Self {
+        let id = key.id();
+        let earlier = known.into_iter().filter(|known| known.id != id);
         Self {
-            key_id: key.id(),
+            key_id: id,
             algorithm: "ed25519",
             public_key: key.to_pem(),
             made_at: key.made_at(),
+            earlier: earlier
+                .map(|known| EarlierKey {
+                    key_id: known.id,
+                    public_key: known.public_key,
+                    made_at: known.made_at,
+                    first_used_at: known.first_used_at,
+                })
+                .collect(),
         }
     }
 }
@@ -49,7 +70,8 @@ pub(super) async fn public_key(
         Some(_) => return Err(Problem::field("format", "it may be json or pem")),
     };
     if !as_pem {
-        return Ok(Json(KeyShown::from(app.public_key)).into_response());
+        let known = app.index.read(|reader| reader.box_keys()).await?;
+        return Ok(Json(KeyShown::new(app.public_key, known)).into_response());
     }
     let mut response = app.public_key.to_pem().into_response();
     let out = response.headers_mut();

@@ -21,6 +21,12 @@ pub enum IndexError {
         /// The latest version known here.
         known: i64,
     },
+    /// An earlier version of camkeep wrote the file, and it was opened only to be looked at.
+    #[error("{path}: an earlier camkeep wrote this index; start this one once with it, or look at it with that one")]
+    OlderDatabase {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file is no database, or its pages contradict one another.
     #[error(
         "{path}: the index is damaged ({reason}); set it aside and rebuild it from the recordings, which all name themselves"
@@ -106,7 +112,7 @@ impl IndexError {
     /// Which kind of trouble it is.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::NewerDatabase { .. } | Self::Conflict(_) => Fault::Conflict,
+            Self::NewerDatabase { .. } | Self::OlderDatabase { .. } | Self::Conflict(_) => Fault::Conflict,
             Self::Damaged { .. } | Self::Unsealable { .. } => Fault::Corrupt,
             Self::Unwritable { .. }
             | Self::Locked { .. }
@@ -124,6 +130,7 @@ impl IndexError {
     pub(super) fn at(mut self, file: &Path) -> Self {
         match &mut self {
             Self::NewerDatabase { path, .. }
+            | Self::OlderDatabase { path }
             | Self::Damaged { path, .. }
             | Self::Unwritable { path, .. }
             | Self::Locked { path }

@@ -30,6 +30,20 @@ struct Shared {
     writer: Mutex<Option<WriterThread>>,
 }
 
+/// For whoever has no key: seals nothing and unseals nothing.
+#[derive(Debug)]
+struct Blind;
+
+impl Seal for Blind {
+    fn seal(&self, _: &str) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn unseal(&self, _: &[u8]) -> Option<String> {
+        None
+    }
+}
+
 struct WriterThread {
     queue: Sender<Box<dyn Ask>>,
     thread: JoinHandle<()>,
@@ -66,6 +80,20 @@ impl Index {
             closing,
             readers: Mutex::new(Some(readers)),
             writer: Mutex::new(Some(WriterThread { queue, thread })),
+        })))
+    }
+
+    /// Opens an index that is there only to look at it, beside whoever works with it: nothing of it is changed, and every
+    /// write is refused. Secrets in it stay sealed. On a medium that takes no writes it is taken as it lies there.
+    pub fn open_to_read(path: impl AsRef<Path>) -> Result<Self, IndexError> {
+        let path = path.as_ref().to_owned();
+        let readers = open::open_only_to_read(&path).map_err(|error| error.at(&path))?;
+        Ok(Self(Arc::new(Shared {
+            path,
+            seal: Arc::new(Blind),
+            closing: Arc::new(AtomicBool::new(true)),
+            readers: Mutex::new(Some(readers)),
+            writer: Mutex::new(None),
         })))
     }
 

@@ -6,6 +6,7 @@
 mod ask;
 mod backup;
 mod cameras;
+mod chain;
 mod clips;
 mod columns;
 mod copies;
@@ -24,10 +25,13 @@ mod rests;
 mod schedules;
 mod segments;
 mod stretches;
+#[cfg(test)]
+mod tampering;
 mod volumes;
 mod writer;
 
 pub use backup::backup_path;
+pub use chain::{Chained, ChainedFile, KnownKey, Removal};
 pub use error::IndexError;
 pub use events::EventFilter;
 pub use gaps::GapFilter;

@@ -21,6 +21,7 @@ const MIGRATIONS: &[M<'static>] = &[
     M::up(include_str!("../../migrations/0003_clips.sql")),
     M::up(include_str!("../../migrations/0004_stretches.sql")),
     M::up(include_str!("../../migrations/0005_damage.sql")),
+    M::up(include_str!("../../migrations/0006_chain.sql")),
 ];
 /// The version of the schema after the last migration.
 const KNOWN_VERSION: i64 = MIGRATIONS.len() as i64;
@@ -82,13 +83,21 @@ pub(super) fn open_writer(path: &Path, lock_wait: Duration) -> Result<Connection
 
 /// Opens the pool of reading connections. The file must be open for writing already: that made its journal.
 pub(super) fn open_readers(path: &Path) -> Result<Pool<SqliteConnectionManager>, IndexError> {
-    let connections = SqliteConnectionManager::file(path)
-        .with_flags(OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
-        .with_init(|connection| {
-            connection.busy_timeout(READ_WAIT)?;
-            connection.set_prepared_statement_cache_capacity(STATEMENTS);
-            connection.execute_batch(PRAGMAS)
-        });
+    open_readers_of(path, false)
+}
+
+fn open_readers_of(path: &Path, immutable: bool) -> Result<Pool<SqliteConnectionManager>, IndexError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let manager = if immutable {
+        SqliteConnectionManager::file(immutable_uri(path)).with_flags(flags | OpenFlags::SQLITE_OPEN_URI)
+    } else {
+        SqliteConnectionManager::file(path).with_flags(flags)
+    };
+    let connections = manager.with_init(|connection| {
+        connection.busy_timeout(READ_WAIT)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        connection.execute_batch(PRAGMAS)
+    });
     Pool::builder()
         .max_size(READERS)
         .idle_timeout(None)
@@ -100,6 +109,57 @@ pub(super) fn open_readers(path: &Path) -> Result<Pool<SqliteConnectionManager>,
             path: path.to_owned(),
             reason: error.to_string(),
         })
+}
+
+/// Opens the pool for somebody who only looks, beside a writer or without one.
+pub(super) fn open_only_to_read(path: &Path) -> Result<Pool<SqliteConnectionManager>, IndexError> {
+    if !path.exists() {
+        return Err(IndexError::NotFound(format!("the index {}", path.display())));
+    }
+    let (found, immutable) = match look_at_version(path, READ_WAIT) {
+        Ok(found) => (found, false),
+        // Beside the file nothing can be written, not even what SQLite shares with other readers.
+        Err(IndexError::Unwritable { .. }) if !has_journal(path) => (version_of_immutable(path)?, true),
+        Err(error) => return Err(error),
+    };
+    if found > KNOWN_VERSION {
+        return Err(IndexError::NewerDatabase {
+            path: path.to_owned(),
+            found,
+            known: KNOWN_VERSION,
+        });
+    }
+    if found < KNOWN_VERSION {
+        return Err(IndexError::OlderDatabase { path: path.to_owned() });
+    }
+    open_readers_of(path, immutable)
+}
+
+fn has_journal(path: &Path) -> bool {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-wal");
+    fs::metadata(PathBuf::from(name)).is_ok_and(|found| found.len() > 0)
+}
+
+/// How SQLite is told that a file never changes.
+fn immutable_uri(path: &Path) -> String {
+    let escaped: String = path
+        .to_string_lossy()
+        .chars()
+        .map(|c| match c {
+            '%' => "%25".to_owned(),
+            '?' => "%3f".to_owned(),
+            '#' => "%23".to_owned(),
+            c => c.to_string(),
+        })
+        .collect();
+    format!("file:{escaped}?immutable=1")
+}
+
+fn version_of_immutable(path: &Path) -> Result<i64, IndexError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let connection = Connection::open_with_flags(immutable_uri(path), flags)?;
+    Ok(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)
 }
 
 /// Moves a damaged index and its journals out of the way, to `index.db.damaged-<time>`, and says where it lies now.
@@ -362,5 +422,47 @@ mod tests {
         let index = Index::open(&path, seal()).unwrap();
         assert_eq!(index.read_blocking(|r| r.volumes()).unwrap().len(), 2);
         other.execute_batch("COMMIT").unwrap();
+    }
+
+    #[test]
+    fn an_index_is_looked_at_beside_its_writer_and_never_changed() {
+        let (_directory, index) = index();
+        index.write_blocking(|w| w.close_segment(&closed(1, 0, 60))).unwrap();
+        let looking = Index::open_to_read(index.path()).unwrap();
+        assert_eq!(looking.read_blocking(|r| r.count_segments(None)).unwrap(), 1);
+        index.write_blocking(|w| w.close_segment(&closed(2, 60, 90))).unwrap();
+        assert_eq!(looking.read_blocking(|r| r.count_segments(None)).unwrap(), 2);
+        let refused = looking.write_blocking(|w| w.set_meta("x", "1")).unwrap_err();
+        assert!(matches!(refused, IndexError::Closed { .. }), "{refused}");
+        looking.close();
+        index.write_blocking(|w| w.set_meta("x", "1")).unwrap();
+    }
+
+    #[test]
+    fn an_index_to_look_at_is_not_made_and_one_of_another_version_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("index.db");
+        let missing = Index::open_to_read(&path).unwrap_err();
+        assert_eq!(missing.fault(), Fault::NotFound);
+        assert!(!path.exists());
+        Index::open(&path, seal()).unwrap().close();
+        for (version, word) in [(1, "an earlier camkeep"), (1000, "newer camkeep")] {
+            raw(&path).pragma_update(None, "user_version", version).unwrap();
+            let refused = Index::open_to_read(&path).unwrap_err();
+            assert!(refused.to_string().contains(word), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_name_with_signs_in_it_is_one_name() {
+        let uri = immutable_uri(Path::new("/mnt/50% off?/a#b.db"));
+        assert_eq!(uri, "file:/mnt/50%25 off%3f/a%23b.db?immutable=1");
+        let (_directory, index) = index();
+        index.write_blocking(|w| w.close_segment(&closed(1, 0, 60))).unwrap();
+        index.close();
+        assert!(version_of_immutable(index.path()).unwrap() > 0);
+        let pool = open_readers_of(index.path(), true).unwrap();
+        let count = |c: &Connection| c.query_row("SELECT count(*) FROM segments", [], |row| row.get::<_, i64>(0));
+        assert_eq!(count(&pool.get().unwrap()).unwrap(), 1);
     }
 }

@@ -179,26 +179,39 @@ impl Writer<'_> {
     }
 
     /// Remembers a segment whose file is whole: one that was open, or a mended or refilled one that was not known. Its
-    /// copies are set to those that it brings. Twice is once.
+    /// copies are set to those that it brings, and its run's chain goes on. Twice is once.
     pub fn close_segment(&self, segment: &Segment) -> Result<(), IndexError> {
         let closed = Segment {
             state: SegmentState::Closed,
             copies: Vec::new(),
             ..segment.clone()
         };
+        self.unlink_redated(segment)?;
         self.put_segment(&closed)?;
-        self.settle_copies(segment.id, &segment.copies)
+        self.settle_copies(segment.id, &segment.copies)?;
+        self.link_run(&segment.camera, segment.run)
     }
 
     /// Forgets an open segment of which nothing reached a file; `false` when there is none of this id.
     pub fn remove_open_segment(&self, id: SegmentId) -> Result<bool, IndexError> {
-        Ok(self.execute(REMOVE_OPEN, [id.0.as_bytes()])? > 0)
+        let place = self.place_in_run(id)?;
+        let gone = self.execute(REMOVE_OPEN, [id.0.as_bytes()])? > 0;
+        // Those after it may have waited for it.
+        if let Some(place) = place.filter(|_| gone) {
+            self.link_run(&place.camera, place.run)?;
+        }
+        Ok(gone)
     }
 
     /// Forgets a closed segment and its copies, unless somebody reads or holds it; `false` when it stays or is not there.
     /// The files go after the row, never before it.
     pub fn remove_segment(&self, id: SegmentId) -> Result<bool, IndexError> {
-        Ok(self.execute(REMOVE_FREE, [id.0.as_bytes()])? > 0)
+        let place = self.place_in_run(id)?;
+        let gone = self.execute(REMOVE_FREE, [id.0.as_bytes()])? > 0;
+        if let Some(place) = place.filter(|_| gone) {
+            self.note_removal(&place)?;
+        }
+        Ok(gone)
     }
 
     fn put_segment(&self, segment: &Segment) -> Result<usize, IndexError> {

@@ -34,6 +34,16 @@ pub fn measure(path: &Path) -> Result<Durable, StorageError> {
     hash(&mut open(path)?, path)
 }
 
+/// All of a file of which more than `limit` bytes cannot be meant; longer ones are cut there.
+pub fn read_small(path: &Path, limit: u64) -> Result<Vec<u8>, StorageError> {
+    let mut bytes = Vec::new();
+    open(path)?
+        .take(limit)
+        .read_to_end(&mut bytes)
+        .map_err(|error| StorageError::io("read", path, error))?;
+    Ok(bytes)
+}
+
 fn open(path: &Path) -> Result<File, StorageError> {
     File::open(path).map_err(|error| StorageError::io("open", path, error))
 }

@@ -24,7 +24,7 @@ mod volume;
 
 pub use box_key::{BoxKey, PublicKey};
 pub use boxes::{FileShape, Movie, Sample, TrackCoding, TrackTable};
-pub use durable::{Durable, make_durable, measure, sync_data, sync_directory, write_atomic};
+pub use durable::{Durable, make_durable, measure, read_small, sync_data, sync_directory, write_atomic};
 pub use error::StorageError;
 pub use identity::Identity;
 pub use inventory::{Files, FoundFile, find_tails};
