@@ -585,7 +585,8 @@ mod tests {
     #[test]
     fn what_cannot_be_is_named_even_where_the_key_signed_it() {
         let case = Case::new();
-        let changes: Vec<(&str, fn(&mut ClipManifest))> = vec![
+        type Change = fn(&mut ClipManifest);
+        let changes: Vec<(&str, Change)> = vec![
             ("names no segment", |m| m.sources.clear()),
             ("comes after", |m| m.sources.swap(0, 1)),
             ("covers", |m| m.shown.covered_seconds = 100.0),
