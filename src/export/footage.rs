@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::model::{Edge, Segment};
+use crate::model::{Edge, Segment, SegmentState};
 use crate::storage::{FileShape, Movie};
 
 use super::error::ExportError;
@@ -43,6 +43,10 @@ impl Footage {
                     FileShape::Garbage(why) => Some(unreadable(why.clone())),
                     FileShape::Empty if edge.is_none() => Some(unreadable("it holds no frame".to_owned())),
                     _ if movie.cut => Some(unreadable("it was cut after it was written".to_owned())),
+                    // An index that was damaged may still tell of some.
+                    _ if segment.state == SegmentState::Closed && movie.frames() < segment.frames => Some(unreadable(
+                        format!("it holds {} frames instead of {}", movie.frames(), segment.frames),
+                    )),
                     _ => None,
                 };
                 (movie, trouble)

@@ -195,6 +195,9 @@ fn wait(
 /// A step of a clip, lent to the pipeline and to the hash; it comes back when both have let go of it.
 type Block = Arc<Vec<u8>>;
 
+/// So many bytes of a block.
+type Step = (Block, usize);
+
 /// The first bytes of a block.
 struct Lent(Block, usize);
 
@@ -270,8 +273,8 @@ fn fill(pieces: &mut impl Read, block: &mut [u8]) -> io::Result<usize> {
 }
 
 /// Hashes beside reading and writing.
-fn begin_hash() -> io::Result<(SyncSender<(Block, usize)>, JoinHandle<[u8; 32]>)> {
-    let (send, receive) = sync_channel::<(Block, usize)>(STEPS / 2);
+fn begin_hash() -> io::Result<(SyncSender<Step>, JoinHandle<[u8; 32]>)> {
+    let (send, receive) = sync_channel::<Step>(STEPS / 2);
     let work = move || {
         let mut hasher = Sha256::new();
         for (block, count) in receive {

@@ -9,6 +9,7 @@
 
 mod check;
 mod clock;
+mod cuts;
 mod daemon_disk;
 mod daemon_first;
 mod daemon_kill;
