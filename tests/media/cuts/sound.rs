@@ -76,6 +76,7 @@ fn footage(file: &Path, run: u32, start: Timestamp) -> Footage {
         clock: ClockSource::Arrival,
         camera_clock: None,
         frames,
+        lost_packets: 0,
         created_at: start,
         copies: vec![],
     };
