@@ -74,6 +74,8 @@ enum End {
     Lost(Loss, String),
     /// It has to be begun again for this codec.
     OtherCodec(Codec),
+    /// It has to be begun again without sound.
+    Mute,
 }
 
 pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
@@ -183,6 +185,12 @@ impl Show {
             match end {
                 End::Asked | End::Over => return self.sum_up(),
                 End::Lost(loss, message) => return Err(Failure::other(format!("{}: {message}", in_words(loss)))),
+                End::Mute => {
+                    line("beginning again without sound");
+                    if let Some(spec) = &mut self.spec {
+                        spec.audio = false;
+                    }
+                }
                 End::OtherCodec(codec) => {
                     line(&format!("the camera sends {codec}; beginning again"));
                     if let Some(spec) = &mut self.spec {
@@ -318,6 +326,9 @@ fn said(told: &Told) -> String {
         Told::OtherCodec(Some(codec)) => format!("the camera offers {codec}"),
         Told::OtherCodec(None) => "the camera offers a codec that cannot be recorded".to_owned(),
         Told::Redirect(to) => format!("the camera redirects to {}, which is not followed", plain(to)),
+        Told::Sound(Some(caps)) => format!("sound is recorded: {}", plain(caps)),
+        Told::Sound(None) => "the sound has ended".to_owned(),
+        Told::SoundTrouble(why) | Told::SoundRefused(why) => format!("sound is not recorded: {}", plain(why)),
         Told::NoPlace(why) => plain(why),
     }
 }
@@ -338,8 +349,9 @@ fn ends(told: Told, is_camera: bool) -> Option<End> {
             let what = format!("it redirects to {}; give that URL if it is right", plain(&to));
             Some(End::Lost(Loss::Refused, what))
         }
+        Told::SoundRefused(_) => Some(End::Mute),
         Told::NoPlace(why) => Some(End::Lost(Loss::VolumeLost, why)),
-        Told::Event(_) | Told::Format(_) | Told::CameraTime { .. } => None,
+        Told::Event(_) | Told::Format(_) | Told::CameraTime { .. } | Told::Sound(_) | Told::SoundTrouble(_) => None,
     }
 }
 

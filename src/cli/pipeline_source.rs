@@ -45,7 +45,7 @@ pub(super) struct SourceArgs {
 pub(super) fn sample(config: &Config, set: &Filling) -> Result<RecordSpec, Failure> {
     let address = Address::parse("rtsp://admin@192.168.1.20/stream1").map_err(Failure::other)?;
     let address = with(address.location(), Some("admin"), Some(&HIDDEN.into()))?;
-    Ok(filled(config, set, address, Transport::Tcp, None))
+    Ok(filled(config, set, address, Transport::Tcp, None, true))
 }
 
 fn with(location: &str, username: Option<&str>, password: Option<&Secret>) -> Result<Address, Failure> {
@@ -54,7 +54,14 @@ fn with(location: &str, username: Option<&str>, password: Option<&Secret>) -> Re
 }
 
 /// What a spec has from the configuration, and what was set by hand.
-fn filled(config: &Config, set: &Filling, address: Address, transport: Transport, codec: Option<Codec>) -> RecordSpec {
+fn filled(
+    config: &Config,
+    set: &Filling,
+    address: Address,
+    transport: Transport,
+    codec: Option<Codec>,
+    audio: bool,
+) -> RecordSpec {
     let by_hand = set.get("codec").and_then(|word| Codec::parse(word));
     RecordSpec {
         address,
@@ -62,6 +69,7 @@ fn filled(config: &Config, set: &Filling, address: Address, transport: Transport
         latency: config.record.latency,
         connect: config.record.connect,
         codec: by_hand.or(codec).unwrap_or(Codec::H264),
+        audio,
     }
 }
 
@@ -97,14 +105,18 @@ impl SourceArgs {
                     password.as_ref().or(address.password()),
                 )?,
             };
-            return Ok((filled(config, set, address, Transport::Tcp, None), "camera".to_owned()));
+            return Ok((
+                filled(config, set, address, Transport::Tcp, None, true),
+                "camera".to_owned(),
+            ));
         };
         let client = Client::new(&self.server.server)?;
         let shown: Value = client.get(&path(id))?;
         let address = self.address(&shown, password)?;
         let codec = lately_sent(&client, id)?;
         let transport = field(&shown, "transport").unwrap_or(Transport::Tcp);
-        Ok((filled(config, set, address, transport, codec), id.clone()))
+        let audio = field(&shown, "record_audio").unwrap_or(false);
+        Ok((filled(config, set, address, transport, codec, audio), id.clone()))
     }
 
     /// Where a camera is, by what the daemon shows of it and what was given here.

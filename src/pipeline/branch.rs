@@ -1,232 +1,269 @@
-//! The branch that writes segments, and its exchange when the pictures change inside a run.
-//!
-//! A muxer cannot take other parameter sets in the middle of a file: everything after them would be lost. So when the tap
-//! hears of new ones, the branch is unlinked and told that its stream is over, and the next unit, a keyframe by then, goes
-//! into a new branch. Nothing is dropped between the two.
-
-use std::sync::{Arc, Mutex, PoisonError};
+//! The branch that writes segments: a queue of its own, a splitmuxsink, and a way in for sound if there is any.
 
 use gst::prelude::*;
 use gstreamer as gst;
+
+use std::sync::Arc;
 
 use super::catalog::Catalog;
 use super::error::PipelineError;
 use super::launch::launch_part;
 use super::record::{Feed, bind_segments};
+use super::sound_entry::SoundEntry;
 use super::template::Filling;
 
-/// The writing end of a recording: always the branch that is on.
-pub(super) struct Writing {
-    catalog: Catalog,
-    filling: Filling,
-    feed: Arc<dyn Feed>,
-    state: Mutex<State>,
-}
+/// The part that a branch is made of.
+const PART: &str = "segments";
 
-struct State {
-    /// The branch that is on; nothing between two.
-    on: Option<Branch>,
-    /// Those before, which may still be closing their files.
-    closing: Vec<Branch>,
-    /// What the pictures are like that it takes.
-    caps: Option<gst::Caps>,
-}
-
-struct Branch {
+/// One branch.
+pub(super) struct Branch {
+    /// The one that writes comes first.
     elements: Vec<gst::Element>,
     entry: gst::Pad,
     segments: gst::Element,
-    /// Whether anything went down it.
-    used: bool,
+    pub(super) sound: Option<SoundEntry>,
+    /// When its first picture is shown.
+    pub(super) from: Option<i64>,
+    pub(super) held: Option<Held>,
+    /// Whether it was told that its stream is over.
+    is_ended: bool,
 }
 
-impl Writing {
-    /// Takes over the branch that the pipeline's text has.
-    pub(super) fn of(
-        pipeline: &gst::Pipeline,
-        catalog: &Catalog,
-        filling: &Filling,
-        feed: &Arc<dyn Feed>,
-    ) -> Option<Arc<Self>> {
-        let (room, segments) = (pipeline.by_name("room")?, pipeline.by_name("segments")?);
-        bind_segments(&segments, feed);
-        let entry = room.static_pad("sink")?;
-        let branch = Branch {
-            elements: vec![room, segments.clone()],
-            entry,
-            segments,
-            used: false,
-        };
-        let state = State {
-            on: Some(branch),
-            closing: Vec::new(),
-            caps: None,
-        };
-        let (catalog, filling, feed) = (catalog.clone(), filling.clone(), feed.clone());
-        Some(Arc::new(Self {
-            catalog,
-            filling,
-            feed,
-            state: Mutex::new(state),
-        }))
-    }
-
-    /// The pictures are like this from the next unit on. Says whether that is anything new to a file: the first caps are,
-    /// and other parameter sets; another frame rate is not. Called in the stream.
-    pub(super) fn hear_caps(&self, caps: &gst::Caps) -> bool {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = state.caps.replace(caps.clone());
-        if known.as_ref().is_some_and(|known| reads_alike(known, caps)) {
-            return false;
-        }
-        if known.is_none() {
-            return true;
-        }
-        end(&mut state);
-        true
-    }
-
-    /// Nothing more is written for now. The branch closes its file and is forgotten then. Called in the stream.
-    pub(super) fn end(&self) {
-        end(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-
-    /// Every file is closed, so branches that only had that to do can go.
-    pub(super) fn forget_closed(&self) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.closing.drain(..).for_each(remove);
-    }
-
-    /// A unit of this kind is about to be written; sees to it that there is a branch for it. Called in the stream.
-    pub(super) fn be_ready(&self, tap: &gst::Element, caps: &gst::Caps) -> Result<(), PipelineError> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.on.is_none() {
-            state.on = Some(self.attach(tap, caps)?);
-        }
-        if let Some(branch) = &mut state.on {
-            branch.used = true;
-        }
-        Ok(())
-    }
-
-    /// Writes a unit that was held: it goes down the branch past the tap. Called in the stream, before the next unit.
-    pub(super) fn push(&self, buffer: gst::Buffer) -> Result<(), PipelineError> {
-        let exit = {
-            let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            state.on.as_ref().and_then(|branch| branch.entry.peer())
-        };
-        let exit = exit.ok_or_else(|| fail("it hangs on nothing"))?;
-        exit.push(buffer)
-            .map(|_| ())
-            .map_err(|error| fail(&format!("it does not take what was held: {error}")))
-    }
-
-    fn attach(&self, tap: &gst::Element, caps: &gst::Caps) -> Result<Branch, PipelineError> {
-        let parent = tap.parent().and_then(|parent| parent.downcast::<gst::Bin>().ok());
-        let parent = parent.ok_or_else(|| fail("the tap is in no pipeline"))?;
-        let own: Filling = self
-            .filling
-            .iter()
-            .filter(|(hole, _)| self.declares(hole))
-            .map(|(k, v)| (k.clone(), v.clone()))
-            .collect();
-        let bin = launch_part(&self.catalog, "segments", &own, "room")?;
-        let segments = bin.by_name("segments").ok_or_else(|| fail("it has no splitmuxsink"))?;
-        bind_segments(&segments, &self.feed);
-        let entry = bin.static_pad("sink").ok_or_else(|| fail("it has no open end"))?;
-        parent.add(&bin).map_err(|error| fail(&error.to_string()))?;
-        bin.sync_state_with_parent().map_err(|error| fail(&error.to_string()))?;
-        let exit = tap
-            .request_pad_simple("src_%u")
-            .ok_or_else(|| fail("the tap gives no pad"))?;
-        // What was held may be of another kind than what comes now.
-        if exit.current_caps().as_ref() != Some(caps) {
-            exit.push_event(gst::event::Caps::new(caps));
-        }
-        exit.link(&entry).map_err(|error| fail(&error.to_string()))?;
-        Ok(Branch {
-            elements: vec![bin.upcast()],
-            entry,
-            segments,
-            used: false,
-        })
-    }
-
-    fn declares(&self, hole: &str) -> bool {
-        self.catalog
-            .get("segments")
-            .is_ok_and(|part| part.holes().any(|(name, _)| name == hole))
-    }
-
-    /// A new segment begins with the unit of this decoding time.
-    pub(super) fn cut(&self, dts: i64) {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(branch) = &state.on {
-            // splitmuxsink cuts at the first group that begins after the time it is told.
-            let just_before = u64::try_from(dts).unwrap_or(0).saturating_sub(1);
-            branch
-                .segments
-                .emit_by_name::<()>("split-at-running-time", &[&just_before]);
-        }
-    }
+/// Holds a branch's pictures back while it is not decided whether it has sound.
+pub(super) struct Held {
+    exit: gst::Pad,
+    hold: gst::PadProbeId,
+    /// Since its first picture, in running time.
+    pub(super) since: Option<i64>,
 }
 
-/// Takes the branch that is on off the tap and lets it close its file.
-fn end(state: &mut State) {
-    let Some(branch) = state.on.take() else { return };
-    if let Some(exit) = branch.entry.peer() {
-        // An error would mean that it is unlinked already.
-        let _ = exit.unlink(&branch.entry);
-        if let Some(tap) = exit.parent_element().filter(|_| {
-            exit.pad_template()
-                .is_some_and(|of| of.presence() == gst::PadPresence::Request)
-        }) {
-            tap.release_request_pad(&exit);
-        }
-    }
-    if !branch.used {
-        return remove(branch);
-    }
-    // Queued behind what the branch still has to write.
-    branch.entry.send_event(gst::event::Eos::new());
-    state.closing.push(branch);
-    // Whoever changes so fast that three files are being closed gives the oldest no more time.
-    while state.closing.len() > 2 {
-        remove(state.closing.remove(0));
-    }
-}
-
-fn fail(reason: &str) -> PipelineError {
+fn failed(reason: &str) -> PipelineError {
     PipelineError::Failed {
-        name: "segments".to_owned(),
+        name: PART.to_owned(),
         reason: reason.to_owned(),
     }
 }
 
-/// Whether a muxer can go on in the same file: the same codec, size and parameter sets.
-fn reads_alike(one: &gst::CapsRef, other: &gst::CapsRef) -> bool {
-    let (Some(one), Some(other)) = (one.structure(0), other.structure(0)) else {
-        return false;
-    };
-    let same = |field: &str| match (one.value(field), other.value(field)) {
-        (Ok(one), Ok(other)) => one.compare(other) == Some(std::cmp::Ordering::Equal),
-        (Err(_), Err(_)) => true,
-        _ => false,
-    };
-    one.name() == other.name() && ["width", "height", "codec_data", "stream-format"].into_iter().all(same)
-}
+impl Branch {
+    /// The branch that a pipeline's text has.
+    pub(super) fn of(pipeline: &gst::Pipeline, feed: &Arc<dyn Feed>) -> Option<Self> {
+        let (room, segments) = (pipeline.by_name("room")?, pipeline.by_name("segments")?);
+        bind_segments(&segments, feed);
+        let entry = room.static_pad("sink")?;
+        Some(Self::new(vec![segments.clone(), room], entry, segments))
+    }
 
-/// Takes a branch that has closed its file out of the pipeline, beside the stream.
-fn remove(branch: Branch) {
-    super::runner::on_the_side(move || {
-        for element in branch.elements {
-            let parent = element.parent().and_then(|parent| parent.downcast::<gst::Bin>().ok());
-            // What fails here is taken down with the pipeline.
-            let _ = element.set_state(gst::State::Null);
-            if let Some(parent) = parent {
-                let _ = parent.remove(&element);
+    fn new(elements: Vec<gst::Element>, entry: gst::Pad, segments: gst::Element) -> Self {
+        Self {
+            elements,
+            entry,
+            segments,
+            sound: None,
+            from: None,
+            held: None,
+            is_ended: false,
+        }
+    }
+
+    /// Hangs a new branch on the tap, with sound of these caps if it takes it.
+    pub(super) fn attach(
+        catalog: &Catalog,
+        filling: &Filling,
+        feed: &Arc<dyn Feed>,
+        tap: &gst::Element,
+        caps: &gst::Caps,
+        sound: Option<&gst::Caps>,
+    ) -> Result<Self, PipelineError> {
+        let parent = tap.parent().and_downcast::<gst::Bin>();
+        let parent = parent.ok_or_else(|| failed("the tap is in no pipeline"))?;
+        let part = catalog.get(PART)?;
+        let own = filling
+            .iter()
+            .filter(|(hole, _)| part.holes().any(|(name, _)| name == *hole))
+            .map(|(hole, value)| (hole.clone(), value.clone()))
+            .collect();
+        let bin = launch_part(catalog, PART, &own, "room")?;
+        let segments = bin
+            .by_name("segments")
+            .ok_or_else(|| failed("it has no splitmuxsink"))?;
+        bind_segments(&segments, feed);
+        let entry = bin.static_pad("sink").ok_or_else(|| failed("it has no open end"))?;
+        // Without its entry the branch has no sound, which is not worth a picture.
+        let sound = sound.and_then(|caps| SoundEntry::of(&segments, caps));
+        parent.add(&bin).map_err(|error| failed(&error.to_string()))?;
+        bin.sync_state_with_parent()
+            .map_err(|error| failed(&error.to_string()))?;
+        let exit = tap.request_pad_simple("src_%u");
+        let exit = exit.ok_or_else(|| failed("the tap gives no pad"))?;
+        // What was held may be of another kind than what comes now.
+        if exit.current_caps().as_ref() != Some(caps) {
+            exit.push_event(gst::event::Caps::new(caps));
+        }
+        exit.link(&entry).map_err(|error| failed(&error.to_string()))?;
+        Ok(Self {
+            sound,
+            ..Self::new(vec![bin.upcast()], entry, segments)
+        })
+    }
+
+    /// Holds its pictures back from the first on, until [`Self::let_go`].
+    pub(super) fn hold(&mut self) {
+        let exit = self.entry.parent_element().and_then(|room| room.static_pad("src"));
+        if let (Some(exit), None, None) = (exit, &self.held, self.from) {
+            let hold = exit.add_probe(gst::PadProbeType::BLOCK_DOWNSTREAM, |_, _| gst::PadProbeReturn::Ok);
+            self.held = hold.map(|hold| Held {
+                exit,
+                hold,
+                since: None,
+            });
+        }
+    }
+
+    /// What is held goes on.
+    pub(super) fn let_go(&mut self) {
+        if let Some(Held { exit, hold, .. }) = self.held.take() {
+            exit.remove_probe(hold);
+        }
+    }
+
+    /// Gives it sound, which is only possible before anything was written.
+    pub(super) fn add_sound(&mut self, caps: &gst::Caps) -> bool {
+        self.sound = SoundEntry::of(&self.segments, caps);
+        self.elements.extend(self.sound.as_ref().map(SoundEntry::element));
+        self.sound.is_some()
+    }
+
+    /// A new file begins with the unit of these times.
+    pub(super) fn cut(&self, pts: i64, dts: i64) {
+        if let Some(sound) = &self.sound {
+            sound.file_begins(pts);
+        }
+        // splitmuxsink cuts at the first group that begins after the time it is told.
+        let just_before = u64::try_from(dts).unwrap_or(0).saturating_sub(1);
+        self.segments
+            .emit_by_name::<()>("split-at-running-time", &[&just_before]);
+    }
+
+    /// Takes it off the tap: nothing more comes in.
+    pub(super) fn take_off(&mut self) {
+        self.let_go();
+        if let Some(exit) = self.entry.peer() {
+            // An error would mean that it is unlinked already.
+            let _ = exit.unlink(&self.entry);
+            let tap = exit.parent_element().filter(|_| {
+                exit.pad_template()
+                    .is_some_and(|of| of.presence() == gst::PadPresence::Request)
+            });
+            if let Some(tap) = tap {
+                tap.release_request_pad(&exit);
             }
         }
-        true
+    }
+
+    /// The pad of the tap that feeds it.
+    pub(super) fn exit(&self) -> Option<gst::Pad> {
+        self.entry.peer()
+    }
+
+    /// Its pictures are over. Queued behind what it still has to write.
+    pub(super) fn end(&mut self) {
+        if !std::mem::replace(&mut self.is_ended, true) {
+            self.entry.send_event(gst::event::Eos::new());
+        }
+    }
+
+    /// So is its sound.
+    pub(super) fn end_sound(&mut self) {
+        if let Some(sound) = self.sound.take() {
+            sound.end();
+        }
+    }
+
+    /// Takes a branch that has closed its file out of the pipeline, beside the stream.
+    pub(super) fn remove(self) {
+        super::runner::on_the_side(move || take_out(&self.elements));
+    }
+}
+
+/// Brings elements down and out of their pipeline. Whoever calls this holds them until they are down; nobody else lets go
+/// of them before. `false` says that they would not come down: the pipeline keeps them, and takes them with it.
+fn take_out(elements: &[gst::Element]) -> bool {
+    // A pipeline that is about to play, as one does whenever a sink comes or goes, sets all that it has to playing. What
+    // it took up again between here and there would be let go of while its threads run.
+    elements.iter().for_each(|element| {
+        element.set_locked_state(true);
     });
+    // The one that writes first: what lies before it may wait for it in the middle of a push.
+    let stuck = elements
+        .iter()
+        .filter(|element| element.set_state(gst::State::Null).is_err())
+        .count();
+    let is_down = stuck == 0;
+    for element in elements {
+        if is_down {
+            let parent = element.parent().and_downcast::<gst::Bin>();
+            // The pipeline may have gone meanwhile.
+            parent.into_iter().for_each(|parent| drop(parent.remove(element)));
+        } else {
+            element.set_locked_state(false);
+        }
+    }
+    is_down
+}
+
+/// Sends a unit that was held down a branch, past the tap.
+pub(super) fn push(exit: Option<gst::Pad>, buffer: gst::Buffer) -> Result<(), PipelineError> {
+    let exit = exit.ok_or_else(|| failed("it hangs on nothing"))?;
+    exit.push(buffer)
+        .map(|_| ())
+        .map_err(|error| failed(&format!("it does not take what was held: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::time::{Duration, Instant};
+
+    /// A pipeline whose branch goes while it begins to play, as happens when a camera's pictures are others than it
+    /// described.
+    #[test]
+    fn a_branch_that_goes_while_its_pipeline_begins_to_play_is_down_for_good() {
+        super::super::launch::init().unwrap();
+        for round in 0..60 {
+            let pipeline = gst::Pipeline::new();
+            let make = |factory: &str| gst::ElementFactory::make(factory).build().unwrap();
+            let (source, tap, other) = (make("fakesrc"), make("tee"), make("fakesink"));
+            source.set_property("is-live", true);
+            source.set_property_from_str("sizetype", "fixed");
+            tap.set_property("allow-not-linked", true);
+            let (room, segments) = (make("queue"), make("fakesink"));
+            for sink in [&other, &segments] {
+                // Nothing reaches it, so that it keeps the pipeline from being done.
+                sink.set_property("async", true);
+            }
+            let all = [&source, &tap, &other, &room, &segments];
+            pipeline.add_many(all).unwrap();
+            gst::Element::link_many([&source, &tap]).unwrap();
+            gst::Element::link_many([&room, &segments]).unwrap();
+            let play = {
+                let pipeline = pipeline.clone();
+                std::thread::spawn(move || pipeline.set_state(gst::State::Playing))
+            };
+            let (begun, wait) = (Instant::now(), Duration::from_micros(round * 40));
+            while begun.elapsed() < wait {
+                std::hint::spin_loop();
+            }
+            assert!(take_out(&[segments.clone(), room.clone()]), "round {round}");
+            play.join().unwrap().unwrap();
+            // Another sink goes, upon which the pipeline is done with waiting, and sets to playing what it has.
+            pipeline.remove(&other).unwrap();
+            other.set_state(gst::State::Null).unwrap();
+            for element in [&room, &segments] {
+                assert_eq!(element.current_state(), gst::State::Null, "round {round}");
+                assert_eq!(element.parent(), None, "round {round}");
+            }
+            pipeline.set_state(gst::State::Null).unwrap();
+        }
+    }
 }

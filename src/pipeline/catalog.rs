@@ -14,6 +14,13 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("mend", include_str!("../../pipelines/mend.gst")),
     ("mend-sound", include_str!("../../pipelines/mend-sound.gst")),
     ("record", include_str!("../../pipelines/record.gst")),
+    ("sound-aac", include_str!("../../pipelines/sound-aac.gst")),
+    ("sound-opus", include_str!("../../pipelines/sound-opus.gst")),
+    ("sound-g726", include_str!("../../pipelines/sound-g726.gst")),
+    ("sound-l16", include_str!("../../pipelines/sound-l16.gst")),
+    ("sound-pcma", include_str!("../../pipelines/sound-pcma.gst")),
+    ("sound-pcmu", include_str!("../../pipelines/sound-pcmu.gst")),
+    ("sound-other", include_str!("../../pipelines/sound-other.gst")),
     ("segments", include_str!("../../pipelines/segments.gst")),
     ("snapshot", include_str!("../../pipelines/snapshot.gst")),
 ];

@@ -52,6 +52,12 @@ pub enum Told {
     OtherCodec(Option<Codec>),
     /// The camera pointed somewhere else, which was not followed.
     Redirect(String),
+    /// Sound is of this kind from here on, or has ended.
+    Sound(Option<String>),
+    /// Sound is not recorded, for this reason.
+    SoundTrouble(String),
+    /// The camera gives nothing when it is asked for sound, for this reason.
+    SoundRefused(String),
     /// A file could not be made.
     NoPlace(String),
 }
@@ -191,6 +197,27 @@ impl Feed for Watch {
                 (self.tell)(Told::NoPlace(why));
             })
             .ok()
+    }
+
+    fn sound_format(&self, caps: Option<String>) {
+        self.with(|inner| {
+            if let Some((_, known)) = &mut inner.looks {
+                known.audio.clone_from(&caps);
+            }
+        });
+        (self.tell)(Told::Sound(caps));
+    }
+
+    fn sound(&self, unit: Unit) {
+        self.bytes.fetch_add(unit.payload.len() as u64, Ordering::Relaxed);
+    }
+
+    fn sound_trouble(&self, message: String) {
+        (self.tell)(Told::SoundTrouble(message));
+    }
+
+    fn sound_refused(&self, message: String) {
+        (self.tell)(Told::SoundRefused(message));
     }
 
     fn other_codec(&self, codec: Option<Codec>) {

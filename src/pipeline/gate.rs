@@ -12,10 +12,11 @@ use gstreamer as gst;
 
 use crate::model::{Loss, TrackCaps, Unit};
 
-use super::branch::Writing;
 use super::error::PipelineError;
 use super::event::PipelineEvent;
 use super::record::{Cut, Feed, video_format};
+use super::sound::{clock_zero, now};
+use super::writing::{Passing, Writing};
 
 /// No camera holds more than this, whatever pre-roll is asked for: five minutes of 6 Mbit/s.
 const MOST_BYTES: usize = 256 * 1024 * 1024;
@@ -75,27 +76,27 @@ impl Gate {
     }
 
     /// What comes next is of this kind. Called in the stream.
-    pub(super) fn hear_caps(&self, caps: gst::Caps) {
+    pub(super) fn hear_caps(&self, caps: gst::Caps, now: i64) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((format, caps)) = kind(&caps) {
             self.feed.announced(format, caps);
         }
         // Told at once, the branch is unlinked before the tap hands these caps on to it.
         if held.groups.is_empty() {
-            self.tell(&mut held, &caps);
+            self.tell(&mut held, &caps, now);
         }
         held.caps = Some(caps);
     }
 
     /// What is written next is of this kind.
-    fn tell(&self, held: &mut Held, caps: &gst::Caps) {
+    fn tell(&self, held: &mut Held, caps: &gst::Caps, now: i64) {
         if held.written.as_ref() == Some(caps) {
             return;
         }
-        if self.writing.hear_caps(caps)
-            && let Some((format, caps)) = kind(caps)
+        if let Some(tracks) = self.writing.hear_caps(caps, now)
+            && let Some(format) = video_format(caps)
         {
-            self.feed.format(format, caps);
+            self.feed.format(format, tracks);
         }
         held.written = Some(caps.clone());
     }
@@ -103,22 +104,24 @@ impl Gate {
     /// A unit has come; only what is written at once passes to the branch. Called in the stream.
     pub(super) fn take(&self, tap: &gst::Element, unit: Unit, buffer: &gst::Buffer) -> gst::PadProbeReturn {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = now(Some(tap));
+        self.writing.picture_came(unit.dts, clock_zero(buffer, unit.pts));
         let outcome = match self.feed.arrived(&unit) {
             Fate::Drop => Ok(false),
             Fate::Hold { since } => {
-                self.shut(&mut held, unit.keyframe);
+                self.shut(&mut held, &unit, now);
                 held.push(unit, buffer);
                 held.trim(since);
                 Ok(false)
             }
             Fate::Write { from } => self
-                .release(&mut held, tap, from)
+                .release(&mut held, tap, from, now)
                 .and_then(|()| match held.caps.clone() {
                     // Nothing could be held, so there is nothing yet that this unit could be shown after.
                     Some(_) if !held.is_open && !unit.keyframe => Ok(false),
                     Some(caps) => {
                         held.is_open = true;
-                        self.write(&mut held, tap, &caps, unit)
+                        self.write(&mut held, tap, &caps, unit, now)
                     }
                     None => Ok(false),
                 }),
@@ -139,16 +142,16 @@ impl Gate {
     }
 
     /// Ends the branch if there is one; nothing is left of it once its file is closed.
-    fn shut(&self, held: &mut Held, keyframe: bool) {
+    fn shut(&self, held: &mut Held, unit: &Unit, now: i64) {
         held.is_open = false;
-        self.writing.end();
-        if keyframe && self.feed.is_settled() {
+        self.writing.stop(unit.dts, now);
+        if unit.keyframe && self.feed.is_settled() {
             self.writing.forget_closed();
         }
     }
 
     /// Writes what is held, as far as it is wanted.
-    fn release(&self, held: &mut Held, tap: &gst::Element, from: i64) -> Result<(), PipelineError> {
+    fn release(&self, held: &mut Held, tap: &gst::Element, from: i64, now: i64) -> Result<(), PipelineError> {
         if held.is_open {
             return Ok(());
         }
@@ -157,7 +160,7 @@ impl Gate {
         for group in std::mem::take(&mut held.groups) {
             held.is_open = true;
             for (unit, buffer) in group.units {
-                if self.write(held, tap, &group.caps, unit)? {
+                if self.write(held, tap, &group.caps, unit, now)? {
                     self.writing.push(buffer)?;
                 }
             }
@@ -166,18 +169,31 @@ impl Gate {
     }
 
     /// Tells the feed of a unit that goes to the writer, and sees to it that there is a branch for it.
-    fn write(&self, held: &mut Held, tap: &gst::Element, caps: &gst::Caps, unit: Unit) -> Result<bool, PipelineError> {
-        self.tell(held, caps);
-        self.writing.be_ready(tap, caps)?;
-        let dts = unit.dts;
-        Ok(match self.feed.unit(unit) {
-            Cut::Continue => true,
-            Cut::Drop => false,
-            Cut::Here => {
-                self.writing.cut(dts);
-                true
+    fn write(
+        &self,
+        held: &mut Held,
+        tap: &gst::Element,
+        caps: &gst::Caps,
+        unit: Unit,
+        now: i64,
+    ) -> Result<bool, PipelineError> {
+        self.tell(held, caps, now);
+        if let Some(tracks) = self.writing.be_ready(tap, caps, &unit, now)?
+            && let Some(format) = video_format(caps)
+        {
+            self.feed.format(format, tracks);
+        }
+        let passing = Passing::from(&unit);
+        match self.feed.unit(unit) {
+            Cut::Drop => {
+                self.writing.picture_dropped(&passing);
+                return Ok(false);
             }
-        })
+            Cut::Here => self.writing.cut(tap, caps, &passing, now)?,
+            Cut::Continue => {}
+        }
+        self.writing.picture_passes(&passing, now);
+        Ok(true)
     }
 }
 

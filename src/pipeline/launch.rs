@@ -21,6 +21,9 @@ const PACKAGES: &[(&str, &[&str])] = &[
             "rtppcmudepay",
             "rtppcmadepay",
             "rtpopusdepay",
+            "rtpmp4adepay",
+            "rtpg726depay",
+            "rtpL16depay",
             "splitmuxsink",
             "splitmuxsrc",
             "mp4mux",
@@ -60,7 +63,10 @@ const PACKAGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("gstreamer1.0-plugins-ugly", &["x264enc"]),
-    ("gstreamer1.0-libav", &["avenc_aac", "avdec_h264", "avdec_h265"]),
+    (
+        "gstreamer1.0-libav",
+        &["avenc_aac", "avdec_g726", "avdec_h264", "avdec_h265"],
+    ),
     (
         "libgstreamer1.0-0",
         &[

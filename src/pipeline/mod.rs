@@ -1,6 +1,8 @@
 //! Everything that speaks GStreamer. What leaves this room are our own types.
 
+mod alignment;
 mod branch;
+mod branches;
 mod catalog;
 mod connection;
 mod debug;
@@ -23,9 +25,14 @@ mod refusal;
 mod rtsp;
 mod runner;
 mod snapshot;
+mod sound;
+mod sound_entry;
+mod sound_plan;
+mod sound_track;
 mod source;
 mod template;
 mod voice;
+mod writing;
 
 pub use catalog::Catalog;
 pub use debug::{Playing, Told, Watch, draw, play};

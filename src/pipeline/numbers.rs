@@ -1,10 +1,18 @@
-//! The numbers of packets in order: where one is missing, a packet never came.
+//! The numbers of packets: in order, where one is missing, a packet never came; and whether they can be put in order at all.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use gst::prelude::*;
 use gstreamer as gst;
 
+use crate::runtime::Instant;
+
+/// Over how long packets are weighed that come against those that can be put in order.
+const WEIGHING: Duration = Duration::from_secs(4);
+/// What is told when they cannot.
+pub(super) const AT_RANDOM: &str = "the camera numbers its packets at random, so they cannot be put in order; restart the \
+                                    camera, or set its transport to tcp";
 /// More numbers than this are not missing: the camera counts anew. The jitter buffer thinks so too.
 const MOST: u16 = 3000;
 /// No packet has come.
@@ -51,6 +59,46 @@ impl Numbers {
             // At least one is, or it would be the next.
             _ => 1,
         }
+    }
+}
+
+/// Packets of all streams since the last weighing.
+#[derive(Default)]
+pub(super) struct Packets {
+    since: AtomicU64,
+    came: AtomicU64,
+    in_order: AtomicU64,
+}
+
+impl Packets {
+    /// These could be put in order.
+    pub(super) fn are_in_order(&self, info: &gst::PadProbeInfo<'_>) {
+        self.in_order.fetch_add(count(info), Ordering::Relaxed);
+    }
+
+    /// These came. A camera whose packets are numbered by lot delivers and delivers, and nothing can be made of it.
+    pub(super) fn are_at_random(&self, now: Instant, info: &gst::PadProbeInfo<'_>) -> bool {
+        let packets = count(info);
+        let came = self.came.fetch_add(packets, Ordering::Relaxed) + packets;
+        let then = Instant(self.since.load(Ordering::Relaxed));
+        if then == Instant(0) {
+            self.since.store(now.0, Ordering::Relaxed);
+        } else if now.since(then) >= WEIGHING {
+            self.since.store(now.0, Ordering::Relaxed);
+            self.came.store(0, Ordering::Relaxed);
+            let ordered = self.in_order.swap(0, Ordering::Relaxed);
+            return came >= 20 && ordered * 2 < came;
+        }
+        false
+    }
+}
+
+/// How many packets pass a probe.
+fn count(info: &gst::PadProbeInfo<'_>) -> u64 {
+    match &info.data {
+        Some(gst::PadProbeData::Buffer(_)) => 1,
+        Some(gst::PadProbeData::BufferList(list)) => list.len() as u64,
+        _ => 0,
     }
 }
 

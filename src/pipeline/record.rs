@@ -11,15 +11,16 @@ use gstreamer as gst;
 use crate::model::{Address, Codec, Timestamp, Track, TrackCaps, Transport, Unit, VideoFormat};
 use crate::runtime::{claim_files, pause};
 
-use super::branch::Writing;
 use super::catalog::Catalog;
 use super::error::PipelineError;
 use super::event::PipelineEvent;
 use super::gate::{Fate, Gate};
 use super::launch::launch;
 use super::runner::{Runner, on_the_side};
+use super::sound::{Sound, now};
 use super::source::Source;
 use super::template::Filling;
+use super::writing::Writing;
 
 /// NTP counts from 1900, we from 1970.
 const NTP_TO_UNIX_NS: u64 = 2_208_988_800 * 1_000_000_000;
@@ -43,6 +44,8 @@ pub struct RecordSpec {
     pub connect: Duration,
     /// The codec the camera is believed to send. When it sends another, the feed is told and the run is over.
     pub codec: Codec,
+    /// Whether sound is recorded too, if the camera sends any.
+    pub audio: bool,
 }
 
 /// Who hears what a recording pipeline receives. Called on GStreamer's threads: nobody may wait in here, but for
@@ -70,6 +73,15 @@ pub trait Feed: Send + Sync + 'static {
     fn is_settled(&self) -> bool {
         false
     }
+    /// From here on the segment that is open has sound of this kind, or none any more. That which a new segment has is
+    /// told with [`Feed::format`].
+    fn sound_format(&self, _caps: Option<String>) {}
+    /// A packet of sound is written beside the pictures.
+    fn sound(&self, _unit: Unit) {}
+    /// Sound is not recorded, for this reason; pictures are.
+    fn sound_trouble(&self, _message: String) {}
+    /// The camera breaks the conversation off when it is asked for sound, for this reason. Without sound it may not.
+    fn sound_refused(&self, _message: String) {}
     /// A file is about to be made whose first frame has this time. Nothing is written when there is no place for it.
     fn place(&self, first_pts: i64) -> Option<PathBuf>;
     /// The camera sends another codec than was believed.
@@ -92,9 +104,18 @@ pub enum Cut {
 }
 
 /// A recording that runs.
-#[derive(Debug)]
 pub struct Recording {
     runner: Runner,
+    writing: Arc<Writing>,
+    sound: Arc<Sound>,
+}
+
+impl std::fmt::Debug for Recording {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Recording")
+            .field("runner", &self.runner)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How `record.gst` is filled for a camera.
@@ -141,16 +162,17 @@ impl Recording {
                 factory: "element".to_owned(),
             })
         };
-        let source = Source::bind(&part("source")?, spec, &feed);
         let writing = Writing::of(&pipeline, catalog, filling, &feed).ok_or_else(|| PipelineError::Contract {
             name: "segments".to_owned(),
             element: "segments".to_owned(),
             factory: "splitmuxsink".to_owned(),
         })?;
-        bind_tap(&part("tap")?, Gate::new(writing, feed.clone()), &feed);
+        let sound = Sound::new(spec.audio, catalog, &feed, &writing);
+        let source = Source::bind(&part("source")?, spec, &feed, &sound);
+        bind_tap(&part("tap")?, Gate::new(writing.clone(), feed.clone()), &feed);
         let runner = Runner::of_camera(pipeline, source.connection.clone(), move |message| source.hear(message));
         match runner.reach(gst::State::Playing, BEGIN) {
-            Ok(()) => Ok(Self { runner }),
+            Ok(()) => Ok(Self { runner, writing, sound }),
             Err(error) => {
                 runner.take_down(Duration::from_secs(3));
                 Err(error)
@@ -171,6 +193,7 @@ impl Recording {
             pad.add_probe(gst::PadProbeType::BUFFER, |_, _| gst::PadProbeReturn::Handled);
             on_the_side(move || pad.send_event(gst::event::Eos::new()));
         }
+        self.writing.end();
         let step = Duration::from_millis(10);
         let mut waited = Duration::ZERO;
         while !is_settled() && waited < deadline {
@@ -181,6 +204,7 @@ impl Recording {
 
     /// Takes the pipeline down; `false` when it did not come down in time and was left behind.
     pub fn take_down(self, deadline: Duration) -> bool {
+        self.sound.end();
         self.runner.take_down(deadline)
     }
 
@@ -201,7 +225,9 @@ fn bind_tap(tap: &gst::Element, gate: Gate, feed: &Arc<dyn Feed>) {
         move |pad, info| match &info.data {
             Some(gst::PadProbeData::Event(event)) => {
                 match event.view() {
-                    gst::EventView::Caps(caps) => gate.hear_caps(caps.caps_owned()),
+                    gst::EventView::Caps(caps) => {
+                        gate.hear_caps(caps.caps_owned(), now(pad.parent_element().as_ref()));
+                    }
                     gst::EventView::Eos(_) => feed.event(PipelineEvent::Ended),
                     _ => {}
                 }

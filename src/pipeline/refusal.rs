@@ -36,11 +36,23 @@ pub(super) enum Offer<'a> {
 
 /// What an error of `rtspsrc` means.
 pub(super) fn of(error: &gst::message::Error, camera: &Address, offer: Offer<'_>) -> Refusal {
-    let status = error
-        .details()
-        .and_then(|details| details.get::<u32>("rtsp-status-code").ok());
+    let status = status(error);
     let (error, debug) = (error.error(), error.debug().unwrap_or_default());
     judge(&error, status, &debug, camera, offer)
+}
+
+/// The number that the camera answered with.
+pub(super) fn status(error: &gst::message::Error) -> Option<u32> {
+    let details = error.details();
+    details
+        .and_then(|details| details.get::<u32>("rtsp-status-code").ok())
+        .or_else(|| status_in(&error.debug()?))
+}
+
+/// The same where it stands in words only, as when one of several streams is refused.
+fn status_in(debug: &str) -> Option<u32> {
+    let (_, rest) = debug.lines().last()?.split_once("Error (")?;
+    rest.split_once(')')?.0.parse().ok()
 }
 
 fn judge(error: &gst::glib::Error, status: Option<u32>, debug: &str, camera: &Address, offer: Offer<'_>) -> Refusal {
@@ -198,6 +210,16 @@ fn clean(word: &str) -> String {
         .collect()
 }
 
+/// Whether a URL names another host or port than the camera's. A camera that redirects is not followed: it could point at
+/// anything on the box's own network.
+pub(super) fn leads_elsewhere(url: &str, camera: &Address) -> bool {
+    match Address::parse(url) {
+        Ok(address) => address.host() != camera.host() || address.port() != camera.port(),
+        // `*` and relative URLs stay with the connection.
+        Err(_) => url.contains("://"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -238,6 +260,20 @@ mod tests {
         assert_lost(judged(Kind::Read, Some(461), ""), Loss::Refused, "transport");
         assert_lost(judged(Kind::Read, Some(500), ""), Loss::Refused, "(500)");
         assert_lost(judged(Kind::Read, Some(999), ""), Loss::Refused, "(999)");
+    }
+
+    #[test]
+    fn the_number_is_found_where_it_stands_in_words_only() {
+        assert_eq!(status_in("a.c(7): f ():\nError (404): Not Found"), Some(404));
+        for other in [
+            "",
+            "Error",
+            "Error (",
+            "Error (many): Not Found",
+            "Could not send message. (Generic error)",
+        ] {
+            assert_eq!(status_in(other), None);
+        }
     }
 
     #[test]
@@ -301,5 +337,21 @@ mod tests {
         assert_lost(refusal, Loss::Broken, "sends JP[31mEG, which");
         let refusal = judge(&error, None, "", &camera(), Offer::Taken);
         assert_lost(refusal, Loss::Refused, "set the transport to");
+    }
+
+    #[test]
+    fn only_another_host_or_port_leads_elsewhere() {
+        let camera = Address::parse("rtsp://cam.local/main").unwrap();
+        for (url, elsewhere) in [
+            ("rtsp://cam.local/other", false),
+            ("rtsp://cam.local:554/main", false),
+            ("*", false),
+            ("track1", false),
+            ("rtsp://cam.local:8554/main", true),
+            ("rtsp://169.254.169.254/latest", true),
+            ("http://cam.local/", true),
+        ] {
+            assert_eq!(leads_elsewhere(url, &camera), elsewhere, "{url}");
+        }
     }
 }

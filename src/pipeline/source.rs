@@ -16,12 +16,13 @@ use crate::runtime::{Clock, Instant, SystemClock, pause};
 
 use super::connection::Connection;
 use super::event::{self, PipelineEvent};
-use super::numbers::Numbers;
+use super::numbers::{AT_RANDOM, Numbers, Packets};
 use super::property::Property;
 use super::record::{Feed, RecordSpec};
 use super::refusal::{self, Offer, Refusal};
 use super::rtsp;
 use super::runner::on_the_side;
+use super::sound::{Sound, media};
 
 /// A camera has a picture or three, sound, and data about them. A description of more than this is an attack or broken.
 const MOST_MEDIA: u32 = 64;
@@ -30,8 +31,6 @@ const MOST_CONNECTIONS: u32 = 4;
 /// How often the camera is asked whether it is there. Sessions last 60 s unless the camera says otherwise, which rtspsrc
 /// tells nobody; none of the captured cameras says less, and this keeps one of 20 s at half its time.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
-/// Over how long packets are weighed that come against those that can be put in order.
-const WEIGHING: Duration = Duration::from_secs(4);
 /// How long a conversation that is refused waits for its end before it is let go on.
 const UNTIL_DOWN: Duration = Duration::from_secs(8);
 
@@ -58,6 +57,7 @@ pub(super) struct Source {
     expected: Codec,
     feed: Arc<dyn Feed>,
     pub(super) connection: Arc<Connection>,
+    sound: Arc<Sound>,
     /// Connections begun before anything was agreed on.
     connections: AtomicU32,
     /// It is refused; nothing of it is taken any more.
@@ -72,17 +72,14 @@ pub(super) struct Source {
     packets: Packets,
 }
 
-/// Packets since the last weighing.
-#[derive(Default)]
-struct Packets {
-    since: AtomicU64,
-    came: AtomicU64,
-    in_order: AtomicU64,
-}
-
 impl Source {
     /// Tells the source where the camera is, and hears what it is about to ask of it.
-    pub(super) fn bind(element: &gst::Element, spec: &RecordSpec, feed: &Arc<dyn Feed>) -> Arc<Self> {
+    pub(super) fn bind(
+        element: &gst::Element,
+        spec: &RecordSpec,
+        feed: &Arc<dyn Feed>,
+        sound: &Arc<Sound>,
+    ) -> Arc<Self> {
         for property in source_properties(spec) {
             element.set_property(property.name, property.reveal());
         }
@@ -92,6 +89,7 @@ impl Source {
             expected: spec.codec,
             feed: feed.clone(),
             connection: Arc::new(Connection::new(spec.address.port())),
+            sound: sound.clone(),
             connections: AtomicU32::new(0),
             refused: AtomicBool::new(false),
             chosen: AtomicBool::new(false),
@@ -120,13 +118,14 @@ impl Source {
             None
         });
         let on = source.clone();
+        element.connect_no_more_pads(move |_| on.sound.all_is_agreed());
+        let on = source.clone();
         element.connect_pad_added(move |_, pad| {
-            let on = on.clone();
-            let numbers = Numbers::default();
+            let (on, ear, numbers) = (on.clone(), on.clone(), Numbers::default());
             pad.add_probe(
                 gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST,
                 move |pad, info| {
-                    on.packets.in_order.fetch_add(count(info), Ordering::Relaxed);
+                    on.packets.are_in_order(info);
                     let missing = numbers.missing(pad, info);
                     if missing > 0 {
                         on.feed.lost(missing);
@@ -134,6 +133,7 @@ impl Source {
                     gst::PadProbeReturn::Ok
                 },
             );
+            ear.sound.listen(pad);
         });
         source
     }
@@ -171,6 +171,9 @@ impl Source {
     }
 
     fn explain(self: &Arc<Self>, error: &gst::message::Error) {
+        if self.sound.is_refused(refusal::status(error)) {
+            return;
+        }
         let foreign = self.foreign.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let offer = match &foreign {
             _ if self.chosen.load(Ordering::Relaxed) => Offer::Taken,
@@ -203,7 +206,7 @@ impl Source {
             return;
         };
         let count = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
-        if leads_elsewhere(url, &self.address) {
+        if refusal::leads_elsewhere(url, &self.address) {
             self.feed.redirect_refused(scrub(url));
         } else if count > MOST_CONNECTIONS {
             let message = "the camera redirects in a circle; give the URL of its stream itself";
@@ -224,6 +227,7 @@ impl Source {
         let Ok(description) = shown.get::<&SDPMessageRef>() else {
             return;
         };
+        self.sound.read_description(description);
         let media = description.medias_len();
         if media > MOST_MEDIA {
             self.refused.store(true, Ordering::Relaxed);
@@ -248,7 +252,7 @@ impl Source {
         foreign.get_or_insert_with(|| codec.to_owned());
     }
 
-    /// Whether a stream is wanted: the first that is a picture which can be recorded.
+    /// Whether a stream is wanted: the first that is a picture which can be recorded, and the first such sound.
     fn select(&self, caps: &gst::CapsRef) -> bool {
         if self.refused.load(Ordering::Relaxed) {
             return false;
@@ -256,7 +260,10 @@ impl Source {
         let Some(structure) = caps.structure(0) else {
             return false;
         };
-        if structure.get::<&str>("media").ok() != Some("video") || self.chosen.load(Ordering::Relaxed) {
+        if media(caps) == Some("audio") {
+            return self.sound.select(caps);
+        }
+        if media(caps) != Some("video") || self.chosen.load(Ordering::Relaxed) {
             return false;
         }
         let encoding = structure
@@ -272,6 +279,7 @@ impl Source {
         };
         self.chosen.store(true, Ordering::Relaxed);
         if codec != self.expected {
+            self.sound.forget();
             self.feed.other_codec(Some(codec));
         }
         codec == self.expected
@@ -283,6 +291,7 @@ impl Source {
             return true;
         };
         self.connection.claim();
+        self.sound.hear_request(method, &url);
         match method {
             // Going down sends PAUSE first, which some cameras answer by dropping the session; TEARDOWN says it all.
             RTSPMethod::PAUSE => false,
@@ -294,7 +303,7 @@ impl Source {
             }
             // Behind a NAT cameras name streams by addresses of their own, which is only text on the same connection. But
             // nobody begins a conversation with another.
-            RTSPMethod::OPTIONS | RTSPMethod::DESCRIBE if leads_elsewhere(&url, &self.address) => {
+            RTSPMethod::OPTIONS | RTSPMethod::DESCRIBE if refusal::leads_elsewhere(&url, &self.address) => {
                 self.feed.redirect_refused(scrub(&url));
                 false
             }
@@ -317,7 +326,9 @@ impl Source {
                 gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST,
                 move |pad, info| {
                     let now = SystemClock.instant();
-                    on.weigh(now, count(info));
+                    if on.packets.are_at_random(now, info) {
+                        on.lose(Loss::Broken, AT_RANDOM.to_owned());
+                    }
                     // Datagrams come from an element of their own. Packets inside the connection come through a pad of nobody's, by
                     // the thread that reads it.
                     if pad.peer().is_some_and(|peer| peer.parent_element().is_none()) {
@@ -327,28 +338,6 @@ impl Source {
                 },
             );
         });
-    }
-
-    /// A camera whose packets are numbered by lot delivers and delivers, and nothing can be made of it.
-    fn weigh(&self, now: Instant, packets: u64) {
-        let Packets { since, came, in_order } = &self.packets;
-        let came_now = came.fetch_add(packets, Ordering::Relaxed) + packets;
-        let then = Instant(since.load(Ordering::Relaxed));
-        if then == Instant(0) {
-            since.store(now.0, Ordering::Relaxed);
-        } else if now.since(then) >= WEIGHING {
-            since.store(now.0, Ordering::Relaxed);
-            came.store(0, Ordering::Relaxed);
-            let ordered = in_order.swap(0, Ordering::Relaxed);
-            if came_now >= 20 && ordered * 2 < came_now {
-                self.lose(
-                    Loss::Broken,
-                    "the camera numbers its packets at random, so they cannot be put in order; restart the camera, or \
-                     set its transport to tcp"
-                        .to_owned(),
-                );
-            }
-        }
     }
 
     /// Asks the camera whether it is there, so that it sees that somebody is: rtspsrc 1.22 does so only when nothing comes.
@@ -369,47 +358,6 @@ impl Source {
         let is_asked = element.emit_by_name::<bool>("get-parameter", &[&"ping", &None::<&str>, &promise]);
         if !is_asked {
             self.is_asking.store(false, Ordering::Relaxed);
-        }
-    }
-}
-
-/// How many packets pass a probe.
-fn count(info: &gst::PadProbeInfo<'_>) -> u64 {
-    match &info.data {
-        Some(gst::PadProbeData::Buffer(_)) => 1,
-        Some(gst::PadProbeData::BufferList(list)) => list.len() as u64,
-        _ => 0,
-    }
-}
-
-/// Whether a URL names another host or port than the camera's. A camera that redirects is not followed: it could point at
-/// anything on the box's own network.
-fn leads_elsewhere(url: &str, camera: &Address) -> bool {
-    match Address::parse(url) {
-        Ok(address) => address.host() != camera.host() || address.port() != camera.port(),
-        // `*` and relative URLs stay with the connection.
-        Err(_) => url.contains("://"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn only_another_host_or_port_leads_elsewhere() {
-        let camera = Address::parse("rtsp://cam.local/main").unwrap();
-        for (url, elsewhere) in [
-            ("rtsp://cam.local/other", false),
-            ("rtsp://cam.local:554/main", false),
-            ("*", false),
-            ("track1", false),
-            ("rtsp://cam.local:8554/main", true),
-            ("rtsp://169.254.169.254/latest", true),
-            ("http://cam.local/", true),
-        ] {
-            assert_eq!(leads_elsewhere(url, &camera), elsewhere, "{url}");
         }
     }
 }

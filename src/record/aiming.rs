@@ -8,7 +8,7 @@ use crate::runtime::Instant;
 use super::driver::Driver;
 use super::intent::{Refusal, Triggered};
 use super::state::{Input, State, Wish};
-use super::telling::Ledger;
+use super::telling::{Ledger, Silence};
 
 impl Driver {
     /// Looks how much is wanted now, and does what is needed when that is something else than before.
@@ -76,6 +76,7 @@ impl Driver {
         }
         self.aim();
         if renew {
+            self.silence = Silence::default();
             tracing::info!(camera = %self.camera.id, "settings changed, a new run begins");
             self.lose_nothing_silently(GapCause::Changed);
             self.step(Input::Renew);

@@ -23,7 +23,7 @@ use super::setting::Setting;
 use super::showing::{Rate, Round};
 use super::state::{Input, Machine, Order, Patience, State, Wish};
 use super::tail::Tail;
-use super::telling::Ledger;
+use super::telling::{Ledger, Silence};
 
 /// How long a camera's task may take to end its run when it is asked to stop.
 const STOP: Duration = Duration::from_millis(3800);
@@ -105,6 +105,7 @@ pub(super) struct Driver {
     pub(super) by_datagrams: bool,
     /// When it last looked at the clock, which it does each second.
     looked: Instant,
+    pub(super) silence: Silence,
 }
 
 impl Driver {
@@ -155,6 +156,7 @@ impl Driver {
             abandoned: 0,
             by_datagrams: false,
             looked,
+            silence: Silence::default(),
         }
     }
 
@@ -270,6 +272,7 @@ impl Driver {
             latency: self.setting.latency,
             connect: self.setting.connect,
             codec: self.codec,
+            audio: self.camera.record_audio && !self.silence.is_mute,
         };
         self.session = Some(Session::begin(&mut self.work, self.setting.catalog.clone(), spec, run));
     }
@@ -320,6 +323,8 @@ impl Driver {
                 let message = "the camera sends a codec that cannot be recorded; set it to H.264 or H.265".to_owned();
                 self.step(Input::Lost(Loss::Broken, message));
             }
+            RunNews::SoundTrouble(message) => self.sound_trouble(message),
+            RunNews::SoundRefused(message) => self.sound_refused(message, is_on),
             RunNews::Odd(message) => tracing::debug!(camera = %self.camera.id, message, "the pipeline warns"),
             // The echo of a run that is going down.
             RunNews::Began

@@ -77,9 +77,10 @@ impl Feed for Run {
             return Cut::Continue;
         }
         if inner.redated == Some(unit.pts) {
+            let has_new_branch = std::mem::take(&mut inner.is_new_branch);
             self.begin_redated(&mut inner, format, &unit, now);
             self.keep(&mut inner, unit);
-            return Cut::Here;
+            return if has_new_branch { Cut::Continue } else { Cut::Here };
         }
         let due = nanos(inner.segment);
         if std::mem::take(&mut inner.is_new_branch) {
@@ -99,6 +100,38 @@ impl Feed for Run {
         };
         self.keep(&mut inner, unit);
         cut
+    }
+
+    fn sound_format(&self, caps: Option<String>) {
+        let mut inner = self.lock();
+        inner.caps.audio = caps;
+        if let Some(lane) = &self.lane {
+            lane.caps(inner.caps.clone());
+        }
+    }
+
+    fn sound(&self, unit: Unit) {
+        self.pulse.bytes.fetch_add(unit.payload.len() as u64, Ordering::Relaxed);
+        let mut inner = self.lock();
+        // Sound may come a moment after the pictures it goes with, when those of the next segment are there already.
+        let newest = inner.pieces.len().saturating_sub(1);
+        let found = inner.pieces.iter().rposition(|piece| piece.first_pts <= unit.pts);
+        let Some(index) = found else { return };
+        if let Some(piece) = inner.pieces.get_mut(index) {
+            piece.add_sound(&unit);
+        }
+        // The journal has only the newest.
+        if index == newest && !inner.over {
+            self.keep(&mut inner, unit);
+        }
+    }
+
+    fn sound_trouble(&self, message: String) {
+        self.tell(RunNews::SoundTrouble(message));
+    }
+
+    fn sound_refused(&self, message: String) {
+        self.tell(RunNews::SoundRefused(message));
     }
 
     fn is_settled(&self) -> bool {

@@ -38,6 +38,8 @@ pub(super) struct Piece {
     pub(super) size_bytes: u64,
     /// Packets of it that never came.
     pub(super) lost_packets: u64,
+    /// Whether any sound went into it.
+    has_audio: bool,
     /// Where its file is: relative to the volume, and absolute.
     pub(super) file: Option<(String, PathBuf)>,
 }
@@ -80,6 +82,7 @@ impl Piece {
             frames: 1,
             size_bytes: first.payload.len() as u64,
             lost_packets: 0,
+            has_audio: false,
             file: None,
         }
     }
@@ -94,6 +97,12 @@ impl Piece {
         self.last_pts = self.last_pts.max(unit.pts);
         self.last_end = self.last_end.max(unit.pts.saturating_add(self.frame));
         self.frames += 1;
+        self.size_bytes += unit.payload.len() as u64;
+    }
+
+    /// Sound that goes with it came.
+    pub(super) fn add_sound(&mut self, unit: &Unit) {
+        self.has_audio = true;
         self.size_bytes += unit.payload.len() as u64;
     }
 
@@ -168,7 +177,7 @@ impl Piece {
             sequence: self.sequence,
             span: self.span(map),
             format: self.format,
-            has_audio: false,
+            has_audio: self.has_audio,
             container: Container::Mp4,
             state: SegmentState::Open,
             origin: Origin::Live,

@@ -43,6 +43,10 @@ pub(super) enum RunNews {
     Jumped(i64),
     /// The camera sends another codec than was believed; nothing if it is none that can be recorded.
     OtherCodec(Option<Codec>),
+    /// Sound is not recorded, for this reason.
+    SoundTrouble(String),
+    /// The camera gives nothing when it is asked for sound, for this reason.
+    SoundRefused(String),
     /// Something a person should know, which cost nothing.
     Odd(String),
 }
@@ -77,7 +81,7 @@ pub(super) struct Run {
     pub(super) clock: Arc<dyn Clock>,
     volume: Arc<Volume>,
     /// Where each unit goes at once, so that a kill loses next to nothing.
-    lane: Option<TailLane>,
+    pub(super) lane: Option<TailLane>,
     syncer: Arc<Syncer>,
     /// Where each unit goes as well, written or not.
     pub(super) tail: Tail,

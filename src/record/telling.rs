@@ -22,6 +22,15 @@ pub(super) enum Ledger {
     NotWanted,
 }
 
+/// Why a camera is recorded without sound.
+#[derive(Debug, Default)]
+pub(super) struct Silence {
+    /// As it was told: once, however often the camera is connected to.
+    told: Option<String>,
+    /// It refused its sound, and is asked for pictures only until it was lost or its settings change.
+    pub(super) is_mute: bool,
+}
+
 impl Driver {
     pub(super) fn tell_world(&self, news: News) {
         // Fails only when the timeline has ended, which it does after everybody who sends.
@@ -37,6 +46,28 @@ impl Driver {
             camera,
             message,
         }));
+    }
+
+    /// Sound is not recorded. The same trouble is told once, until the camera's settings change.
+    pub(super) fn sound_trouble(&mut self, message: String) {
+        if self.silence.told.as_ref() == Some(&message) {
+            return;
+        }
+        tracing::warn!(camera = %self.camera.id, message, "sound is not recorded");
+        self.happened(
+            EventKind::RecorderError,
+            format!("{} is recorded without sound: {message}", self.camera.name),
+        );
+        self.silence.told = Some(message);
+    }
+
+    /// The camera breaks off when it is asked for sound, so it is asked for pictures only.
+    pub(super) fn sound_refused(&mut self, message: String, is_on: bool) {
+        self.sound_trouble(message);
+        self.silence.is_mute = true;
+        if is_on {
+            self.step(Input::Again);
+        }
     }
 
     /// The moment on the wall clock at a moment of the other.
@@ -112,6 +143,7 @@ impl Driver {
         // What did not work one way is tried the other way next.
         let has_come = self.session.as_ref().and_then(|session| session.run.pulse.heard());
         self.by_datagrams ^= self.camera.transport == Transport::Auto && has_come.is_none();
+        self.silence.is_mute = false;
         let now = self.end_writing();
         match (self.ledger, self.aim.wish) {
             (_, Wish::Footage) => {

@@ -60,6 +60,7 @@ fn attempt(setting: &Setting, camera: &Camera) -> Trial {
         latency: setting.latency,
         connect: setting.connect,
         codec: Codec::H264,
+        audio: false,
     };
     // The codec is a guess that the camera corrects, once.
     for _ in 0..2 {

@@ -29,4 +29,5 @@ mod peers;
 mod pipeline_door;
 mod recorder;
 mod snapshot;
+mod sound;
 mod trial;

@@ -18,7 +18,7 @@ fn ms_apart(stamp: &Stamp, moment: Timestamp) -> i64 {
 
 /// Each file alone is clean, all together miss and double nothing, and the rows say when their frames were taken.
 #[track_caller]
-fn assert_exact(desk: &Desk, segments: &[Segment], sent: &[SentFrame]) -> Vec<Stamp> {
+pub(crate) fn assert_exact(desk: &Desk, segments: &[Segment], sent: &[SentFrame]) -> Vec<Stamp> {
     for segment in segments {
         let path = desk.path(segment);
         assert_eq!(

@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use gstreamer as gst;
 use gstreamer::prelude::*;
 
+use super::options::Microphone;
 use super::stream::SentFrame;
 
 /// So many frames may be on their way through the encoder; older ones will not come out any more.
@@ -50,12 +51,14 @@ pub(super) struct Gate {
     inner: Mutex<Inner>,
     /// Whether the first frame a client sees has to be a keyframe.
     wait_for_key: bool,
+    microphone: Microphone,
 }
 
 impl Gate {
-    pub(super) fn new(wait_for_key: bool) -> Self {
+    pub(super) fn new(wait_for_key: bool, microphone: Microphone) -> Self {
         Self {
             wait_for_key,
+            microphone,
             ..Self::default()
         }
     }
@@ -119,15 +122,19 @@ impl Gate {
             match verdict {
                 // `Drop` would have GStreamer 1.22 free what the binding has freed already, and complain each time.
                 Verdict::ThrowAway => gst::PadProbeReturn::Handled,
-                Verdict::LetGo(0) => gst::PadProbeReturn::Ok,
                 Verdict::LetGo(by) => {
+                    let spoil = (number == 1).then_some(gate.microphone);
+                    let change = |packet: &mut gst::BufferRef| {
+                        move_up(packet, by);
+                        spoil.into_iter().for_each(|microphone| damage(packet, microphone));
+                    };
                     match &mut info.data {
-                        Some(gst::PadProbeData::Buffer(buffer)) => move_up(buffer.make_mut(), by),
+                        Some(gst::PadProbeData::Buffer(buffer)) => change(buffer.make_mut()),
                         Some(gst::PadProbeData::BufferList(list)) => {
                             let list = list.make_mut();
                             (0..list.len()).for_each(|n| {
                                 if let Some(buffer) = list.get_mut(n) {
-                                    move_up(buffer, by);
+                                    change(buffer);
                                 }
                             });
                         }
@@ -151,8 +158,10 @@ impl Gate {
             let is_key = found.is_some_and(|n| inner.under_way[n].frame.keyframe);
             exit.open = late_enough && (number != 0 || is_key || !self.wait_for_key);
         }
+        let played = at.zip(inner.play_from).and_then(|(at, from)| at.checked_sub(from));
+        let is_silent = number == 1 && played.is_some_and(|played| self.microphone.is_silent(played.into()));
         let mut left = None;
-        let verdict = if exit.open {
+        let verdict = if exit.open && !is_silent {
             if exit.last != at {
                 left = found.and_then(|n| inner.under_way.remove(n)).map(|it| it.frame);
             }
@@ -178,8 +187,24 @@ fn running_time(pad: &gst::Pad, buffer: &gst::BufferRef) -> Option<gst::ClockTim
     segment.to_running_time(buffer.pts()?)
 }
 
+/// Makes of a packet what a broken microphone makes of it: its timestamp stands in bytes 4 to 7, its sound behind 12.
+fn damage(packet: &mut gst::BufferRef, microphone: Microphone) {
+    let (from, length) = match microphone {
+        Microphone::Noise => (12, packet.size().saturating_sub(12)),
+        Microphone::Wild => (4, 4),
+        _ => return,
+    };
+    let noise: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..)).take(length).collect();
+    if packet.copy_from_slice(from, &noise).is_err() {
+        tracing::debug!("the demo camera sent a packet that is too short to be damaged");
+    }
+}
+
 /// The sequence number stands in bytes 2 and 3 of an RTP packet.
 fn move_up(packet: &mut gst::BufferRef, by: u16) {
+    if by == 0 {
+        return;
+    }
     let mut number = [0; 2];
     if packet.copy_to_slice(2, &mut number).is_ok() {
         let moved = u16::from_be_bytes(number).wrapping_sub(by).to_be_bytes();
@@ -213,7 +238,7 @@ mod tests {
 
     #[test]
     fn only_a_keyframe_taken_after_play_opens_the_gate() {
-        let gate = Gate::new(true);
+        let gate = Gate::new(true, Microphone::Works);
         for (ms, key) in [(0, true), (40, false), (80, false), (120, true), (160, false)] {
             taken(&gate, ms, key);
         }
@@ -236,7 +261,7 @@ mod tests {
 
     #[test]
     fn a_camera_that_makes_no_keyframe_for_a_client_starts_where_it_is() {
-        let gate = Gate::new(false);
+        let gate = Gate::new(false, Microphone::Works);
         gate.play_from(gst::ClockTime::from_mseconds(50));
         taken(&gate, 80, false);
         assert_eq!(leave(&gate, 80), Some((0, Some(80))));

@@ -16,6 +16,6 @@ mod stamp;
 mod stream;
 
 pub use camera::{Count, FakeCamera};
-pub use options::{AudioCodec, CameraOptions, DemoError, Login, StreamOptions, VideoCodec};
+pub use options::{AudioCodec, CameraOptions, DemoError, Login, Microphone, StreamOptions, VideoCodec};
 pub use stamp::{LEVELS, STAMP_COLUMNS, STAMP_HEIGHT_DIVISOR, STAMP_ROWS, Stamp};
 pub use stream::{SentFrame, Stream};

@@ -26,6 +26,12 @@ pub enum AudioCodec {
     Pcma,
     /// Opus, 48 kHz mono.
     Opus,
+    /// Samples as they are, 48 kHz mono.
+    L16,
+    /// G.726 at 32 kbit/s, 8 kHz mono.
+    G726,
+    /// Speex, 16 kHz mono: nothing that a file would hold.
+    Speex,
 }
 
 impl AudioCodec {
@@ -33,9 +39,39 @@ impl AudioCodec {
     pub(super) fn rate(self) -> Option<u32> {
         match self {
             Self::None => None,
-            Self::Aac => Some(16_000),
-            Self::Pcmu | Self::Pcma => Some(8_000),
-            Self::Opus => Some(48_000),
+            Self::Aac | Self::Speex => Some(16_000),
+            Self::Pcmu | Self::Pcma | Self::G726 => Some(8_000),
+            Self::Opus | Self::L16 => Some(48_000),
+        }
+    }
+}
+
+/// What is wrong with a camera's microphone. Times count from the moment a client said PLAY.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Microphone {
+    /// Nothing.
+    #[default]
+    Works,
+    /// No packet leaves before this.
+    Late(Duration),
+    /// No packet leaves after this.
+    Dies(Duration),
+    /// No packet leaves between these.
+    Pauses(Duration, Duration),
+    /// Every packet holds noise where it should hold sound.
+    Noise,
+    /// Every packet is dated at random.
+    Wild,
+}
+
+impl Microphone {
+    /// Whether a packet taken so long after PLAY stays inside.
+    pub(super) fn is_silent(self, at: Duration) -> bool {
+        match self {
+            Self::Works | Self::Noise | Self::Wild => false,
+            Self::Late(from) => at < from,
+            Self::Dies(at_last) => at >= at_last,
+            Self::Pauses(from, until) => (from..until).contains(&at),
         }
     }
 }
@@ -65,6 +101,8 @@ pub struct StreamOptions {
     pub bframes: u32,
     /// Whether there is sound, and how it is compressed.
     pub audio: AudioCodec,
+    /// What is wrong with the sound, if there is any.
+    pub microphone: Microphone,
     /// The RTP timestamp of the video at the start; at random without it. Near 2^32 it wraps soon.
     pub rtp_offset: Option<u32>,
     /// Whether a new client gets a keyframe at once. Without it a client waits for the end of the GOP, as with
@@ -86,6 +124,7 @@ impl Default for StreamOptions {
             bitrate_kbps: 1000,
             bframes: 0,
             audio: AudioCodec::None,
+            microphone: Microphone::Works,
             rtp_offset: None,
             key_on_play: true,
         }
@@ -126,7 +165,9 @@ impl StreamOptions {
             VideoCodec::H265 => needed.push(("x265enc", "gstreamer1.0-plugins-bad")),
         }
         match self.audio {
-            AudioCodec::None | AudioCodec::Pcmu | AudioCodec::Pcma => {}
+            AudioCodec::None | AudioCodec::Pcmu | AudioCodec::Pcma | AudioCodec::L16 => {}
+            AudioCodec::G726 => needed.push(("avenc_g726", "gstreamer1.0-libav")),
+            AudioCodec::Speex => needed.push(("speexenc", "gstreamer1.0-plugins-good")),
             AudioCodec::Aac => needed.push(("voaacenc", "gstreamer1.0-plugins-bad")),
             AudioCodec::Opus => needed.push(("opusenc", "gstreamer1.0-plugins-base")),
         }

@@ -18,6 +18,8 @@ use super::stream::{SentFrame, Stream};
 
 /// A picture is not taken while so many wait for the encoder: better a frame fewer than a frame that is late.
 const MOST_WAITING: u64 = 6;
+/// The same for pieces of sound, which wait until a client says PLAY: one that is left out is heard.
+const MOST_SOUND_WAITING: u64 = 250;
 
 /// The running thread; it ends when this is dropped.
 pub(super) struct Pump {
@@ -93,10 +95,10 @@ fn take_pictures(
 
         // Sound has its own queue: its encoder may need several pieces where the picture's needs one.
         if let Some((source, sound)) = microphone {
-            if source.current_level_buffers() > MOST_WAITING {
+            if source.current_level_buffers() > MOST_SOUND_WAITING {
                 sound.interrupt();
             } else if let Some((begins, piece)) = sound.until(at, time_us) {
-                push(source, piece, begins, None);
+                push(source, piece, begins, None, sound.begins_anew());
             }
         }
         let waiting_allowed = if gate.is_open() { MOST_WAITING } else { 0 };
@@ -125,15 +127,25 @@ fn take_pictures(
                 keyframe: false,
             },
         );
-        push(source, scene.frame(stamp), at, Some(to_clock_time(period)));
+        push(source, scene.frame(stamp), at, Some(to_clock_time(period)), false);
     }
 }
 
-fn push(source: &gst_app::AppSrc, bytes: Vec<u8>, at: gst::ClockTime, duration: Option<gst::ClockTime>) {
+fn push(
+    source: &gst_app::AppSrc,
+    bytes: Vec<u8>,
+    at: gst::ClockTime,
+    duration: Option<gst::ClockTime>,
+    begins_anew: bool,
+) {
     let mut buffer = gst::Buffer::from_mut_slice(bytes);
     if let Some(buffer) = buffer.get_mut() {
         buffer.set_pts(at);
         buffer.set_duration(duration);
+        if begins_anew {
+            // Payloaders count samples, and would date what follows as if nothing were missing.
+            buffer.set_flags(gst::BufferFlags::DISCONT);
+        }
     }
     if source.push_buffer(buffer).is_err() {
         // The pipeline is being taken down; the owner of this thread ends it in a moment.

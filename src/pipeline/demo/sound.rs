@@ -9,6 +9,8 @@ pub(super) struct Sound {
     rate: u32,
     started: Option<gst::ClockTime>,
     samples: u64,
+    /// Whether the latest piece was the first since an interruption.
+    begins_anew: bool,
 }
 
 impl Sound {
@@ -17,7 +19,13 @@ impl Sound {
             rate,
             started: None,
             samples: 0,
+            begins_anew: false,
         }
+    }
+
+    /// Whether nothing was taken just before the latest piece.
+    pub(super) fn begins_anew(&self) -> bool {
+        self.begins_anew
     }
 
     /// The samples were interrupted; the next piece begins anew.
@@ -36,6 +44,7 @@ impl Sound {
         let rate = u64::from(self.rate);
         let wanted = at.checked_sub(started)?.mseconds() * rate / 1000;
         let count = wanted.checked_sub(self.samples).filter(|count| *count > 0)?;
+        self.begins_anew = self.samples == 0;
         let begins = started + gst::ClockTime::from_nseconds(self.samples * 1_000_000_000 / rate);
         self.samples = wanted;
         let piece = (0..count).flat_map(|n| {
@@ -70,5 +79,8 @@ mod tests {
         assert_eq!(sound.until(later, 0), None);
         let (begins, piece) = sound.until(later + gst::ClockTime::from_mseconds(40), 40_000).unwrap();
         assert_eq!((begins, piece.len()), (later, 640));
+        assert!(sound.begins_anew());
+        assert!(sound.until(later + gst::ClockTime::from_mseconds(80), 80_000).is_some());
+        assert!(!sound.begins_anew());
     }
 }

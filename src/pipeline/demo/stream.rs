@@ -15,6 +15,9 @@ use super::options::{AudioCodec, DemoError, StreamOptions, VideoCodec, check_siz
 use super::pump::Pump;
 use super::sound::Sound;
 
+/// What voaacenc makes of 16 kHz is heard 1600 samples late; a camera dates its sound as it was taken.
+const VOICE_DELAY_NS: i64 = 100_000_000;
+
 /// A frame that left the camera, whether a client read it or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SentFrame {
@@ -140,7 +143,7 @@ impl Stream {
             .downcast::<gst_app::AppSrc>()
             .map_err(|_| "its source is no appsrc")?;
         let encoder = bin.by_name("encoder").ok_or("it has no encoder")?;
-        let gate = Arc::new(Gate::new(self.options.key_on_play));
+        let gate = Arc::new(Gate::new(self.options.key_on_play, self.options.microphone));
 
         set_up_source(&source, &self.raw_caps(self.size()));
         self.set_up_encoder(&encoder);
@@ -148,6 +151,9 @@ impl Stream {
             payloader.set_property("timestamp-offset", offset);
         }
         gate.watch_encoder(&encoder.static_pad("src").ok_or("its encoder has no exit")?);
+        if let Some(exit) = bin.by_name("voice").and_then(|voice| voice.static_pad("src")) {
+            exit.set_offset(-VOICE_DELAY_NS);
+        }
         let audio = bin
             .by_name("audio")
             .and_downcast::<gst_app::AppSrc>()
@@ -322,9 +328,12 @@ fn launch_text(options: &StreamOptions) -> String {
     };
     let audio = match options.audio {
         AudioCodec::None => return format!("( {video} )"),
-        AudioCodec::Aac => "voaacenc bitrate=32000 ! rtpmp4gpay name=pay1 pt=97",
+        AudioCodec::Aac => "voaacenc name=voice bitrate=32000 ! rtpmp4gpay name=pay1 pt=97",
         AudioCodec::Pcmu => "mulawenc ! rtppcmupay name=pay1 pt=0",
         AudioCodec::Pcma => "alawenc ! rtppcmapay name=pay1 pt=8",
+        AudioCodec::L16 => "audioconvert ! rtpL16pay name=pay1 pt=99",
+        AudioCodec::G726 => "avenc_g726 bitrate=32000 ! rtpg726pay name=pay1 pt=100",
+        AudioCodec::Speex => "speexenc ! rtpspeexpay name=pay1 pt=101",
         AudioCodec::Opus => "opusenc frame-size=20 ! rtpopuspay name=pay1 pt=98",
     };
     format!("( {video} appsrc name=audio ! {audio} )")

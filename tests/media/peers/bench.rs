@@ -23,6 +23,19 @@ pub(super) enum Ping {
     NotOffered,
 }
 
+/// What it makes of being asked for its sound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sound {
+    /// It has none.
+    None,
+    /// It answers with this.
+    Refused(&'static str),
+    /// It hangs up.
+    HungUp,
+    /// It says nothing any more.
+    Ignored,
+}
+
 #[derive(Clone, Copy)]
 pub(super) struct Bench {
     /// The codec of a session, by its number from 0.
@@ -34,6 +47,7 @@ pub(super) struct Bench {
     /// How far the ticks are off at a frame.
     pub(super) off: fn(u32) -> i64,
     pub(super) ping: Ping,
+    pub(super) sound: Sound,
     /// It sends datagrams or not at all.
     pub(super) only_datagrams: bool,
     /// Who is silent for so long has gone.
@@ -51,6 +65,7 @@ impl Default for Bench {
             first: 90_000,
             off: |_| 0,
             ping: Ping::Answered,
+            sound: Sound::None,
             only_datagrams: false,
             lasts: None,
             is_lost: |_| false,
@@ -107,9 +122,13 @@ impl Script for Session {
                     Codec::H264 => "H264",
                     Codec::H265 => "H265",
                 };
+                let sound = match self.bench.sound {
+                    Sound::None => "",
+                    _ => "m=audio 0 RTP/AVP 0\r\na=control:track2\r\n",
+                };
                 let sdp = format!(
                     "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=bench\r\nt=0 0\r\na=control:*\r\n\
-                     m=video 0 RTP/AVP 96\r\na=rtpmap:96 {name}/90000\r\na=control:track1\r\n"
+                     m=video 0 RTP/AVP 96\r\na=rtpmap:96 {name}/90000\r\na=control:track1\r\n{sound}"
                 );
                 let base = format!("Content-Base: {}/", request.url.trim_end_matches('/'));
                 line.answer(request, "200 OK", &[&base, "Content-Type: application/sdp"], &sdp)
@@ -119,6 +138,14 @@ impl Script for Session {
             {
                 line.answer(request, "461 Unsupported Transport", &[], "")
             }
+            "SETUP" if request.url.ends_with("track2") => match self.bench.sound {
+                Sound::Refused(status) => line.answer(request, status, &[], ""),
+                Sound::HungUp => {
+                    line.close();
+                    false
+                }
+                Sound::None | Sound::Ignored => return,
+            },
             "SETUP" => {
                 let transport = self.set_up(request);
                 line.answer(request, "200 OK", &[&transport, &session], "")

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use camkeep::model::{CameraState, Codec, Loss, Segment, Transport};
+use camkeep::model::{CameraState, Codec, EventKind, Loss, News, Segment, Transport};
 use camkeep::pipeline::demo::{FakeCamera, StreamOptions};
 
-use super::bench::{Bench, Ping};
+use super::bench::{Bench, Ping, Sound};
 use super::crowd::Crowd;
 use crate::kit::footage;
 use crate::kit::referee;
@@ -180,6 +180,53 @@ fn a_camera_that_changes_from_h264_to_h265_is_recorded_on_in_h265() {
     );
     assert_eq!(crowd.losses(&id), [Loss::Ended]);
     assert_plays(&crowd, &segments);
+    crowd.stop();
+}
+
+#[test]
+fn a_camera_that_refuses_its_sound_is_recorded_without_it_and_that_is_told_once() {
+    let table = [
+        (Sound::Refused("404 Stream Not Found"), "(404)", vec![]),
+        (Sound::Refused("500 Internal Server Error"), "(500)", vec![]),
+        (Sound::Refused("461 Unsupported Transport"), "by this transport", vec![]),
+        (Sound::HungUp, "ends the conversation", vec![]),
+        (Sound::Ignored, "does not answer", vec![Loss::Unreachable]),
+    ];
+    let mut crowd = Crowd::new();
+    let cameras: Vec<_> = table
+        .into_iter()
+        .map(|(sound, word, losses)| {
+            let mock = Bench {
+                sound,
+                ..Bench::default()
+            }
+            .start();
+            let id = crowd.record_as(&format!("{sound:?}"), &mock.url("/main"), |it| it.record_audio = true);
+            (id, mock, word, losses)
+        })
+        .collect();
+    for (id, mock, word, losses) in &cameras {
+        let segments = crowd.wait_for_closed(id, 2, PATIENCE);
+        assert_eq!((runs(&segments), gaps(&segments)[0]), (1, 0), "{id}");
+        assert!(
+            segments.iter().all(|it| it.frames == 100 && !it.has_audio),
+            "{id}: {segments:?}"
+        );
+        assert_plays(&crowd, &segments);
+        let told: Vec<_> = crowd
+            .news
+            .iter()
+            .filter_map(|news| match news {
+                News::Happened(event) if event.camera.as_ref() == Some(id) => Some(event),
+                _ => None,
+            })
+            .filter(|event| event.kind == EventKind::RecorderError)
+            .collect();
+        assert_eq!(told.len(), 1, "{id}: {told:?}");
+        assert!(told[0].message.contains(word), "{id}: {told:?}");
+        assert_eq!(crowd.losses(id), *losses, "{id}");
+        assert!(mock.connections() <= 3, "{id}: {} connections", mock.connections());
+    }
     crowd.stop();
 }
 

@@ -1,0 +1,352 @@
+//! A camera's sound: what it is, and the pipeline that makes it fit for a file.
+//!
+//! Sound is taken from the source packet by packet and worked on in a pipeline of its own, so that whatever is wrong with
+//! it stays there. What comes out goes to the branch that writes, beside the pictures.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use gst::prelude::*;
+use gstreamer as gst;
+use gstreamer_app as gst_app;
+use gstreamer_rtsp::RTSPMethod;
+use gstreamer_sdp::SDPMessageRef;
+
+use crate::model::{Track, Unit};
+use crate::runtime::{Clock, Instant, SystemClock};
+
+use super::alignment::Alignment;
+use super::catalog::Catalog;
+use super::error::PipelineError;
+use super::event::PipelineEvent;
+use super::launch::launch;
+use super::record::Feed;
+use super::runner::Runner;
+use super::sound_plan::{Plan, plan};
+use super::writing::Writing;
+
+/// Bits a second that a channel gets when it is made into AAC.
+const BITRATE_A_CHANNEL: i32 = 48_000;
+/// A pipeline that broke is tried again after so long.
+const AGAIN: i64 = 10_000_000_000;
+
+/// A camera answers within this, or it will not.
+const ANSWERS: Duration = Duration::from_secs(3);
+
+/// The sound of one recording.
+pub(super) struct Sound {
+    catalog: Catalog,
+    feed: Arc<dyn Feed>,
+    writing: Arc<Writing>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    wanted: bool,
+    /// What the camera calls its streams of sound when it is asked for them.
+    names: Vec<String>,
+    /// The last thing it was asked for was its sound, at this moment.
+    asked: Option<Instant>,
+    /// Its sound comes, or will.
+    is_promised: bool,
+    plan: Option<Plan>,
+    alignment: Alignment,
+    chain: Option<Chain>,
+    /// Not before this running time is a broken chain begun anew.
+    again: i64,
+    /// The camera's clock at running time zero, by its reports on the sound.
+    zero: Option<i64>,
+}
+
+struct Chain {
+    /// Takes the pipeline down, beside everything else, when it goes.
+    _runner: Runner,
+    packets: gst_app::AppSrc,
+    is_broken: Arc<AtomicBool>,
+}
+
+impl Sound {
+    pub(super) fn new(wanted: bool, catalog: &Catalog, feed: &Arc<dyn Feed>, writing: &Arc<Writing>) -> Arc<Self> {
+        Arc::new(Self {
+            catalog: catalog.clone(),
+            feed: feed.clone(),
+            writing: writing.clone(),
+            inner: Mutex::new(Inner {
+                wanted,
+                ..Inner::default()
+            }),
+        })
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether this stream of the camera is the one to take. Says so once when it cannot be recorded.
+    pub(super) fn select(&self, caps: &gst::CapsRef) -> bool {
+        let mut inner = self.lock();
+        if !inner.wanted || inner.plan.is_some() {
+            return false;
+        }
+        let trouble = match plan(caps) {
+            // Built once for the sake of what may be missing, before the camera is asked to send.
+            Ok(plan) => match launch(&self.catalog, plan.pipeline, &plan.filling) {
+                Ok(_) => {
+                    inner.plan = Some(plan);
+                    None
+                }
+                Err(error) => Some(error.to_string()),
+            },
+            Err(trouble) => Some(trouble),
+        };
+        drop(inner);
+        match trouble {
+            None => self.writing.expect_sound(),
+            Some(trouble) => {
+                self.feed.sound_trouble(trouble);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Remembers what the camera calls its sound.
+    pub(super) fn read_description(&self, description: &SDPMessageRef) {
+        let of_sound = description.medias().filter(|media| media.media() == Some("audio"));
+        let names = of_sound.filter_map(|media| media.attribute_val("control").map(str::to_owned));
+        self.lock().names = names.collect();
+    }
+
+    /// The camera is about to be asked for something.
+    pub(super) fn hear_request(&self, method: RTSPMethod, url: &str) {
+        let mut inner = self.lock();
+        let is_for_sound = method == RTSPMethod::SETUP && inner.names.iter().any(|name| url.ends_with(name.as_str()));
+        inner.asked = is_for_sound.then(|| SystemClock.instant());
+    }
+
+    /// The conversation is over. If that is because the camera was asked for its sound, it can be had without.
+    pub(super) fn is_refused(&self, status: Option<u32>) -> bool {
+        if self.lock().asked.take().is_none() {
+            return false;
+        }
+        self.feed.sound_refused(match status {
+            Some(status) => format!("the camera refuses to send its sound ({status})"),
+            None => "the camera ends the conversation when it is asked for its sound".to_owned(),
+        });
+        true
+    }
+
+    /// The camera has agreed to all that it agrees to. It may have left the sound out of that.
+    pub(super) fn all_is_agreed(&self) {
+        let inner = self.lock();
+        let is_left_out = inner.plan.is_some() && !inner.is_promised;
+        drop(inner);
+        if is_left_out {
+            self.feed
+                .sound_trouble("the camera does not send the sound that it describes by this transport".to_owned());
+        }
+    }
+
+    /// Nothing is recorded of this conversation, so that its sound does not matter.
+    pub(super) fn forget(&self) {
+        let mut inner = self.lock();
+        inner.wanted = false;
+        inner.asked = None;
+    }
+
+    /// Listens to a pad of the source if it is that of sound. It stays without a peer: nothing behind it can tell the source
+    /// to stop.
+    pub(super) fn listen(self: &Arc<Self>, pad: &gst::Pad) {
+        let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
+        if media(&caps) != Some("audio") {
+            return;
+        }
+        self.lock().is_promised = true;
+        let sound = self.clone();
+        pad.add_probe(
+            gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST,
+            move |pad, info| {
+                match &info.data {
+                    Some(gst::PadProbeData::Buffer(buffer)) => sound.packet(pad, buffer.copy()),
+                    Some(gst::PadProbeData::BufferList(list)) => {
+                        list.iter_owned().for_each(|buffer| sound.packet(pad, buffer));
+                    }
+                    _ => {}
+                }
+                // `Drop` would have GStreamer 1.22 free what the binding has freed already.
+                gst::PadProbeReturn::Handled
+            },
+        );
+    }
+
+    fn packet(self: &Arc<Self>, pad: &gst::Pad, mut packet: gst::Buffer) {
+        let Some(at) = running_time(pad, packet.pts()) else {
+            return;
+        };
+        let now = now(pad.parent_element().as_ref());
+        let pictures = self.writing.pictures();
+        let mut inner = self.lock();
+        inner.zero = clock_zero(&packet, at).or(inner.zero);
+        let zero = inner.zero;
+        let at = inner.alignment.place(at, zero, pictures);
+        let is_broken = |chain: &mut Chain| chain.is_broken.load(Ordering::Relaxed);
+        // One that broke is begun anew later: what broke it may have been one packet.
+        drop(inner.chain.take_if(is_broken));
+        if inner.chain.is_none() && now >= inner.again {
+            inner.again = now.saturating_add(AGAIN);
+            match self.begin(&inner, pad) {
+                Ok(chain) => inner.chain = Some(chain),
+                Err(error) => self.feed.sound_trouble(error.to_string()),
+            }
+        }
+        let Some(chain) = &inner.chain else { return };
+        let Ok(at) = u64::try_from(at) else { return };
+        let packet = packet.make_mut();
+        packet.set_pts(gst::ClockTime::from_nseconds(at));
+        packet.set_dts(gst::ClockTime::NONE);
+        // Refused only when the chain is on its way down.
+        let _ = chain.packets.push_buffer(packet.to_owned());
+    }
+
+    fn begin(self: &Arc<Self>, inner: &Inner, pad: &gst::Pad) -> Result<Chain, PipelineError> {
+        let fail = |reason: &str| PipelineError::Failed {
+            name: "sound".to_owned(),
+            reason: reason.to_owned(),
+        };
+        let plan = inner
+            .plan
+            .clone()
+            .ok_or_else(|| fail("nothing is known of the sound"))?;
+        let pipeline = launch(&self.catalog, plan.pipeline, &plan.filling)?;
+        let packets = pipeline.by_name("packets").and_downcast::<gst_app::AppSrc>();
+        let packets = packets.ok_or_else(|| fail("it has no way in"))?;
+        let units = pipeline.by_name("units").and_downcast::<gst_app::AppSink>();
+        let units = units.ok_or_else(|| fail("it has no way out"))?;
+        packets.set_caps(pad.current_caps().as_ref());
+        if let Some(encoder) = pipeline.by_name("encoder") {
+            encoder.set_property_from_str("bitrate", &BITRATE_A_CHANNEL.to_string());
+        }
+        let (sound, source) = (Arc::downgrade(self), pad.parent_element().map(|it| it.downgrade()));
+        let source = move || source.as_ref().and_then(gst::glib::WeakRef::upgrade);
+        units.set_callbacks(
+            gst_app::AppSinkCallbacks::builder()
+                .new_sample(move |units| {
+                    let sample = units.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+                    if let Some(sound) = Weak::upgrade(&sound) {
+                        sound.unit(&sample, plan.late, now(source().as_ref()));
+                    }
+                    Ok(gst::FlowSuccess::Ok)
+                })
+                .build(),
+        );
+        let (is_broken, feed) = (Arc::new(AtomicBool::new(false)), self.feed.clone());
+        let breaks = is_broken.clone();
+        let runner = Runner::new(pipeline, move |event| {
+            // Told on any thread of the chain's, or by the one that begins it: nothing may be waited for here.
+            if let PipelineEvent::Error { message, .. } = event
+                && !breaks.swap(true, Ordering::Relaxed)
+            {
+                feed.sound_trouble(format!("its sound cannot be read: {message}"));
+            }
+        });
+        let started = runner.pipeline().set_state(gst::State::Playing);
+        if started.is_err() && !is_broken.load(Ordering::Relaxed) {
+            return Err(fail("it does not start"));
+        }
+        Ok(Chain {
+            _runner: runner,
+            packets,
+            is_broken,
+        })
+    }
+
+    fn unit(&self, sample: &gst::Sample, late: i64, now: i64) {
+        let (Some(buffer), Some(caps)) = (sample.buffer_owned(), sample.caps_owned()) else {
+            return;
+        };
+        let Some(at) = sample
+            .segment()
+            .and_then(|segment| segment.downcast_ref::<gst::ClockTime>()?.to_running_time(buffer.pts()?))
+            .and_then(|at| i64::try_from(at.nseconds()).ok())
+        else {
+            return;
+        };
+        let duration = buffer.duration().map(gst::ClockTime::nseconds);
+        // Without one the last packet of a file would last no time, and nobody would play it.
+        let duration = duration.filter(|lasts| *lasts > 0).or_else(|| packet_length(&caps));
+        let Ok(map) = buffer.into_mapped_buffer_readable() else {
+            return;
+        };
+        let pts = at.saturating_sub(late);
+        let unit = Unit {
+            track: Track::Audio,
+            pts,
+            dts: pts,
+            duration,
+            keyframe: true,
+            payload: bytes::Bytes::from_owner(map),
+        };
+        if pts >= 0 && !unit.payload.is_empty() {
+            self.writing.sound(unit, &caps, now);
+        }
+    }
+
+    /// Nothing more is heard.
+    pub(super) fn end(&self) {
+        let mut inner = self.lock();
+        inner.wanted = false;
+        inner.again = i64::MAX;
+        drop(inner.chain.take());
+        let asked = inner.asked.take();
+        drop(inner);
+        if asked.is_some_and(|asked| SystemClock.instant().since(asked) >= ANSWERS) {
+            self.feed
+                .sound_refused("the camera does not answer when it is asked for its sound".to_owned());
+        }
+    }
+}
+
+/// What a stream of a camera is: `video`, `audio` or something else.
+pub(super) fn media(caps: &gst::CapsRef) -> Option<&str> {
+    caps.structure(0)?.get::<&str>("media").ok()
+}
+
+/// How long a packet of AAC lasts: 1024 samples.
+fn packet_length(caps: &gst::CapsRef) -> Option<u64> {
+    let structure = caps.structure(0).filter(|structure| structure.name() == "audio/mpeg")?;
+    let rate = structure
+        .get::<i32>("rate")
+        .ok()
+        .and_then(|rate| u64::try_from(rate).ok())?;
+    1_024_000_000_000u64.checked_div(rate)
+}
+
+/// How far the pipeline of an element is, ns.
+pub(super) fn now(element: Option<&gst::Element>) -> i64 {
+    let now = element.and_then(|element| element.current_running_time());
+    now.and_then(|now| i64::try_from(now.nseconds()).ok()).unwrap_or(0)
+}
+
+fn running_time(pad: &gst::Pad, time: Option<gst::ClockTime>) -> Option<i64> {
+    let segment = pad.sticky_event::<gst::event::Segment>(0)?;
+    let time = segment
+        .segment()
+        .downcast_ref::<gst::ClockTime>()?
+        .to_running_time(time?)?;
+    i64::try_from(time.nseconds()).ok()
+}
+
+/// The camera's clock at running time zero, from what a buffer of this running time says of its origin.
+pub(super) fn clock_zero(buffer: &gst::BufferRef, running: i64) -> Option<i64> {
+    buffer
+        .iter_meta::<gst::ReferenceTimestampMeta>()
+        .find(|meta| {
+            meta.reference()
+                .structure(0)
+                .is_some_and(|it| it.name() == "timestamp/x-ntp")
+        })
+        .and_then(|meta| i64::try_from(meta.timestamp().nseconds()).ok())
+        .map(|ntp| ntp.saturating_sub(running))
+}
