@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 #[path = "documents/commands.rs"]
 mod commands;
+#[path = "documents/evidence.rs"]
+mod evidence;
 #[path = "documents/example.rs"]
 mod example;
 #[path = "documents/pipelines.rs"]

@@ -57,7 +57,9 @@ pub struct ChainReport {
     pub segments: u64,
     /// Segments that are chained and fit.
     pub sound: u64,
-    /// Segments that are not chained: open, suspect, or found by a rebuild of the index.
+    /// Segments that are still being recorded.
+    pub open: u64,
+    /// Closed segments that are not chained: suspect, found by a rebuild of the index, or waiting for one that is open.
     pub unchained: u64,
     /// Segments that camkeep let go out of runs of which others are there.
     pub let_go: u64,
@@ -73,6 +75,11 @@ impl ChainReport {
     /// Whether no chain is broken.
     pub fn is_sound(&self) -> bool {
         self.broken == 0
+    }
+
+    /// Whether there is footage and none of it is chained: then nothing can be said of it.
+    pub fn is_unproven(&self) -> bool {
+        self.is_sound() && self.sound == 0 && self.unchained > 0
     }
 }
 
@@ -160,7 +167,11 @@ impl ChainCheck<'_> {
         report.segments += 1;
         let mut broken = Vec::new();
         let Some(link) = row.link else {
-            report.unchained += 1;
+            if row.is_open {
+                report.open += 1;
+            } else {
+                report.unchained += 1;
+            }
             return Ok(());
         };
         if let Some(missing) = what_is_missing(followed, row, link, removals) {
@@ -275,12 +286,12 @@ fn what_is_missing(followed: &Followed, row: &Chained, link: ChainLink, removals
     Some(match until {
         Some(until) => {
             let which = if from == until {
-                format!("number {from}")
+                format!("number {from} of this run was")
             } else {
-                format!("numbers {from} to {until}")
+                format!("numbers {from} to {until} of this run were")
             };
             let said = format!(
-                "{which} of this run were taken out of the index before {}, not by camkeep",
+                "{which} taken out of the index before {}, not by camkeep",
                 when(row.span)
             );
             Missing::Broken(from, Break::Removed, said)
@@ -465,6 +476,21 @@ mod tests {
             report.findings[1].said.starts_with("number 0 of this run"),
             "{report:?}"
         );
+    }
+
+    #[test]
+    fn footage_that_is_in_no_chain_is_not_called_whole() {
+        let one = Site::new();
+        for (run, sequence) in (0..2).flat_map(|run| (0..5).map(move |sequence| (run, sequence))) {
+            let id = one.segment(run, sequence).id;
+            assert!(one.index.write_blocking(move |w| w.remove_segment(id)).unwrap());
+            let mut found = one.segment(run, sequence);
+            found.copies[0].sha256 = None;
+            one.index.write_blocking(move |w| w.close_segment(&found)).unwrap();
+        }
+        let report = one.check(true);
+        assert_eq!((report.is_unproven(), report.unchained, report.sound), (true, 10, 0));
+        assert!(!Site::new().check(true).is_unproven());
     }
 
     #[test]

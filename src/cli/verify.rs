@@ -229,6 +229,12 @@ fn chain(args: &VerifyArgs, camera: &str) -> Result<(), Failure> {
     } else {
         say(&chain_table(&report, !args.no_hash))?;
     }
+    if report.is_unproven() {
+        return Err(Failure {
+            message: "no segment is chained, so nothing can be said of them".to_owned(),
+            code: UNPROVEN,
+        });
+    }
     if report.is_sound() {
         Ok(())
     } else {
@@ -249,13 +255,18 @@ fn chain_table(report: &ChainReport, hashed: bool) -> String {
         (report.runs, "runs"),
         (report.segments, "segments"),
         (report.sound, "chained, and as they were closed"),
-        (report.unchained, "not chained: open, suspect, or found by a rebuild"),
+        (report.open, "still being recorded"),
+        (
+            report.unchained,
+            "closed and not chained: suspect, or found by a rebuild",
+        ),
         (report.let_go, "let go by camkeep"),
         (report.broken, "places that are broken"),
     ] {
         text.push_str(&format!("{count:>9}  {name}\n"));
     }
     text.push_str(match (report.is_sound(), hashed) {
+        (true, _) if report.is_unproven() => "Nothing is chained.",
         (true, true) => "All chains are whole.",
         (true, false) => "All chains are whole, as far as can be seen without reading the files.",
         (false, _) => "Chains are BROKEN.",
