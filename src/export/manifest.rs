@@ -14,10 +14,10 @@ use crate::model::{
 use crate::storage::{BoxKey, PublicKey, StorageError, write_atomic};
 
 /// What a manifest says it is. Another number means that something means something else now.
-pub const MANIFEST_FORMAT: &str = "camkeep clip manifest 1";
+pub const MANIFEST_FORMAT: &str = "camkeep.clip-manifest.1";
 /// The last field: SHA-256 of every byte above its line. It proves nothing, the signature does; but with it a changed
 /// manifest can be told from a changed signature.
-const ABOVE: &str = "sha256_of_the_lines_above";
+const ABOVE: &str = "lines_above_sha256";
 
 /// Everything that is said about a clip.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
