@@ -19,6 +19,8 @@ pub struct Config {
     pub storage: Storage,
     /// How cameras are received.
     pub record: Record,
+    /// What is made for people.
+    pub clips: Clips,
     /// Where pipeline files come from.
     pub pipelines: Pipelines,
     /// What the daemon says about itself.
@@ -53,6 +55,15 @@ pub struct Record {
     pub latency: Duration,
     /// `connect_seconds`: how long a camera may take to answer.
     pub connect: Duration,
+}
+
+/// `[clips]`: what is made for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Clips {
+    /// `retention_hours`: how long a clip is kept; 0 keeps it until somebody removes it.
+    pub retention: Duration,
+    /// `longest_seconds`: the longest clip that is made while somebody waits, or streamed. Jobs may be of any length.
+    pub longest: Duration,
 }
 
 /// `[pipelines]`: where pipeline files come from.
@@ -94,6 +105,15 @@ impl Default for Record {
             stall: Duration::from_secs(5),
             latency: Duration::from_millis(200),
             connect: Duration::from_secs(8),
+        }
+    }
+}
+
+impl Default for Clips {
+    fn default() -> Self {
+        Self {
+            retention: Duration::from_secs(48 * 3600),
+            longest: Duration::from_secs(3600),
         }
     }
 }
@@ -142,6 +162,16 @@ pub(super) const KEYS: &[Key] = &[
         section: "record",
         name: "connect_seconds",
         slot: |c| Slot::seconds(&mut c.record.connect, 1, 120),
+    },
+    Key {
+        section: "clips",
+        name: "retention_hours",
+        slot: |c| Slot::hours(&mut c.clips.retention, 0, 87_600),
+    },
+    Key {
+        section: "clips",
+        name: "longest_seconds",
+        slot: |c| Slot::seconds(&mut c.clips.longest, 1, 86_400),
     },
     Key {
         section: "pipelines",

@@ -113,6 +113,16 @@ impl<'a> Slot<'a> {
         }
     }
 
+    pub(super) fn hours(place: &'a mut Duration, least: u64, most: u64) -> Self {
+        Self::Span {
+            place,
+            unit: Duration::from_secs(3600),
+            word: "hours",
+            least,
+            most,
+        }
+    }
+
     pub(super) fn millis(place: &'a mut Duration, least: u64, most: u64) -> Self {
         Self::Span {
             place,
