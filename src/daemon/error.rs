@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::check::CheckError;
+use crate::export::ExportError;
 use crate::index::IndexError;
 use crate::model::Fault;
 use crate::pipeline::PipelineError;
@@ -26,6 +27,9 @@ pub enum DaemonError {
     /// GStreamer.
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
+    /// What a process before this one left of its exports.
+    #[error(transparent)]
+    Export(#[from] ExportError),
     /// The address to listen on.
     #[error("cannot listen on {address}: {reason}")]
     Listen {
@@ -51,6 +55,7 @@ impl DaemonError {
             Self::Index(error) => error.fault(),
             Self::Check(error) => error.fault(),
             Self::Pipeline(error) => error.fault(),
+            Self::Export(error) => error.fault(),
             Self::Listen { .. } | Self::System(_) | Self::Forced => Fault::Unavailable,
         }
     }

@@ -8,12 +8,13 @@ use tokio::sync::mpsc;
 
 use crate::check::{self, Check, Mode, Survey};
 use crate::config::Config;
+use crate::export::{Means, Turns};
 use crate::index::{Index, IndexError, KnownKey, KnownVolume};
-use crate::model::{Event, EventKind, Fault, News, Seal, VolumeRole};
+use crate::model::{Edges, Event, EventKind, Fault, News, Seal, VolumeRole};
 use crate::pipeline::Catalog;
 use crate::record::{Left, Recorder, Suspects, explain_absence};
 use crate::runtime::{Clock, Shutdown};
-use crate::storage::{BoxKey, Complain, DaemonLock, SealKey, StorageError, Volume};
+use crate::storage::{BoxKey, Complain, DaemonLock, SealKey, Shelf, StorageError, Volume};
 
 use super::error::DaemonError;
 
@@ -80,6 +81,31 @@ fn remember_key(index: &Index, key: &BoxKey, clock: &dyn Clock) -> Result<Option
             public.id()
         )
     }))
+}
+
+impl House {
+    /// What clips are made with.
+    pub(super) fn exporting(
+        &self,
+        config: &Config,
+        catalog: Arc<Catalog>,
+        clock: Arc<dyn Clock>,
+        edges: Arc<dyn Edges>,
+        turns: Turns,
+    ) -> Result<Means, DaemonError> {
+        Ok(Means {
+            index: self.index.clone(),
+            volumes: vec![(self.volume.id(), self.volume.root().to_owned())],
+            shelf: Shelf::open(&config.storage.data.join("clips"))?,
+            catalog,
+            clock,
+            edges,
+            key: self.key.clone(),
+            turns,
+            longest: config.clips.longest,
+            retention: config.clips.retention,
+        })
+    }
 }
 
 /// Opens the primary volume. Once one is known, no other is taken for it: an empty mount point is not a new disk.

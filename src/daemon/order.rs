@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use crate::config::Config;
-use crate::export::{Snapshots, Turns};
+use crate::export::{Exporter, Snapshots, Turns};
 use crate::http::{self, App};
 use crate::model::{Event, EventKind, News};
 use crate::pipeline::{self, Catalog};
@@ -110,6 +110,12 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     }
     adopt(&house.index, &recorder, &news, clock.as_ref()).await?;
 
+    let turns = Turns::new(MEDIA_JOBS);
+    let exporter = {
+        let edges = Arc::new(recorder.clone());
+        let means = house.exporting(&config, catalog.clone(), clock.clone(), edges, turns.clone())?;
+        on_a_thread(move || Ok(Exporter::open(means)?)).await?
+    };
     let shutdown = Shutdown::new();
     let mend = mend(&house, catalog.clone(), &clock, &shutdown, &news)?;
     let mut doors = Tasks::new();
@@ -124,6 +130,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     doors.spawn("clock-watch", watch.clone().over_the_clock());
     doors.spawn("watchdog", watch.clone().for_systemd());
     doors.spawn("backup", watch.over_the_backup());
+    doors.spawn("exports", exporter.clone().run(shutdown.clone()));
     if let Ok(address) = listener.local_addr() {
         tracing::info!(address = %format!("http://{address}"), data = %config.storage.data.display(), "listening");
     }
@@ -133,12 +140,13 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
         house.volume.root().to_owned(),
         catalog.clone(),
         clock.clone(),
-        Turns::new(MEDIA_JOBS),
+        turns,
     );
     let app = App::new(
         house.index.clone(),
         recorder.clone(),
         snapshots,
+        exporter,
         clock,
         house.volume.root().to_owned(),
         house.key.public(),

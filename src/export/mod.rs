@@ -6,22 +6,31 @@
 
 mod captions;
 mod cut;
+mod driver;
 mod error;
 #[cfg(test)]
 mod fixture;
 mod footage;
 mod frame;
+mod gathering;
+mod ledger;
+mod making;
 mod manifest;
+mod naming;
 mod opinion;
 mod plan;
+mod queue;
 mod sighting;
 mod snapshot;
 mod sound;
+mod stop;
 mod strip;
 mod table;
 mod turn;
 mod verify;
+mod writing;
 
+pub use driver::{Exporter, Means, StreamHold, Streamed};
 pub use error::ExportError;
 pub use footage::Footage;
 pub use manifest::{

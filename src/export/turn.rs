@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The places there are. Clones share them.
 #[derive(Debug, Clone)]
-pub struct Turns(Arc<Semaphore>);
+pub struct Turns(Arc<Semaphore>, usize);
 
 /// A place that is taken until this is dropped.
 #[derive(Debug)]
@@ -19,7 +19,18 @@ impl Turns {
 
     /// So many places.
     pub fn new(places: usize) -> Self {
-        Self(Arc::new(Semaphore::new(places)))
+        Self(Arc::new(Semaphore::new(places)), places)
+    }
+
+    /// How many places there are.
+    pub fn places(&self) -> usize {
+        self.1
+    }
+
+    /// A place, however long that takes: for work that nobody waits for.
+    pub async fn wait(&self) -> Option<Turn> {
+        // The places are never closed.
+        self.0.clone().acquire_owned().await.ok().map(Turn)
     }
 
     /// A place, or nothing when none is free within [`Self::WAIT`].

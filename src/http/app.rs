@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 
 use super::problem::Problem;
-use crate::export::Snapshots;
+use crate::export::{Exporter, Snapshots};
 use crate::index::{Index, IndexError, Reader};
 use crate::model::{Camera, CameraId, Timestamp};
 use crate::record::Recorder;
@@ -22,6 +22,8 @@ pub struct App {
     pub recorder: Recorder,
     /// Who makes stills.
     pub snapshots: Snapshots,
+    /// Who makes clips.
+    pub exporter: Exporter,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// Where the primary volume's files lie.
@@ -42,6 +44,7 @@ impl App {
         index: Index,
         recorder: Recorder,
         snapshots: Snapshots,
+        exporter: Exporter,
         clock: Arc<dyn Clock>,
         recordings: PathBuf,
         public_key: PublicKey,
@@ -50,6 +53,7 @@ impl App {
             index,
             recorder,
             snapshots,
+            exporter,
             started_at: clock.now(),
             clock,
             recordings,

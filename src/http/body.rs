@@ -163,6 +163,28 @@ impl FromField for crate::model::Secret {
     }
 }
 
+impl FromField for crate::model::Timestamp {
+    fn read(value: Value) -> Result<Self, String> {
+        match value {
+            Value::String(text) => Self::parse(&text).map_err(|error| error.to_string()),
+            other => Err(format!("expected a time, got {}", kind(&other))),
+        }
+    }
+}
+
+/// Longest list of texts.
+const MOST: usize = 1000;
+
+impl FromField for Vec<String> {
+    fn read(value: Value) -> Result<Self, String> {
+        match value {
+            Value::Array(list) if list.len() > MOST => Err(format!("at most {MOST} of them")),
+            Value::Array(list) => list.into_iter().map(String::read).collect(),
+            other => Err(format!("expected a list of texts, got {}", kind(&other))),
+        }
+    }
+}
+
 impl FromField for bool {
     fn read(value: Value) -> Result<Self, String> {
         value
@@ -208,7 +230,8 @@ word_fields!(
     crate::model::RecordStream,
     crate::model::Transport,
     crate::model::TimeSource,
-    crate::model::RecordMode
+    crate::model::RecordMode,
+    crate::model::ClipMode
 );
 
 fn kind(value: &Value) -> &'static str {

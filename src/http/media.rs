@@ -1,6 +1,7 @@
 //! Files of recordings. What is asked names a segment; which file that is, the index says, never the address.
 
 use std::io::ErrorKind;
+use std::path::Path;
 
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Request, State};
@@ -43,18 +44,7 @@ pub(super) async fn recording(State(app): State<App>, request: Request) -> Resul
         .await?;
     let (path, state) = found.ok_or_else(no_recording)?;
     let request = Request::from_parts(parts, Body::empty());
-    let mut served = ServeFile::new(app.recordings.join(path));
-    let response = served.try_call(request).await.map_err(|error| match error.kind() {
-        ErrorKind::NotFound | ErrorKind::NotADirectory => gone(),
-        _ => {
-            tracing::error!(%error, "a recording cannot be read");
-            Problem::not_found("the file of this segment cannot be read; the log of camkeep says why")
-        }
-    })?;
-    if response.status() == StatusCode::NOT_FOUND {
-        return Err(gone());
-    }
-    let mut response = response.into_response();
+    let mut response = serve_file(&app.recordings.join(path), request, GONE).await?;
     // A closed segment never changes under its name; one that grows does at every look.
     let keep = match state {
         SegmentState::Closed => "private, max-age=3600",
@@ -66,8 +56,22 @@ pub(super) async fn recording(State(app): State<App>, request: Request) -> Resul
     Ok(response)
 }
 
-fn gone() -> Problem {
-    Problem::not_found("the file of this segment is no longer on the disk")
+const GONE: &str = "the file of this segment is no longer on the disk";
+
+/// Answers with a file, whole or in part; `gone` is what is said when it is not there.
+pub(super) async fn serve_file(path: &Path, request: Request, gone: &'static str) -> Result<Response, Problem> {
+    let mut served = ServeFile::new(path);
+    let response = served.try_call(request).await.map_err(|error| match error.kind() {
+        ErrorKind::NotFound | ErrorKind::NotADirectory => Problem::not_found(gone),
+        _ => {
+            tracing::error!(%error, "a file cannot be read");
+            Problem::not_found("the file cannot be read; the log of camkeep says why")
+        }
+    })?;
+    if response.status() == StatusCode::NOT_FOUND {
+        return Err(Problem::not_found(gone));
+    }
+    Ok(response.into_response())
 }
 
 fn no_recording() -> Problem {

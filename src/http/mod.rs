@@ -5,7 +5,9 @@
 mod app;
 mod body;
 mod cameras;
+mod clips;
 mod events;
+mod exports;
 mod footage;
 mod guard;
 mod health;
@@ -15,6 +17,7 @@ mod paging;
 mod patience;
 mod problem;
 mod query;
+mod reel;
 mod router;
 mod schedules;
 mod serve;

@@ -7,7 +7,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::problem::Problem;
-use crate::model::{GapId, SegmentId, Timestamp};
+use crate::model::{ClipId, GapId, JobId, SegmentId, Timestamp};
 
 /// Most rows of a page.
 pub(super) const MOST: u32 = 5000;
@@ -28,19 +28,24 @@ pub(super) trait Cursor: Sized {
     }
 }
 
-impl Cursor for (Timestamp, SegmentId) {
-    fn write(&self) -> String {
-        format!("{}_{}", self.0.as_nanos(), self.1.0.simple())
-    }
+macro_rules! cursors_by_time {
+    ($($id:ident),+) => {$(
+        impl Cursor for (Timestamp, $id) {
+            fn write(&self) -> String {
+                format!("{}_{}", self.0.as_nanos(), self.1.0.simple())
+            }
 
-    fn read(text: &str) -> Option<Self> {
-        let (at, id) = text.split_once('_')?;
-        Some((
-            Timestamp::from_nanos(at.parse().ok()?),
-            SegmentId(Uuid::try_parse(id).ok()?),
-        ))
-    }
+            fn read(text: &str) -> Option<Self> {
+                let (at, id) = text.split_once('_')?;
+                Some((
+                    Timestamp::from_nanos(at.parse().ok()?),
+                    $id(Uuid::try_parse(id).ok()?),
+                ))
+            }
+        }
+    )+};
 }
+cursors_by_time!(SegmentId, ClipId, JobId);
 
 impl Cursor for (Timestamp, GapId) {
     fn write(&self) -> String {

@@ -52,6 +52,8 @@ pub struct Problem {
     kind: Kind,
     detail: String,
     field: Option<String>,
+    /// When to try again, in seconds, where that may help.
+    retry_after: u64,
 }
 
 /// The shape on the wire. `error` repeats the detail for clients that know no problem documents.
@@ -72,6 +74,7 @@ impl Problem {
             kind,
             detail: detail.into(),
             field: None,
+            retry_after: 2,
         }
     }
 
@@ -105,6 +108,7 @@ impl Problem {
             kind: Kind::Invalid,
             detail: format!("{field}: {message}"),
             field: Some(field.to_owned()),
+            retry_after: 2,
         }
     }
 
@@ -132,6 +136,19 @@ impl Problem {
     /// It may not be done.
     pub fn forbidden(detail: impl Into<String>) -> Self {
         Self::new(Kind::Forbidden, detail)
+    }
+
+    /// Too much is being done already; in so many seconds it may be less.
+    pub fn busy(detail: impl Into<String>, retry_after: u64) -> Self {
+        Self {
+            retry_after,
+            ..Self::new(Kind::Unavailable, detail)
+        }
+    }
+
+    /// No room is left.
+    pub fn full(detail: impl Into<String>) -> Self {
+        Self::new(Kind::Full, detail)
     }
 
     /// Not now; later it may be.
@@ -212,7 +229,7 @@ impl IntoResponse for Problem {
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response
                 .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+                .insert(header::RETRY_AFTER, HeaderValue::from(self.retry_after));
         }
         response
     }

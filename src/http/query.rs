@@ -138,6 +138,11 @@ pub(super) async fn path_part<S: Sync + Send>(parts: &mut Parts, state: &S, name
     found.map(|(_, value)| value.to_owned()).unwrap_or_default()
 }
 
+/// An id in the path; nothing when it cannot be one.
+pub(super) async fn uuid_part<S: Sync + Send>(parts: &mut Parts, state: &S, name: &str) -> Option<uuid::Uuid> {
+    uuid::Uuid::try_parse(&path_part(parts, state, name).await).ok()
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

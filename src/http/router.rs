@@ -10,7 +10,9 @@ use axum::routing::{get, post};
 use super::app::App;
 use super::guard::guard;
 use super::problem::Problem;
-use super::{cameras, events, footage, health, media, schedules, snapshot, system, trial, trigger, web};
+use super::{
+    cameras, clips, events, exports, footage, health, media, schedules, snapshot, system, trial, trigger, web,
+};
 
 /// The whole of it. Served with the peer's address at hand: see [`super::serve`].
 pub fn router(app: App) -> Router {
@@ -36,6 +38,12 @@ pub fn router(app: App) -> Router {
         .route("/cameras/{id}/recording-gaps/{gap}/retry", post(footage::retry_gap))
         .route("/cameras/{id}/coverage", get(footage::coverage))
         .route("/cameras/{id}/days", get(footage::days))
+        .route("/cameras/{id}/clip", post(clips::make))
+        .route("/cameras/{id}/clip.mp4", get(clips::stream))
+        .route("/clips", get(clips::list))
+        .route("/clips/{clip}", get(clips::show).delete(clips::remove))
+        .route("/exports", get(exports::list).post(exports::order))
+        .route("/exports/{export}", get(exports::show).delete(exports::cancel))
         .route("/timeline", get(footage::lanes))
         .route("/health/cameras", get(health::cameras))
         .route("/events", get(events::list))
@@ -43,6 +51,7 @@ pub fn router(app: App) -> Router {
     Router::new()
         .nest("/api/v1", api)
         .route("/media/recordings/{id}/{file}", get(media::recording))
+        .route("/media/clips/{file}", get(clips::file))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/", get(web::page))

@@ -10,14 +10,14 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
-use crate::export::{Snapshots, Turns};
+use crate::export::{Exporter, Means, Snapshots, Turns};
 use crate::http::App;
 use crate::http::serve::{Limits, serve_within};
-use crate::model::{Segment, VolumeRole};
+use crate::model::{Edges, Segment, VolumeRole};
 use crate::pipeline::Catalog;
 use crate::record::{Recorder, Setting};
 use crate::runtime::{ManualClock, Shutdown, Tasks};
-use crate::storage::{BoxKey, Syncer, Volume};
+use crate::storage::{BoxKey, Shelf, Syncer, Volume};
 use crate::timeline::fixture::{self, IndexBox, at};
 
 pub(super) struct Desk {
@@ -65,6 +65,22 @@ impl Answer {
     }
 }
 
+/// What clips are made with.
+fn means(place: &IndexBox, clock: Arc<ManualClock>, edges: Arc<dyn Edges>, key: Arc<BoxKey>) -> Means {
+    Means {
+        index: place.index.clone(),
+        volumes: vec![(fixture::volume(), place.root.path().join("recordings"))],
+        shelf: Shelf::open(&place.root.path().join("clips")).unwrap(),
+        catalog: Arc::new(Catalog::built_in().unwrap()),
+        clock,
+        edges,
+        key,
+        turns: Turns::new(3),
+        longest: Duration::from_secs(3600),
+        retention: Duration::from_secs(48 * 3600),
+    }
+}
+
 impl Desk {
     /// One camera, `door`; ten o'clock and a quarter.
     pub(super) fn new() -> Self {
@@ -101,10 +117,18 @@ impl Desk {
             clock.clone(),
             Turns::new(3),
         );
+        let exporter = Exporter::open(means(
+            &place,
+            clock.clone(),
+            Arc::new(recorder.clone()),
+            Arc::new(key.clone()),
+        ))
+        .unwrap();
         let app = App::new(
             place.index.clone(),
             recorder,
             snapshots,
+            exporter.clone(),
             clock.clone(),
             recordings,
             key.public(),
@@ -119,6 +143,7 @@ impl Desk {
             tasks.spawn("http", async move {
                 serve_within(listener, served, end, limits).await.unwrap()
             });
+            tasks.spawn("exports", exporter.run(shutdown.clone()));
         }
         Self {
             app,
@@ -129,6 +154,18 @@ impl Desk {
             shutdown,
             tasks: Some(tasks),
         }
+    }
+
+    /// What a start does to what an exporter before it left. Nobody makes the jobs that begin anew.
+    pub(super) fn open_exporter_again(&self) {
+        let key = BoxKey::load_or_make(&self.place.root.path().join("box.key"), at(0)).unwrap();
+        let edges = Arc::new(self.app.recorder.clone());
+        Exporter::open(means(&self.place, self.clock.clone(), edges, Arc::new(key))).unwrap();
+    }
+
+    /// Waits for something that the daemon would wait for.
+    pub(super) fn wait_for<T>(&self, work: impl std::future::Future<Output = T>) -> T {
+        self.runtime.block_on(work)
     }
 
     /// Sends bytes as they are and reads to the end.

@@ -1,6 +1,7 @@
 //! The API as a client meets it: over a real socket.
 
 mod cameras;
+mod clips;
 mod desk;
 mod footage;
 mod media;

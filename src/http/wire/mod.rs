@@ -1,11 +1,13 @@
 //! Shapes on the wire: what clients send and see. Field names are promises.
 
 mod camera;
+mod clip;
 mod footage;
 mod schedule;
 
 pub use camera::CAMERA_FIELDS;
 pub(super) use camera::{CameraShown, change_camera, ignore_answers};
+pub(super) use clip::{ClipShown, JobShown};
 pub(super) use footage::{
     CoverageShown, DayShown, EventShown, GapShown, KeptGapShown, LaneShown, SegmentShown, TimelineShown, is_readable,
 };

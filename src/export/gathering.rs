@@ -1,0 +1,136 @@
+//! Gathering: which segments a clip is made of, held so that nobody deletes them, and what their files hold.
+
+use std::path::PathBuf;
+
+use super::driver::Means;
+use super::error::ExportError;
+use super::footage::Footage;
+use super::stop::Stop;
+use crate::index::Index;
+use crate::model::{Camera, CameraId, Copy, CopyState, Edge, Segment, SegmentId, SegmentState, Span};
+
+/// The row of an open segment grows once a second, so it may end before what it has.
+const ROW_LAG: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// Segments that nobody deletes while this lives.
+#[derive(Debug)]
+pub(super) struct Held {
+    index: Index,
+    locked: Vec<SegmentId>,
+    /// Those of them that may have frames in the window, by start.
+    pub(super) segments: Vec<Segment>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // In pieces, so that the row of a segment that closes meanwhile need not wait for all of a long export.
+        for some in self.locked.chunks(500) {
+            let some = some.to_vec();
+            self.index
+                .write_later("letting segments go", move |writer| writer.unlock_segments(&some));
+        }
+    }
+}
+
+impl Held {
+    /// Selects what there is of a camera in a window, and holds it. For a thread that may wait.
+    pub(super) fn take(means: &Means, camera: &CameraId, window: Span) -> Result<(Self, Camera), ExportError> {
+        let (asked, wide) = (camera.clone(), Span::new(window.start.minus(ROW_LAG), window.end));
+        let found = means.index.write_blocking(move |writer| {
+            let Some(camera) = writer.camera(&asked)? else {
+                return Ok(None);
+            };
+            let segments = writer.lock_segments(&asked, wide)?;
+            Ok(Some((camera, segments)))
+        })?;
+        let (camera, mut segments) = found.ok_or_else(|| ExportError::NoCamera(camera.clone()))?;
+        let locked = segments.iter().map(|segment| segment.id).collect();
+        segments.retain(|segment| segment.state == SegmentState::Open || segment.span.overlaps(&window));
+        let held = Self {
+            index: means.index.clone(),
+            locked,
+            segments,
+        };
+        if held.segments.is_empty() {
+            return Err(ExportError::NothingThere);
+        }
+        Ok((held, camera))
+    }
+
+    /// Reads what the files hold, one after another as they are asked for.
+    pub(super) fn footage<'a>(&'a self, means: &'a Means, camera: &CameraId, stop: &'a Stop) -> Reading<'a> {
+        // Before any file is read: what is written from now on is in both, and nothing lies between.
+        let edges = means.edges.edges(camera);
+        Reading {
+            means,
+            stop,
+            edges,
+            segments: self.segments.iter(),
+            trouble: None,
+        }
+    }
+}
+
+/// Footage in the order of time. It ends early when nobody wants it any more.
+#[derive(Debug)]
+pub(super) struct Reading<'a> {
+    means: &'a Means,
+    stop: &'a Stop,
+    edges: Vec<Edge>,
+    segments: std::slice::Iter<'a, Segment>,
+    /// The first file that could not be read.
+    pub(super) trouble: Option<ExportError>,
+}
+
+impl Iterator for Reading<'_> {
+    type Item = Footage;
+
+    fn next(&mut self) -> Option<Footage> {
+        loop {
+            if self.stop.is_stopped() {
+                return None;
+            }
+            let segment = self.segments.next()?;
+            if let Some(footage) = self.read(segment) {
+                return Some(footage);
+            }
+        }
+    }
+}
+
+impl Reading<'_> {
+    /// The best that is there of a segment: the first copy that can be read wholly, else what can be read of any.
+    fn read(&mut self, segment: &Segment) -> Option<Footage> {
+        let edge = self.edges.iter().find(|edge| edge.segment == segment.id);
+        let mut best: Option<Footage> = None;
+        for copy in readable(segment) {
+            let Some(path) = self.path(copy) else { continue };
+            let (footage, trouble) = Footage::read(segment.clone(), path, edge.cloned());
+            let Some(trouble) = trouble else {
+                return Some(footage);
+            };
+            tracing::warn!(error = %trouble, segment = %segment.id, "a copy of a segment cannot be read wholly for a clip");
+            self.trouble.get_or_insert(trouble);
+            if best
+                .as_ref()
+                .is_none_or(|best| best.movie.frames() < footage.movie.frames())
+            {
+                best = Some(footage);
+            }
+        }
+        best
+    }
+
+    fn path(&self, copy: &Copy) -> Option<PathBuf> {
+        let (_, root) = self.means.volumes.iter().find(|(id, _)| *id == copy.volume)?;
+        Some(root.join(&copy.path))
+    }
+}
+
+/// Copies that may be read: the index gives the primary's first, and one that is trusted comes before one that is not.
+fn readable(segment: &Segment) -> impl Iterator<Item = &Copy> {
+    let trusted = |copy: &&Copy| matches!(copy.state, CopyState::Whole | CopyState::Open);
+    let copies = segment.copies.iter();
+    let suspect = segment.copies.iter().filter(|copy| copy.state == CopyState::Suspect);
+    copies.filter(trusted).chain(suspect)
+}

@@ -1,0 +1,235 @@
+//! A clip that lies nowhere yet, answered whole or in part. Two looks at the same footage give the same bytes, so its tag
+//! holds from one request to the next, and a player can seek in it.
+
+use std::io::{self, Read};
+use std::ops::Range;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::stream;
+use sha2::{Digest, Sha256};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+
+use crate::export::Streamed;
+use crate::model::Fingerprint;
+use crate::storage::{Piece, Reel};
+
+/// How much is read at a time.
+const CHUNK: usize = 128 * 1024;
+/// How many of these wait for the client.
+const AHEAD: usize = 2;
+/// A client that takes nothing for so long is taken for gone, and what it reads is let go. A player that pauses asks for
+/// the rest by a range when it goes on.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// When the first frame of the clip was taken, when the last one ends, how long it plays and how many gaps it passes over.
+const START: HeaderName = HeaderName::from_static("x-camkeep-clip-start");
+const END: HeaderName = HeaderName::from_static("x-camkeep-clip-end");
+const COVERED: HeaderName = HeaderName::from_static("x-camkeep-clip-seconds");
+const GAPS: HeaderName = HeaderName::from_static("x-camkeep-clip-gaps");
+
+/// Answers with the part that is asked for.
+pub(super) fn send(streamed: Streamed, method: &Method, headers: &HeaderMap) -> Response {
+    let size = streamed.reel.size_bytes();
+    let tag = tag(&streamed.reel);
+    let facts = [
+        (header::ETAG, tag.clone()),
+        // Asked for anew each time, because footage may still be growing into the window.
+        (header::CACHE_CONTROL, "private, no-cache".to_owned()),
+        (header::ACCEPT_RANGES, "bytes".to_owned()),
+        (
+            header::CONTENT_DISPOSITION,
+            format!("inline; filename=\"{}\"", streamed.file),
+        ),
+        (START, streamed.shown.start.to_string()),
+        (END, streamed.shown.end.to_string()),
+        (COVERED, format!("{:.3}", streamed.covered.as_secs_f64())),
+        (GAPS, streamed.holes.len().to_string()),
+    ];
+    let mut response = match decide(&tag, size, headers) {
+        Wish::Known => StatusCode::NOT_MODIFIED.into_response(),
+        Wish::Beyond => {
+            let mut response = StatusCode::RANGE_NOT_SATISFIABLE.into_response();
+            put(&mut response, header::CONTENT_RANGE, &format!("bytes */{size}"));
+            response
+        }
+        Wish::All => answer(StatusCode::OK, streamed, 0..size, method),
+        Wish::Part(range) => {
+            let told = format!("bytes {}-{}/{size}", range.start, range.end.saturating_sub(1));
+            let mut response = answer(StatusCode::PARTIAL_CONTENT, streamed, range, method);
+            put(&mut response, header::CONTENT_RANGE, &told);
+            response
+        }
+    };
+    for (name, value) in facts {
+        put(&mut response, name, &value);
+    }
+    response
+}
+
+/// Whatever stands in these values is digits, letters and signs of ours, which headers take.
+fn put(response: &mut Response, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::try_from(value) {
+        response.headers_mut().insert(name, value);
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Wish {
+    /// The client has it.
+    Known,
+    All,
+    Part(Range<u64>),
+    /// It begins after the end.
+    Beyond,
+}
+
+fn decide(tag: &str, size: u64, headers: &HeaderMap) -> Wish {
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let is_ours = |known: &str| matches!(known.trim(), "*") || known.trim().trim_start_matches("W/") == tag;
+    if text(header::IF_NONE_MATCH).is_some_and(|known| known.split(',').any(is_ours)) {
+        return Wish::Known;
+    }
+    let Some(range) = text(header::RANGE) else {
+        return Wish::All;
+    };
+    // What a client has of other bytes is of no use to it.
+    if text(header::IF_RANGE).is_some_and(|known| known.trim() != tag) {
+        return Wish::All;
+    }
+    // What is no range is passed over, as the standard asks; so are several at once, which no player sends.
+    let Ok(parsed) = http_range_header::parse_range_header(range) else {
+        return Wish::All;
+    };
+    match parsed.validate(size).as_deref() {
+        Ok([one]) => Wish::Part(*one.start()..one.end().saturating_add(1)),
+        Ok(_) => Wish::All,
+        Err(_) => Wish::Beyond,
+    }
+}
+
+fn answer(status: StatusCode, streamed: Streamed, range: Range<u64>, method: &Method) -> Response {
+    let length = range.end.saturating_sub(range.start);
+    let body = if method == Method::HEAD {
+        Body::empty()
+    } else {
+        body(streamed, range)
+    };
+    let mut response = (status, body).into_response();
+    put(&mut response, header::CONTENT_LENGTH, &length.to_string());
+    put(&mut response, header::CONTENT_TYPE, "video/mp4");
+    response
+}
+
+/// Reads on a thread of its own, a little ahead of the client. With the client goes the thread, and with it what is held.
+fn body(streamed: Streamed, range: Range<u64>) -> Body {
+    let (sender, receiver) = mpsc::channel::<io::Result<Bytes>>(AHEAD);
+    tokio::task::spawn_blocking(move || {
+        let Streamed { reel, hold, .. } = streamed;
+        let (mut reader, runtime) = (reel.reader(range), Handle::current());
+        loop {
+            let mut chunk = Vec::with_capacity(CHUNK);
+            let read = (&mut reader).take(CHUNK as u64).read_to_end(&mut chunk);
+            let (is_last, chunk) = match read {
+                Ok(0) => break,
+                Ok(_) => (false, Ok(Bytes::from(chunk))),
+                Err(error) => {
+                    tracing::error!(%error, "a clip breaks off while it is streamed");
+                    (true, Err(error))
+                }
+            };
+            let sent = runtime.block_on(tokio::time::timeout(PATIENCE, sender.send(chunk)));
+            if is_last || !matches!(sent, Ok(Ok(()))) {
+                break;
+            }
+        }
+        drop(hold);
+    });
+    Body::from_stream(stream::unfold(receiver, |mut receiver| async {
+        receiver.recv().await.map(|chunk| (chunk, receiver))
+    }))
+}
+
+/// The same for the same bytes, and for others another: made of the head, which has every frame's place, and of where the
+/// rest lies, because a closed file never changes.
+fn tag(reel: &Reel) -> String {
+    let mut hasher = Sha256::new();
+    for piece in reel.pieces() {
+        match piece {
+            Piece::Bytes(bytes) => {
+                hasher.update([0]);
+                hasher.update((bytes.len() as u64).to_le_bytes());
+                hasher.update(bytes);
+            }
+            Piece::File { path, offset, length } => {
+                hasher.update([1]);
+                hasher.update(path.as_os_str().as_encoded_bytes());
+                hasher.update([0]);
+                hasher.update(offset.to_le_bytes());
+                hasher.update(length.to_le_bytes());
+            }
+        }
+    }
+    format!("\"{}\"", Fingerprint(hasher.finalize().into()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn wish(given: &[(HeaderName, &str)]) -> Wish {
+        let mut headers = HeaderMap::new();
+        for (name, value) in given {
+            headers.insert(name, value.parse().unwrap());
+        }
+        decide("\"a\"", 100, &headers)
+    }
+
+    #[test]
+    fn a_range_is_answered_only_of_the_bytes_that_the_client_means() {
+        use header::{IF_NONE_MATCH, IF_RANGE, RANGE};
+        assert_eq!(wish(&[]), Wish::All);
+        for (range, expected) in [
+            ("bytes=0-", Wish::Part(0..100)),
+            ("bytes=10-19", Wish::Part(10..20)),
+            ("bytes=90-1000", Wish::Part(90..100)),
+            ("bytes=-10", Wish::Part(90..100)),
+            ("bytes=100-", Wish::Beyond),
+            ("bytes=0-1,5-6", Wish::All),
+            ("bytes=x", Wish::All),
+            ("frames=1-2", Wish::All),
+        ] {
+            assert_eq!(wish(&[(RANGE, range)]), expected, "{range}");
+        }
+        assert_eq!(wish(&[(RANGE, "bytes=1-2"), (IF_RANGE, "\"a\"")]), Wish::Part(1..3));
+        assert_eq!(wish(&[(RANGE, "bytes=1-2"), (IF_RANGE, "\"b\"")]), Wish::All);
+        assert_eq!(
+            wish(&[(RANGE, "bytes=1-2"), (IF_NONE_MATCH, "\"b\", W/\"a\"")]),
+            Wish::Known
+        );
+        assert_eq!(wish(&[(IF_NONE_MATCH, "\"b\"")]), Wish::All);
+    }
+
+    #[test]
+    fn other_bytes_have_another_tag() {
+        let file = |offset, length| Piece::File {
+            path: std::path::Path::new("/a").into(),
+            offset,
+            length,
+        };
+        let reels = [
+            vec![Piece::Bytes("head".into()), file(0, 10)],
+            vec![Piece::Bytes("heaD".into()), file(0, 10)],
+            vec![Piece::Bytes("head".into()), file(1, 10)],
+            vec![Piece::Bytes("head".into()), file(0, 11)],
+            vec![file(0, 10), Piece::Bytes("head".into())],
+        ];
+        let tags: std::collections::BTreeSet<String> =
+            reels.into_iter().map(|pieces| tag(&Reel::new(pieces))).collect();
+        assert_eq!(tags.len(), 5);
+    }
+}
