@@ -152,3 +152,119 @@ pub(super) fn boxed(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::storage::{FileShape, Movie, TrackKind};
+    use std::fs::File;
+    use std::io::{Read, Write};
+    use std::path::Path;
+    use std::sync::Arc;
+
+    /// A sample entry as files have it: 78 bytes of its own, and an `avcC`.
+    fn entry() -> Bytes {
+        let mut out = Vec::new();
+        boxed(&mut out, b"avc1", |out| {
+            out.extend_from_slice(&[0; 24]);
+            out.extend_from_slice(&[1, 64, 0, 180]);
+            out.extend_from_slice(&[0; 50]);
+            boxed(out, b"avcC", |out| {
+                out.extend_from_slice(&[1, 66, 0, 30]);
+                Ok(())
+            })
+        })
+        .unwrap();
+        out.into()
+    }
+
+    fn film(samples: u32, size: u32, source: &Arc<Path>) -> Reel {
+        let mut head = HeadPlan::new(Timestamp::from_seconds(1_790_000_000));
+        let pictures = head.track(TrackPlan {
+            kind: TrackKind::Pictures {
+                width: 320,
+                height: 180,
+            },
+            timescale: 90_000,
+            entries: vec![entry()],
+        });
+        for number in 0..samples {
+            let laid = Laid {
+                size,
+                at: i64::from(number) * 3600,
+                keyframe: number == 0,
+                entry: 0,
+            };
+            let (path, offset) = (source.clone(), u64::from(number) * u64::from(size));
+            head.put(
+                pictures,
+                laid,
+                Piece::File {
+                    path,
+                    offset,
+                    length: u64::from(size),
+                },
+            );
+        }
+        let end = i64::from(samples) * 3600;
+        head.show(
+            pictures,
+            Showing {
+                from: 0,
+                until: end,
+                end,
+            },
+        );
+        head.lay_out().unwrap()
+    }
+
+    #[test]
+    fn a_film_may_be_longer_than_four_gigabytes() {
+        let directory = tempfile::tempdir().unwrap();
+        // Holes take no room on the disk.
+        let source: Arc<Path> = directory.path().join("source").into();
+        const SIZE: u32 = 1_500_000_000;
+        File::create(&source).unwrap().set_len(4 * u64::from(SIZE)).unwrap();
+        for samples in [2, 3, 4] {
+            let reel = film(samples, SIZE, &source);
+            let media = u64::from(samples) * u64::from(SIZE);
+            let length = reel.size_bytes() - media;
+            let mut head = Vec::new();
+            reel.reader(0..length).read_to_end(&mut head).unwrap();
+            assert_eq!(head.windows(4).any(|four| four == b"co64"), samples > 2);
+            let written = directory.path().join("film.mp4");
+            let mut file = File::create(&written).unwrap();
+            file.write_all(&head).unwrap();
+            file.set_len(reel.size_bytes()).unwrap();
+            let movie = Movie::read(&written).unwrap();
+            assert_eq!((movie.shape, movie.cut), (FileShape::Plain, false));
+            let offsets: Vec<u64> = movie
+                .video
+                .unwrap()
+                .samples
+                .iter()
+                .map(|sample| sample.offset)
+                .collect();
+            let expected = (0..samples).map(|number| length + u64::from(number) * u64::from(SIZE));
+            assert_eq!(offsets, expected.collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn the_same_footage_is_the_same_film_and_what_follows_in_a_file_is_one_piece() {
+        let source: Arc<Path> = Path::new("/nowhere").into();
+        let films = [film(100, 1000, &source), film(100, 1000, &source)];
+        assert_eq!(films[0].pieces(), films[1].pieces());
+        assert_eq!(films[0].pieces().len(), 2);
+    }
+
+    #[test]
+    fn a_film_of_a_day_has_a_head_of_a_few_bytes_a_frame() {
+        let source: Arc<Path> = Path::new("/nowhere").into();
+        let frames = 25 * 86_400;
+        let reel = film(frames, 20_000, &source);
+        let head = reel.size_bytes() - u64::from(frames) * 20_000;
+        assert!(head < 6 * u64::from(frames), "{head} bytes");
+    }
+}
