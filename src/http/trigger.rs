@@ -11,6 +11,7 @@ use super::body::{MaybeFields, Said};
 use super::problem::Problem;
 use super::query::InPath;
 use crate::model::{CameraId, Timestamp};
+use crate::record::Cause;
 
 /// The longest event that one trigger announces; it can be triggered again.
 const LONGEST: u32 = 3600;
@@ -38,7 +39,7 @@ pub(super) async fn trigger(
         Said::Set(reason) if reason.chars().count() > REASON => {
             return Err(Problem::field("reason", format!("at most {REASON} characters")));
         }
-        Said::Set(reason) => Some(reason),
+        Said::Set(reason) => Some(reason).filter(|reason| !reason.trim().is_empty()),
         Said::Nothing | Said::Clear => None,
     };
     let seconds = match fields.take::<u32>("seconds")? {
@@ -53,10 +54,13 @@ pub(super) async fn trigger(
     };
     fields.done(&["reason", "seconds"])?;
     app.about(&id, |_, _| Ok(())).await?;
-    let length = Duration::from_secs(seconds.into());
+    let cause = Cause {
+        reason: reason.clone(),
+        lasts: Duration::from_secs(seconds.into()),
+    };
     let triggered = app
         .recorder
-        .trigger(&id, length)
+        .trigger(&id, cause)
         .await
         .map_err(|refusal| Problem::conflict(format!("camera {id} takes no trigger: {refusal}")))?;
     tracing::info!(camera = %id, reason, seconds, until = %triggered.until, "an event was triggered");

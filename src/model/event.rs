@@ -25,6 +25,8 @@ pub enum EventKind {
     VolumeLost,
     /// A volume is nearly or wholly full.
     DiskPressure,
+    /// Something was said to happen at a camera that waits for events.
+    Triggered,
     /// A clip can be fetched.
     ClipReady,
     /// A clip that was asked for could not be made.
@@ -33,7 +35,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::CameraOffline,
         Self::CameraOnline,
         Self::RecorderError,
@@ -42,6 +44,7 @@ impl EventKind {
         Self::IndexMended,
         Self::VolumeLost,
         Self::DiskPressure,
+        Self::Triggered,
         Self::ClipReady,
         Self::ClipFailed,
     ];
@@ -57,6 +60,7 @@ impl EventKind {
             Self::IndexMended => "index_mended",
             Self::VolumeLost => "volume_lost",
             Self::DiskPressure => "disk_pressure",
+            Self::Triggered => "triggered",
             Self::ClipReady => "clip_ready",
             Self::ClipFailed => "clip_failed",
         }

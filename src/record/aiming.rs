@@ -1,12 +1,10 @@
 //! What a camera's task does when something else is wanted: by a person, by the calendar, or by an event.
 
-use std::time::Duration;
-
-use crate::model::{Camera, GapCause};
+use crate::model::{Camera, EventKind, GapCause};
 use crate::runtime::Instant;
 
 use super::driver::Driver;
-use super::intent::{Refusal, Triggered};
+use super::intent::{Cause, Refusal, Triggered};
 use super::state::{Input, State, Wish};
 use super::telling::{Ledger, Silence};
 
@@ -47,10 +45,21 @@ impl Driver {
         }
     }
 
-    pub(super) fn trigger(&mut self, at: Instant, length: Duration) -> Result<Triggered, Refusal> {
+    pub(super) fn trigger(&mut self, at: Instant, cause: Cause) -> Result<Triggered, Refusal> {
         let wall = self.setting.clock.now();
-        let triggered = self.intent.trigger(at, length, wall, self.now())?;
+        let triggered = self.intent.trigger(at, cause.lasts, wall, self.now())?;
         self.aim();
+        // What goes on triggering for the same reason, as movement does, is one event.
+        if !triggered.extended || self.told_cause != cause.reason {
+            let done = if triggered.extended { "is extended" } else { "begins" };
+            let why = cause.reason.as_deref().unwrap_or("no reason was given");
+            let message = format!(
+                "an event {done}, {why}: recorded from {} to {}",
+                triggered.from, triggered.until
+            );
+            self.happened(EventKind::Triggered, message);
+            self.told_cause = cause.reason;
+        }
         Ok(triggered)
     }
 

@@ -14,7 +14,7 @@ use crate::storage::TailLane;
 
 use super::closing::close_segment;
 use super::door::Terms;
-use super::intent::{Aim, Intent, Refusal, Triggered};
+use super::intent::{Aim, Cause, Intent, Refusal, Triggered};
 use super::piece::{Origins, source_at};
 use super::run::{Run, RunNews};
 use super::runs::Runs;
@@ -41,8 +41,8 @@ pub(super) enum Command {
     Apply(Box<Camera>),
     /// These are its schedules now.
     Schedule(Vec<Schedule>),
-    /// Something happened there: at this moment, lasting for so long.
-    Trigger(Instant, Duration, oneshot::Sender<Result<Triggered, Refusal>>),
+    /// Something happened there, at this moment.
+    Trigger(Instant, Cause, oneshot::Sender<Result<Triggered, Refusal>>),
     /// Somebody set the wall clock: footage from here on is dated anew.
     Redate,
     /// Close everything and end; the answer comes when that is done.
@@ -103,6 +103,8 @@ pub(super) struct Driver {
     pub(super) abandoned: u64,
     /// Asked for whichever transport works: the next try is by datagrams.
     pub(super) by_datagrams: bool,
+    /// Why the event that lasts began or was extended, as it was told last.
+    pub(super) told_cause: Option<String>,
     /// When it last looked at the clock, which it does each second.
     looked: Instant,
     pub(super) silence: Silence,
@@ -155,6 +157,7 @@ impl Driver {
             begun: 0,
             abandoned: 0,
             by_datagrams: false,
+            told_cause: None,
             looked,
             silence: Silence::default(),
         }
@@ -176,9 +179,9 @@ impl Driver {
                         self.intent.set_schedules(&schedules);
                         self.aim();
                     }
-                    Some(Command::Trigger(at, length, answer)) => {
+                    Some(Command::Trigger(at, cause, answer)) => {
                         // The asker may have gone.
-                        let _ = answer.send(self.trigger(at, length));
+                        let _ = answer.send(self.trigger(at, cause));
                     }
                     Some(Command::Redate) => if let Some(session) = &self.session { session.run.redate() },
                     Some(Command::Stop(cause, done)) => {
@@ -310,10 +313,11 @@ impl Driver {
             }
             RunNews::Resumed if is_on => self.resumed(id),
             RunNews::Held(end) if is_on => self.held(end),
-            RunNews::Placed(segment) => self.tell_world(News::Opened(segment)),
+            RunNews::Placed(segment) => self.placed(segment),
             RunNews::Closed(segment, path) => self.close(segment, path),
             RunNews::Lost(loss, message) if is_on => self.step(Input::Lost(loss, message)),
             RunNews::Jumped(seconds) if is_on => self.jumped(seconds),
+            RunNews::Overrun(overrun) if is_on => self.overrun(overrun),
             RunNews::OtherCodec(Some(codec)) if is_on => {
                 tracing::info!(camera = %self.camera.id, codec = codec.as_str(), "the camera sends another codec");
                 self.codec = codec;
@@ -332,6 +336,7 @@ impl Driver {
             | RunNews::Held(_)
             | RunNews::Lost(..)
             | RunNews::Jumped(_)
+            | RunNews::Overrun(_)
             | RunNews::OtherCodec(_) => {}
         }
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::model::{Codec, Fault, Loss, Timestamp, TrackCaps, Unit, VideoFormat};
 use crate::pipeline::{Cut, Fate, Feed, PipelineEvent};
 
+use super::group::Overrun;
 use super::run::{Run, RunNews};
 use super::tail::Looks;
 
@@ -43,6 +44,13 @@ impl Feed for Run {
             return Fate::Drop;
         }
         inner.damage.came(unit.pts);
+        if let Some(overrun) = inner.group.came(unit) {
+            self.tell(RunNews::Overrun(overrun));
+            if let Overrun::Endless(_) = overrun {
+                inner.over = true;
+                return Fate::Drop;
+            }
+        }
         self.tail.push(unit, inner.map.wall_at(unit.pts));
         if !std::mem::replace(&mut inner.has_begun, true) {
             self.tell(RunNews::Began);

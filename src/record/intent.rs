@@ -39,6 +39,15 @@ struct Event {
     until: Instant,
 }
 
+/// What triggers an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cause {
+    /// Why, in the words of whoever triggers it.
+    pub reason: Option<String>,
+    /// How long it lasts; pre-roll and post-roll come on top.
+    pub lasts: Duration,
+}
+
 /// What became of a trigger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Triggered {

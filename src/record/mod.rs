@@ -10,6 +10,7 @@ mod door;
 mod driver;
 mod edge;
 mod feed;
+mod group;
 mod intent;
 mod piece;
 mod recorder;
@@ -24,7 +25,7 @@ mod telling;
 mod trial;
 
 pub use absence::{Left, explain_absence};
-pub use intent::{Refusal, Triggered};
+pub use intent::{Cause, Refusal, Triggered};
 pub use recorder::Recorder;
 pub use setting::{Setting, Suspects};
 pub use tail::{Followed, Follower, Looks, Part, Tail};

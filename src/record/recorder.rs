@@ -10,7 +10,7 @@ use crate::model::{Camera, CameraHealth, CameraId, CameraState, Edge, Edges, Gap
 use crate::runtime::Tasks;
 
 use super::driver::{Adopted, Command, Driver, SharedHealth};
-use super::intent::{Refusal, Triggered};
+use super::intent::{Cause, Refusal, Triggered};
 use super::runs::Runs;
 use super::setting::Setting;
 use super::showing::Round;
@@ -124,7 +124,7 @@ impl Recorder {
 
     /// Something happens at a camera at this moment, and lasts for so long: footage of it is kept, from before and after
     /// too.
-    pub async fn trigger(&self, id: &CameraId, length: Duration) -> Result<Triggered, Refusal> {
+    pub async fn trigger(&self, id: &CameraId, cause: Cause) -> Result<Triggered, Refusal> {
         let at = self.0.setting.clock.instant();
         let (answer, answered) = oneshot::channel();
         {
@@ -132,7 +132,7 @@ impl Recorder {
             let entry = cameras.get(id).ok_or(Refusal::Unknown)?;
             entry
                 .commands
-                .send(Command::Trigger(at, length, answer))
+                .send(Command::Trigger(at, cause, answer))
                 .map_err(|_| Refusal::Unknown)?;
         }
         answered.await.unwrap_or(Err(Refusal::Unknown))

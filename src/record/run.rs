@@ -11,13 +11,14 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::model::{Codec, Loss, News, RunId, Segment, SegmentId, Timestamp, TrackCaps, Unit, VideoFormat};
+use crate::model::{Codec, Loss, RunId, Segment, SegmentId, Timestamp, TrackCaps, Unit, VideoFormat};
 use crate::runtime::{Clock, Instant};
 use crate::storage::{Anchor, JournalHeader, Place, StorageError, Syncer, TailLane, Volume};
 
 use super::clockmap::ClockMap;
 use super::damage::Damage;
 use super::door::{Door, Terms};
+use super::group::{Group, Overrun};
 use super::piece::{Origins, Piece};
 use super::setting::Setting;
 use super::tail::Tail;
@@ -41,6 +42,8 @@ pub(super) enum RunNews {
     Lost(Loss, String),
     /// The camera's timestamps jumped by so many seconds, so that this run cannot go on.
     Jumped(i64),
+    /// The camera sends no keyframe at which a segment could be cut.
+    Overrun(Overrun),
     /// The camera sends another codec than was believed; nothing if it is none that can be recorded.
     OtherCodec(Option<Codec>),
     /// Sound is not recorded, for this reason.
@@ -127,6 +130,7 @@ pub(super) struct Inner {
     /// End of the last frame of the run so far.
     pub(super) last_end: Option<Timestamp>,
     pub(super) damage: Damage,
+    pub(super) group: Group,
 }
 
 impl Run {
@@ -162,6 +166,7 @@ impl Run {
             began: None,
             last_end: None,
             damage: Damage::default(),
+            group: Group::default(),
         };
         Self {
             id,
@@ -201,12 +206,6 @@ impl Run {
             piece.finish(map, None);
             *last_end = Some(piece.span(map).end);
         }
-    }
-
-    /// How far segments have grown whose files are not closed yet.
-    pub(super) fn growing(&self) -> Vec<News> {
-        let inner = self.lock();
-        inner.pieces.iter().map(|piece| piece.grown(&inner.map)).collect()
     }
 
     /// Segments that have no file and never will, once the pipeline is down: not even the journal has them.

@@ -2,10 +2,12 @@
 
 use std::sync::PoisonError;
 
-use crate::model::{Event, EventKind, GapCause, Loss, News, RunId, Timestamp, Transport};
+use crate::model::{Event, EventKind, GapCause, Loss, News, RunId, Segment, Timestamp, Transport};
 use crate::runtime::Instant;
 
 use super::driver::Driver;
+use super::group::Overrun;
+use super::run::Run;
 use super::showing::show;
 use super::state::{Input, State, Wish};
 
@@ -154,7 +156,10 @@ impl Driver {
             (Ledger::Covered, _) => self.is_not_wanted(now),
             _ => {}
         }
-        if self.outage {
+        if let Loss::VolumeLost | Loss::VolumeFull = loss {
+            // Not the camera is lost, and it comes back at each try.
+            self.volume_refuses(loss, message);
+        } else if self.outage {
             tracing::info!(camera = %self.camera.id, loss = loss.as_str(), message, "still lost");
         } else {
             self.outage = true;
@@ -164,6 +169,56 @@ impl Driver {
                 format!("{} was lost ({loss}): {message}", self.camera.name),
             );
         }
+    }
+
+    /// Nothing can be written. People are told so once, whichever camera finds out first.
+    fn volume_refuses(&self, loss: Loss, message: &str) {
+        tracing::warn!(camera = %self.camera.id, loss = loss.as_str(), message, "nothing can be written");
+        if self.setting.volume.notice_lost() {
+            let kind = match loss {
+                Loss::VolumeFull => EventKind::DiskPressure,
+                _ => EventKind::VolumeLost,
+            };
+            let (at, camera) = (self.setting.clock.now(), None);
+            let message = format!("nothing can be recorded: {message}");
+            self.tell_world(News::Happened(Event {
+                at,
+                kind,
+                camera,
+                message,
+            }));
+        }
+    }
+
+    /// The camera sends no keyframe. What was received stays; when there is no end of it, another session is asked for,
+    /// because cameras begin those with a keyframe.
+    pub(super) fn overrun(&mut self, overrun: Overrun) {
+        let name = &self.camera.name;
+        let advice = "set its keyframe interval (GOP, I-frame interval) to a few seconds";
+        match overrun {
+            Overrun::Long(seconds) => {
+                let message = format!(
+                    "{name} has sent no keyframe for {seconds} s, so its segments are longer than they should be; {advice}"
+                );
+                tracing::warn!(camera = %self.camera.id, seconds, "segments cannot be cut, there is no keyframe");
+                self.happened(EventKind::RecorderError, message);
+            }
+            Overrun::Endless(seconds) => {
+                let message = format!("{name} has sent no keyframe for {seconds} s and is connected anew; {advice}");
+                tracing::warn!(camera = %self.camera.id, seconds, "there is no end of a group of pictures, a new run begins");
+                self.happened(EventKind::RecorderError, message);
+                self.lose_nothing_silently(GapCause::Lost(Loss::Broken));
+                self.step(Input::Again);
+            }
+        }
+    }
+
+    /// A segment has a file.
+    pub(super) fn placed(&self, segment: Segment) {
+        if self.setting.volume.notice_back() {
+            tracing::info!(camera = %self.camera.id, "the volume takes files again");
+        }
+        self.tell_world(News::Opened(segment));
     }
 
     /// The first frame of a run came.
@@ -241,5 +296,13 @@ impl Driver {
         health.last_frame_at = last;
         health.reconnects = self.begun.saturating_sub(1);
         health.abandoned = self.abandoned;
+    }
+}
+
+impl Run {
+    /// How far segments have grown whose files are not closed yet.
+    pub(super) fn growing(&self) -> Vec<News> {
+        let inner = self.lock();
+        inner.pieces.iter().map(|piece| piece.grown(&inner.map)).collect()
     }
 }

@@ -10,6 +10,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, fstatvfs, mkdirat, openat, renameat_with, unlinkat};
 use rustix::io::Errno;
@@ -56,6 +57,8 @@ pub struct Volume {
     device: u64,
     inode: u64,
     marker: Marker,
+    /// Whether somebody was told that it takes no files.
+    is_told_lost: Arc<AtomicBool>,
 }
 
 impl Volume {
@@ -96,6 +99,17 @@ impl Volume {
             }
         };
         Self::accept(root, directory, marker, role)
+    }
+
+    /// It takes no files. `true` for whoever finds out first since it last did: many write here, and people want to be
+    /// told once.
+    pub fn notice_lost(&self) -> bool {
+        !self.is_told_lost.swap(true, Ordering::Relaxed)
+    }
+
+    /// It takes files. `true` for whoever finds out first.
+    pub fn notice_back(&self) -> bool {
+        self.is_told_lost.swap(false, Ordering::Relaxed)
     }
 
     /// Opens a volume that was there before. Nothing is written, nor made, before it is certain that it is the one.
@@ -148,6 +162,7 @@ impl Volume {
             device: metadata.dev(),
             inode: metadata.ino(),
             marker,
+            is_told_lost: Arc::default(),
         })
     }
 
@@ -502,6 +517,18 @@ mod tests {
             assert_eq!(volume.create_new(path).unwrap_err().fault(), Fault::Invalid, "{path}");
             assert_eq!(volume.remove(path).unwrap_err().fault(), Fault::Invalid, "{path}");
             assert!(volume.quarantine(path, "x").is_err());
+        }
+    }
+
+    #[test]
+    fn its_loss_and_its_return_are_noticed_once_by_all_who_write_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let volume = primary(&directory.path().join("media"));
+        let other = volume.clone();
+        assert!(!volume.notice_back(), "it was never lost");
+        for _ in 0..2 {
+            assert!((volume.notice_lost(), other.notice_lost()) == (true, false));
+            assert!((other.notice_back(), volume.notice_back()) == (true, false));
         }
     }
 

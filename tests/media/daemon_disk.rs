@@ -160,3 +160,58 @@ fn without_files_to_be_had_new_cameras_are_refused_with_that_word_and_all_is_wel
         assert!(referee::missing_or_doubled(&stamps).doubled.is_empty(), "{id}");
     }
 }
+
+#[test]
+fn a_volume_that_goes_away_is_told_once_and_recording_goes_on_when_it_is_back() {
+    let cameras = [FakeCamera::start(tiny()).unwrap(), FakeCamera::start(tiny()).unwrap()];
+    let site = Site::start();
+    for (id, camera) in ["one", "two"].into_iter().zip(&cameras) {
+        site.add_camera(id, camera, 2);
+    }
+    let volume = site.data().join("recordings");
+    let unplugged = site.data().join("unplugged");
+    for times in 1..=2 {
+        for id in ["one", "two"] {
+            site.wait_closed(id, site.closed(id).len() + 1, SOON);
+        }
+        // As an unmount looks from here: the path leads to another, empty directory.
+        std::fs::rename(&volume, &unplugged).unwrap();
+        std::fs::create_dir(&volume).unwrap();
+        for id in ["one", "two"] {
+            wait_for(SOON, &format!("{id} to have nowhere to write"), || {
+                let health = site.daemon().get(&format!("/api/v1/cameras/{id}/health")).ok();
+                if health["loss"] == "volume_lost" {
+                    Ok(())
+                } else {
+                    Err(health)
+                }
+            });
+        }
+        let told = site.events("volume_lost");
+        assert_eq!(told.len(), times, "two cameras, one volume: {told:?}");
+        assert!(told[times - 1].contains("nothing can be recorded"), "{told:?}");
+        assert!(
+            std::fs::read_dir(&volume).unwrap().next().is_none(),
+            "nothing is written there"
+        );
+        std::fs::remove_dir(&volume).unwrap();
+        std::fs::rename(&unplugged, &volume).unwrap();
+        let back = crate::daemon_site::now_ns();
+        for id in ["one", "two"] {
+            wait_for(SOON, &format!("{id} to be recorded again"), || {
+                let rows = site.rows(id);
+                let found = rows.iter().any(|row| row.start_ns > back && row.url.is_some());
+                if found { Ok(()) } else { Err(rows.last().cloned()) }
+            });
+        }
+    }
+    assert_eq!(site.events("volume_lost").len(), 2);
+    assert!(
+        site.events("camera_offline").is_empty(),
+        "the cameras were there all the time"
+    );
+    for id in ["one", "two"] {
+        let gaps = site.gaps(id);
+        assert!(gaps.iter().all(|gap| gap.cause == "volume_lost"), "{gaps:?}");
+    }
+}

@@ -261,3 +261,35 @@ fn next_close(site: &Site, id: &str) -> Instant {
     wait_for_close(open);
     Instant::now()
 }
+
+#[test]
+fn a_minute_without_a_keyframe_is_one_long_segment_that_is_told_and_a_kill_costs_no_more() {
+    if std::env::var_os("CAMKEEP_LONG").is_none() {
+        eprintln!("it takes two minutes: ./tests/run --long");
+        return;
+    }
+    let mut target = Target::new(4, &[("gop60", 60)]);
+    pause(Duration::from_secs(45));
+    target.kill_and_judge();
+    // A group of pictures of its whole length.
+    let camera = &target.cameras[0].2;
+    let keyframes = || camera.sent_frames().iter().filter(|frame| frame.keyframe).count();
+    let before = keyframes();
+    wait_until(Duration::from_secs(80), "the keyframe after a minute", || {
+        (keyframes() > before).then_some(())
+    });
+    let rows = target.site.closed("gop60");
+    let longest = rows.iter().map(|row| row.end_ns - row.start_ns).max().unwrap();
+    assert!(
+        longest < 62_000_000_000,
+        "{longest} ns: it ends with its group of pictures"
+    );
+    let told = target.site.events("recorder_error");
+    assert!(
+        told.iter().any(|message| message.contains("no keyframe for 30 s")),
+        "{told:?}"
+    );
+    let worst = target.losses.iter().max().unwrap();
+    eprintln!("killed 45 s after a keyframe: {} ms lost", worst / 1_000_000);
+    assert!(*worst <= BAR_NS, "{worst}");
+}

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use camkeep::model::{
-    Camera, CameraId, CameraState, Days, News, RecordMode, Schedule, ScheduleId, Segment, Timestamp, VolumeRole,
+    Camera, CameraId, CameraState, Days, EventKind, News, RecordMode, Schedule, ScheduleId, Segment, Timestamp,
+    VolumeRole,
 };
 use camkeep::pipeline::demo::{FakeCamera, StreamOptions};
 use camkeep::pipeline::{self, Catalog};
-use camkeep::record::{Recorder, Refusal, Setting, Triggered};
+use camkeep::record::{Cause, Recorder, Refusal, Setting, Triggered};
 use camkeep::runtime::{Clock, SystemClock};
 use camkeep::storage::{Complain, Syncer, TailWriter, Volume};
 use tempfile::TempDir;
@@ -114,7 +115,13 @@ impl Desk {
 
     fn trigger(&self, seconds: u64) -> Result<Triggered, Refusal> {
         let length = Duration::from_secs(seconds);
-        self.runtime.block_on(self.recorder.trigger(&self.camera.id, length))
+        self.trigger_for(length, None)
+    }
+
+    fn trigger_for(&self, lasts: Duration, reason: Option<&str>) -> Result<Triggered, Refusal> {
+        let reason = reason.map(str::to_owned);
+        let cause = Cause { reason, lasts };
+        self.runtime.block_on(self.recorder.trigger(&self.camera.id, cause))
     }
 
     fn listen(&mut self) {
@@ -268,9 +275,11 @@ fn triggers_that_overlap_make_one_recording() {
     let fake = FakeCamera::start(StreamOptions::small()).unwrap();
     let mut desk = Desk::events(&fake, 2, 4);
     pause(Duration::from_secs(3));
-    let first = desk.trigger(0).unwrap();
+    let contact = Some("door contact");
+    let first = desk.trigger_for(Duration::ZERO, contact).unwrap();
+    desk.trigger_for(Duration::ZERO, contact).unwrap();
     pause(Duration::from_millis(2500));
-    let second = desk.trigger(0).unwrap();
+    let second = desk.trigger_for(Duration::ZERO, Some("glass break")).unwrap();
     assert!(second.extended && second.until > first.until);
     desk.wait_for_unwanted(2);
     desk.stop();
@@ -278,6 +287,25 @@ fn triggers_that_overlap_make_one_recording() {
     assert!(segments.iter().all(|segment| segment.run == segments[0].run));
     assert_reaches(&desk.stamps(&segments), first.from, second.until);
     assert_eq!(fake.count_sessions().total, 1);
+    let told: Vec<&str> = desk
+        .news
+        .iter()
+        .filter_map(|news| match news {
+            News::Happened(event) if event.kind == EventKind::Triggered => Some(event.message.as_str()),
+            _ => None,
+        })
+        .collect();
+    let [begins, extended] = told[..] else {
+        panic!("each reason is told once: {told:?}")
+    };
+    assert!(
+        begins.starts_with("an event begins, door contact: recorded from"),
+        "{begins}"
+    );
+    assert!(
+        extended.starts_with("an event is extended, glass break: "),
+        "{extended}"
+    );
 }
 
 #[test]
