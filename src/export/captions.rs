@@ -14,6 +14,8 @@ use super::table::PICTURE_SCALE;
 #[derive(Debug)]
 pub(super) struct Captions {
     track: usize,
+    /// The second that was said last. One that goes on behind a seam is not said again.
+    said: Option<i64>,
 }
 
 impl Captions {
@@ -24,6 +26,7 @@ impl Captions {
                 timescale: PICTURE_SCALE,
                 entries: vec![entry(width, height)],
             }),
+            said: None,
         }
     }
 
@@ -33,14 +36,16 @@ impl Captions {
         let mut second = span.start.as_nanos().div_euclid(SECOND);
         let mut at = from;
         while at < until {
-            let said = text(Timestamp::from_seconds(second));
-            let laid = Laid {
-                size: u32::try_from(said.len()).unwrap_or(0),
-                at,
-                keyframe: true,
-                entry: 0,
-            };
-            head.put(self.track, laid, Piece::Bytes(said));
+            if self.said.replace(second) != Some(second) {
+                let said = text(Timestamp::from_seconds(second));
+                let laid = Laid {
+                    size: u32::try_from(said.len()).unwrap_or(0),
+                    at,
+                    keyframe: true,
+                    entry: 0,
+                };
+                head.put(self.track, laid, Piece::Bytes(said));
+            }
             second += 1;
             let next = picture_ticks(Timestamp::from_seconds(second)) - picture_ticks(span.start) + from;
             at = next.max(at + 1);

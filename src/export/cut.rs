@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::model::{SegmentId, Span, Timestamp, VideoFormat};
-use crate::storage::{HeadPlan, Laid, Showing, TrackKind, TrackPlan};
+use crate::storage::{HeadPlan, Laid, Piece, Showing, TrackKind, TrackPlan};
 
 use super::captions::Captions;
 use super::error::ExportError;
 use super::plan::{Extras, Part};
-use super::sound::SoundLine;
+use super::sound::{Packet, SoundLine};
 use super::strip::{Look, Strip, picture_ticks};
-use super::table::{PICTURE_SCALE, nanos};
+use super::table::{PICTURE_SCALE, nanos, rescale};
 
 /// Which frames of a strip are taken.
 pub(super) struct Chosen {
@@ -29,6 +31,8 @@ pub(super) struct Cut {
     look: Look,
     sound: SoundLine,
     captions: Option<Captions>,
+    /// What stands in front of keyframes that are as they were, behind pictures that were encoded anew.
+    sets: Option<Bytes>,
     /// When its first frame was taken, in ticks since the epoch.
     zero: i64,
     /// How many ticks less than since then have passed in the file: what was closed up.
@@ -59,6 +63,7 @@ impl Cut {
             captions: extras
                 .captions
                 .then(|| Captions::new(&mut head, look.width, look.height)),
+            sets: None,
             head,
             pictures,
             look,
@@ -85,12 +90,23 @@ impl Cut {
         }
         let begins = self.end;
         let frames = strip.frames.get(chosen.begin..chosen.end).unwrap_or_default();
-        let entry = self.head.entry(self.pictures, strip.entry.clone());
+        self.sets = strip.sets_after.clone().or(self.sets.take());
+        let sets = strip
+            .sets
+            .as_ref()
+            .or(self.sets.as_ref().filter(|_| !strip.retaken))
+            .cloned();
         self.sound.add(&mut self.head, strip, chosen.first, ends, self.closed);
+        let scale = self.sound.scale();
         let mut sound = self.sound.waiting();
         let mut packet = sound.next();
         for frame in frames {
-            while let Some((_, laid, bytes)) = packet.take_if(|(place, ..)| *place < frame.place) {
+            // In the order in which they lie, or, when they lie in two files, in which they are shown.
+            let is_due = |(place, laid, _): &mut Packet| match strip.retaken {
+                false => *place < frame.place,
+                true => rescale(laid.at, scale, PICTURE_SCALE) < frame.tick - self.zero - self.closed,
+            };
+            while let Some((_, laid, bytes)) = packet.take_if(is_due) {
                 self.head.put(self.sound.track(), laid, bytes);
                 packet = sound.next();
             }
@@ -103,13 +119,15 @@ impl Cut {
                 }
                 _ => {}
             }
+            let front = sets.as_ref().filter(|_| frame.keyframe).cloned().unwrap_or_default();
             let laid = Laid {
-                size: frame.size,
+                size: frame.size.saturating_add(u32::try_from(front.len()).unwrap_or(0)),
                 at,
                 keyframe: frame.keyframe,
-                entry,
+                entry: 0,
             };
-            self.head.put(self.pictures, laid, strip.piece(frame));
+            self.head
+                .put_both(self.pictures, laid, Piece::Bytes(front), strip.piece(frame));
         }
         while let Some((_, laid, bytes)) = packet {
             self.head.put(self.sound.track(), laid, bytes);
@@ -117,9 +135,6 @@ impl Cut {
         }
         self.end = self.end.max(picture_ticks(ends) - self.zero - self.closed);
         self.until = ends;
-        if !strip.retaken {
-            self.look = strip.look.clone();
-        }
         if let Some(captions) = &mut self.captions {
             captions.add(&mut self.head, Span::new(chosen.first, ends), begins, self.end);
         }

@@ -20,9 +20,6 @@ pub struct Footage {
     /// What is not in the file yet, when the segment is still open. It has to be taken before the file is read, so that
     /// nothing lies between them.
     pub edge: Option<Edge>,
-    /// These pictures were encoded anew, to stand in front of those of the same segment that were not. They have a decoder
-    /// configuration of their own, which is no reason for another file.
-    pub retaken: bool,
 }
 
 impl Footage {
@@ -58,7 +55,6 @@ impl Footage {
             segment,
             movie,
             edge,
-            retaken: false,
         };
         (footage, trouble)
     }

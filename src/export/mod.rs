@@ -20,9 +20,12 @@ mod naming;
 mod opinion;
 mod plan;
 mod queue;
+mod retake;
+mod sets;
 mod sighting;
 mod snapshot;
 mod sound;
+mod spool;
 mod stop;
 mod strip;
 mod table;
@@ -38,7 +41,8 @@ pub use manifest::{
     seal, signature_path,
 };
 pub use opinion::second_opinion;
-pub use plan::{Extras, Part, plan, the_one};
+pub use plan::{Extras, Part, plan, plan_anew, the_one};
+pub use retake::{Anew, Retaker};
 pub use snapshot::{Snapshot, SnapshotError, SnapshotWish, Snapshots};
 pub use turn::{Turn, Turns};
 pub use verify::{About, Checked, Outcome, Question, Verdict, verify};

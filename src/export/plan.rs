@@ -18,6 +18,7 @@ use crate::storage::Reel;
 use super::cut::{Chosen, Cut};
 use super::error::ExportError;
 use super::footage::Footage;
+use super::retake::Retaker;
 use super::strip::Strip;
 use super::table::Frame;
 
@@ -67,23 +68,44 @@ pub fn plan(
     if window.is_empty() {
         return Err(ExportError::BackToFront);
     }
-    let mut retaken: Option<(SegmentId, Timestamp)> = None;
-    let strips = footage.into_iter().flat_map(Strip::of).filter_map(move |mut strip| {
-        // What was encoded anew takes the place of what it was made of.
-        let left = match retaken {
-            Some((segment, end)) if segment == strip.segment => strip.begin_at(end),
-            _ => true,
-        };
-        retaken = strip.retaken.then_some((strip.segment, strip.end)).or(retaken);
-        left.then_some(strip)
+    plan_strips(footage.into_iter().flat_map(Strip::of).map(Ok), window, mode, extras)
+}
+
+/// Lays a window out with pictures that are encoded anew on the way; what they are encoded into has to stay until the parts
+/// are written.
+pub fn plan_anew(
+    footage: impl IntoIterator<Item = Footage>,
+    window: Span,
+    mode: ClipMode,
+    extras: Extras,
+    mut retaker: Retaker<'_>,
+) -> Result<Vec<Part>, ExportError> {
+    if window.is_empty() {
+        return Err(ExportError::BackToFront);
+    }
+    let strips = footage.into_iter().flat_map(Strip::of);
+    let strips = strips.flat_map(move |strip| match retaker.pass(strip) {
+        Ok(strips) => strips.into_iter().map(Ok).collect::<Vec<_>>(),
+        Err(error) => vec![Err(error)],
     });
+    plan_strips(strips, window, mode, extras)
+}
+
+fn plan_strips(
+    strips: impl Iterator<Item = Result<Strip, ExportError>>,
+    window: Span,
+    mode: ClipMode,
+    extras: Extras,
+) -> Result<Vec<Part>, ExportError> {
     let mut strips = strips.peekable();
     let mut editing = Editing::new(window, mode, extras);
     while let Some(strip) = strips.next() {
+        let strip = strip?;
         if strip.start() >= window.end && strip.earliest() >= window.end {
             break;
         }
-        editing.add(strip, strips.peek())?;
+        // An error is met when it is its turn.
+        editing.add(strip, strips.peek().and_then(|next| next.as_ref().ok()))?;
     }
     editing.finish()
 }

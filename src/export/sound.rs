@@ -43,6 +43,11 @@ impl SoundLine {
         self.known.as_ref().map_or(usize::MAX, |known| known.track)
     }
 
+    /// Ticks a second of it.
+    pub(super) fn scale(&self) -> u32 {
+        self.known.as_ref().map_or(1, |known| known.scale)
+    }
+
     /// What is to be laid with the strip that was added, in the order of its places.
     pub(super) fn waiting(&mut self) -> std::vec::IntoIter<Packet> {
         std::mem::take(&mut self.waiting).into_iter()
@@ -98,7 +103,7 @@ impl SoundLine {
                 keyframe: true,
                 entry: 0,
             };
-            self.waiting.push((frame.place, laid, strip.piece(frame)));
+            self.waiting.push((frame.place, laid, strip.sound_piece(frame)));
         }
     }
 

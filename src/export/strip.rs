@@ -22,7 +22,7 @@ pub(super) struct Look {
     pub(super) codec: Codec,
     pub(super) width: u32,
     pub(super) height: u32,
-    config: Bytes,
+    pub(super) config: Bytes,
 }
 
 /// The sound of a strip.
@@ -50,6 +50,12 @@ pub(super) struct Strip {
     /// Where the last picture shown ends.
     pub(super) end: Timestamp,
     pub(super) sound: Option<Sound>,
+    /// The file of pictures that were encoded anew. What there is of sound lies where it was.
+    anew: Option<Arc<Path>>,
+    /// What stands in front of its keyframes, when the track's own description does not say how they are decoded.
+    pub(super) sets: Option<Bytes>,
+    /// What stands in front of the keyframes of strips that follow, when a decoder may know them no more.
+    pub(super) sets_after: Option<Bytes>,
     path: Arc<Path>,
     units: Arc<[Unit]>,
 }
@@ -62,7 +68,6 @@ impl Strip {
             path,
             movie,
             edge,
-            retaken,
         } = footage;
         // The row of an open segment may be older than what memory says of the same start.
         let start = edge.as_ref().map_or(segment.span.start, |edge| edge.start);
@@ -71,7 +76,7 @@ impl Strip {
         let audio = movie.audio.as_ref();
         let units: Arc<[Unit]> = edge.as_ref().map(|edge| edge.units.clone().into()).unwrap_or_default();
         let make = |frames: Vec<Frame>, look: Look, entry: Bytes, sound: Option<Sound>| {
-            Self::new(&segment, &path, &units, whole, retaken, frames, look, entry, sound)
+            Self::new(&segment, &path, &units, whole, frames, look, entry, sound)
         };
         let of_file = video.as_ref().and_then(|table| {
             let (look, entry) = look_of(table)?;
@@ -122,7 +127,6 @@ impl Strip {
         path: &Arc<Path>,
         units: &Arc<[Unit]>,
         whole: bool,
-        retaken: bool,
         mut frames: Vec<Frame>,
         look: Look,
         entry: Bytes,
@@ -135,12 +139,15 @@ impl Strip {
             run: segment.run,
             sequence: segment.sequence,
             complete: whole && first == 0,
-            retaken,
+            retaken: false,
             look,
             entry,
             frames,
             end: segment.span.end,
             sound: sound.filter(|sound| !sound.frames.is_empty()),
+            anew: None,
+            sets: None,
+            sets_after: None,
             path: path.clone(),
             units: units.clone(),
         };
@@ -190,23 +197,30 @@ impl Strip {
         self.frames.retain(|frame| frame.wall >= start);
     }
 
-    /// Leaves out all before the first keyframe at or after a moment; `false` when nothing is left.
-    pub(super) fn begin_at(&mut self, moment: Timestamp) -> bool {
-        let from = self
-            .frames
-            .iter()
-            .position(|frame| frame.keyframe && frame.wall >= moment);
-        match from {
-            Some(from) => drop(self.frames.drain(..from)),
-            None => self.frames.clear(),
+    /// The same with other pictures, encoded anew, which lie in a file of their own.
+    pub(super) fn retaken(
+        &self,
+        frames: Vec<Frame>,
+        look: Look,
+        entry: Bytes,
+        anew: Arc<Path>,
+        end: Timestamp,
+    ) -> Self {
+        Self {
+            retaken: true,
+            frames,
+            look,
+            entry,
+            anew: Some(anew),
+            end,
+            ..self.clone()
         }
-        from.is_some()
     }
 
     /// Whether another strip goes on where this one ends, with nothing lost between them.
     pub(super) fn joins(&self, next: &Self) -> bool {
         if self.segment == next.segment {
-            return self.retaken || next.start() <= self.end.plus(SEAM);
+            return next.start() <= self.end.plus(SEAM);
         }
         let follows = self.run == next.run && self.sequence.checked_add(1) == Some(next.sequence);
         follows && (self.complete || next.start() <= self.end.plus(SEAM))
@@ -215,14 +229,22 @@ impl Strip {
     /// Whether one file can hold both.
     pub(super) fn fits(&self, next: &Self) -> bool {
         self.look == next.look
-            || (self.segment == next.segment && self.retaken != next.retaken && self.look.codec == next.look.codec)
     }
 
-    /// The bytes of a frame.
+    /// The bytes of a picture.
     pub(super) fn piece(&self, frame: &Frame) -> Piece {
+        self.piece_in(self.anew.as_ref().unwrap_or(&self.path), frame)
+    }
+
+    /// The bytes of a packet of sound.
+    pub(super) fn sound_piece(&self, frame: &Frame) -> Piece {
+        self.piece_in(&self.path, frame)
+    }
+
+    fn piece_in(&self, path: &Arc<Path>, frame: &Frame) -> Piece {
         match frame.place {
             Place::File(offset) => Piece::File {
-                path: self.path.clone(),
+                path: path.clone(),
                 offset,
                 length: u64::from(frame.size),
             },

@@ -33,6 +33,20 @@ pub(super) struct Frame {
     pub(super) place: Place,
 }
 
+impl Frame {
+    /// A picture that was encoded anew.
+    pub(super) fn anew(wall: Timestamp, size: u32, keyframe: bool, place: Place) -> Self {
+        Self {
+            wall,
+            tick: ticks(wall, PICTURE_SCALE),
+            lasts: 0,
+            size,
+            keyframe,
+            place,
+        }
+    }
+}
+
 /// A moment in ticks since the epoch.
 pub(super) fn ticks(at: Timestamp, scale: u32) -> i64 {
     scaled(i128::from(at.as_nanos()), SECOND, scale)

@@ -8,12 +8,15 @@ use super::template::{Filling, Hole, Template, TemplateError};
 
 /// The pipelines as they are built in, by name.
 const BUILT_IN: &[(&str, &str)] = &[
+    ("encode-h264", include_str!("../../pipelines/encode-h264.gst")),
+    ("encode-h265", include_str!("../../pipelines/encode-h265.gst")),
     ("export", include_str!("../../pipelines/export.gst")),
     ("decode-h264", include_str!("../../pipelines/decode-h264.gst")),
     ("decode-h265", include_str!("../../pipelines/decode-h265.gst")),
     ("mend", include_str!("../../pipelines/mend.gst")),
     ("mend-sound", include_str!("../../pipelines/mend-sound.gst")),
     ("record", include_str!("../../pipelines/record.gst")),
+    ("retake", include_str!("../../pipelines/retake.gst")),
     ("sound-aac", include_str!("../../pipelines/sound-aac.gst")),
     ("sound-opus", include_str!("../../pipelines/sound-opus.gst")),
     ("sound-g726", include_str!("../../pipelines/sound-g726.gst")),

@@ -124,6 +124,15 @@ impl Bench {
         }
     }
 
+    /// What the caps at its end say of how a decoder is to be set up.
+    pub(super) fn config(&self) -> Result<Vec<u8>, PipelineError> {
+        let caps = self.sink.static_pad("sink").and_then(|pad| pad.current_caps());
+        let config = caps.and_then(|caps| caps.structure(0)?.get::<gst::Buffer>("codec_data").ok());
+        let config = config.ok_or_else(|| self.failed("nothing came out of it"))?;
+        let bytes = config.map_readable().map_err(|error| self.failed(error))?;
+        Ok(bytes.to_vec())
+    }
+
     /// Plays it on units with these caps. `time` says when a unit is shown, in the pipeline's time.
     pub(super) fn play(&mut self, caps: &str, units: Units, times: Times) -> Result<(), PipelineError> {
         let caps = gst::Caps::from_str(caps).map_err(|_| self.failed(format!("caps that cannot be read: {caps}")))?;
@@ -141,7 +150,7 @@ impl Bench {
     pub(super) fn take_all(
         &self,
         patience: Patience,
-        wanted: &Wanted,
+        is_wanted: &dyn Fn() -> bool,
         mut take: impl FnMut(&gst::BufferRef) -> Result<bool, PipelineError>,
     ) -> Result<(), PipelineError> {
         const LOOK: gst::ClockTime = gst::ClockTime::from_mseconds(100);
@@ -157,7 +166,7 @@ impl Bench {
                 if !take(buffer)? {
                     return Ok(());
                 }
-                if begun.elapsed() < patience.total && wanted.is_wanted() {
+                if begun.elapsed() < patience.total && is_wanted() {
                     continue;
                 }
             }
@@ -171,7 +180,7 @@ impl Bench {
                 let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take();
                 return trouble.map_or(Ok(()), |trouble| Err(self.failed(trouble)));
             }
-            if !wanted.is_wanted() {
+            if !is_wanted() {
                 return Err(PipelineError::Cancelled {
                     name: self.name.to_owned(),
                 });
@@ -210,6 +219,11 @@ impl Times {
     pub(super) fn into_pipeline(self, nanos: i64) -> gst::ClockTime {
         let shifted = nanos.saturating_sub(self.origin).saturating_add(EARLIEST);
         gst::ClockTime::from_nseconds(shifted.max(0).unsigned_abs())
+    }
+
+    pub(super) fn out_of_pipeline(self, time: gst::ClockTime) -> i64 {
+        let nanos = i64::try_from(time.nseconds()).unwrap_or(i64::MAX);
+        nanos.saturating_sub(EARLIEST).saturating_add(self.origin)
     }
 }
 

@@ -46,6 +46,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
             "voaacenc",
             "fdkaacenc",
             "opusparse",
+            "x265enc",
         ],
     ),
     (

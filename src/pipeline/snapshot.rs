@@ -71,7 +71,7 @@ pub fn snap(
         });
     bench.play(&snapping.caps, snapping.units, times)?;
     let mut picture = None;
-    bench.take_all(patience, wanted, |buffer| {
+    bench.take_all(patience, &|| wanted.is_wanted(), |buffer| {
         let bytes = buffer.map_readable().map_err(|error| bench.failed(error))?;
         picture = Some(Bytes::copy_from_slice(&bytes));
         Ok(false)

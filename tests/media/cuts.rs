@@ -15,6 +15,7 @@ use crate::kit::referee::{self, Stamp};
 use crate::kit::wait::{pause, wait_until};
 
 mod browser;
+mod retake;
 mod sound;
 
 /// Groups of pictures as long as many cameras make them.

@@ -120,7 +120,6 @@ impl Shelf {
             path: path.into(),
             movie,
             edge: None,
-            retaken: false,
         }
     }
 }

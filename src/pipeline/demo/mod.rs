@@ -5,7 +5,6 @@
 //! because a referee that only decodes pictures can tell which frames were kept, and when each was taken.
 
 mod camera;
-mod font;
 mod gate;
 mod options;
 mod pump;

@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Local};
 
-use super::font;
+use super::super::font;
 use super::stamp::{STAMP_HEIGHT_DIVISOR, Stamp};
 
 type Colour = (u8, u8, u8);

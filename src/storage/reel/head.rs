@@ -49,8 +49,21 @@ impl HeadPlan {
 
     /// Lays a sample behind all that were laid before.
     pub fn put(&mut self, track: usize, sample: Laid, bytes: Piece) {
+        self.put_both(track, sample, Piece::Bytes(Bytes::new()), bytes);
+    }
+
+    /// Lays a sample whose bytes begin in one place and end in another.
+    pub fn put_both(&mut self, track: usize, sample: Laid, front: Piece, bytes: Piece) {
         let Some(line) = self.lines.get_mut(track) else { return };
         line.add(sample, self.bytes);
+        for piece in [front, bytes] {
+            if piece.length() > 0 {
+                self.append(piece);
+            }
+        }
+    }
+
+    fn append(&mut self, bytes: Piece) {
         self.bytes += bytes.length();
         let left = match self.pieces.last_mut() {
             Some(last) => last.append(bytes),

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-use camkeep::export::{Extras, plan, the_one};
-use camkeep::model::ClipMode;
+use camkeep::export::{Extras, Part, plan, the_one};
+use camkeep::model::{ClipMode, Span};
 use camkeep::pipeline::demo::{LEVELS, STAMP_COLUMNS, STAMP_HEIGHT_DIVISOR, STAMP_ROWS, Stamp, StreamOptions};
 
 use super::{GROUP, Roll, Shot};
@@ -201,6 +201,12 @@ fn watch(clip: Vec<u8>, middles: &[f64]) -> (f64, Vec<Option<Stamp>>, Option<Sta
 fn assert_shown(roll: &Roll, offset: i64, length: i64) {
     let window = roll.window(offset, length);
     let part = the_one(plan(roll.footage(), window, ClipMode::Exact, Extras::default()).unwrap()).unwrap();
+    assert_shows(&part, roll, window);
+}
+
+/// A browser shows of a clip the frames of the window and no other.
+#[track_caller]
+pub(super) fn assert_shows(part: &Part, roll: &Roll, window: Span) {
     let mut clip = Vec::new();
     part.reel
         .reader(0..part.reel.size_bytes())

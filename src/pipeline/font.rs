@@ -1,5 +1,5 @@
-//! Letters for the picture, five blocks wide and seven high: a camera writes its name and the time, and needs
-//! no text-drawing plugin for it.
+//! Letters for the picture, five blocks wide and seven high: a name and the time are written, and no text-drawing
+//! plugin is needed for it.
 
 /// How many columns a letter has.
 pub(super) const WIDTH: usize = 5;
@@ -47,6 +47,11 @@ pub(super) fn rows(letter: char) -> [u8; HEIGHT] {
         'Z' => [31, 1, 2, 4, 8, 16, 31],
         ':' => [0, 4, 4, 0, 4, 4, 0],
         '.' => [0, 0, 0, 0, 0, 12, 12],
+        ',' => [0, 0, 0, 0, 12, 4, 8],
+        '_' => [0, 0, 0, 0, 0, 0, 31],
+        '(' => [2, 4, 8, 8, 8, 4, 2],
+        ')' => [8, 4, 2, 2, 2, 4, 8],
+        '#' => [10, 10, 31, 10, 31, 10, 10],
         '-' => [0, 0, 0, 31, 0, 0, 0],
         '+' => [0, 4, 4, 31, 4, 4, 0],
         '/' => [1, 1, 2, 4, 8, 16, 16],

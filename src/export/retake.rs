@@ -1,0 +1,317 @@
+//! Pictures that are encoded anew on the way into a clip: the first ones, for players that know no edit lists, or all of
+//! them, with the time in the picture.
+//!
+//! ```text
+//! footage       K - - - - - - - K - - - - - - K - - -
+//! from                  |
+//! retaken               K'- - - K - - - - - - K - - -      the group that `from` lies in, from there to its end
+//! burnt in              K'- - - - - - K'- - - - - - K'
+//! ```
+//!
+//! Times stay those of the footage, and frames stay frames: what is encoded is what would have been shown.
+
+use std::io::Read;
+use std::path::Path;
+use std::time::Duration;
+
+use super::error::ExportError;
+use super::sets::{Avc, entry_with, hevc_sets};
+use super::spool::Spool;
+use super::strip::{Look, Strip};
+use super::table::{Frame, Place, picture_entry};
+use crate::model::{Codec, Span, Timestamp, Track, Unit};
+use crate::pipeline::{Catalog, Encoding, Label, Patience, Retaking, Units, retake, video_caps};
+use crate::storage::{Reel, ReelReader};
+
+/// Nothing comes out for so long: it is given up. A decoder that gets an hour of lead-in is still at work after less.
+const PATIENCE: Patience = Patience {
+    idle: Duration::from_secs(60),
+    total: Duration::MAX,
+};
+/// How far the quality of a picture may suffer by being encoded twice: hardly to be seen.
+const QUALITY: u32 = 20;
+/// Where a player can begin in what is burnt in, in frames.
+const DISTANCE: u32 = 50;
+
+/// What is encoded anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Anew {
+    /// The pictures from the first that is shown to the next keyframe.
+    Head,
+    /// All of them, with the camera's name and the time of each in the picture.
+    Burnt {
+        /// The name.
+        name: String,
+    },
+}
+
+/// Encodes pictures anew while a clip is planned. What it makes lies in a file that has to stay until the clip is written.
+pub struct Retaker<'a> {
+    catalog: &'a Catalog,
+    window: Span,
+    anew: Anew,
+    spool: Spool,
+    is_wanted: &'a dyn Fn() -> bool,
+    /// Hears how much of the window is done, from 0 to 1.
+    tell: &'a dyn Fn(f64),
+    /// The head is done, or needs nothing.
+    is_done: bool,
+    /// The last group of pictures of the strip before, which the first ones of the next may be made from.
+    before: Option<Strip>,
+}
+
+impl std::fmt::Debug for Retaker<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Retaker")
+            .field("window", &self.window)
+            .field("anew", &self.anew)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Retaker<'a> {
+    /// `spool` is an empty file of its own. `is_wanted` is asked several times a second.
+    pub fn new(
+        catalog: &'a Catalog,
+        window: Span,
+        anew: Anew,
+        spool: &Path,
+        is_wanted: &'a dyn Fn() -> bool,
+        tell: &'a dyn Fn(f64),
+    ) -> Result<Self, ExportError> {
+        Ok(Self {
+            catalog,
+            window,
+            anew,
+            spool: Spool::over(spool)?,
+            is_wanted,
+            tell,
+            is_done: false,
+            before: None,
+        })
+    }
+
+    /// What takes the place of a strip.
+    pub(super) fn pass(&mut self, strip: Strip) -> Result<Vec<Strip>, ExportError> {
+        match self.anew.clone() {
+            Anew::Head => self.head(strip),
+            Anew::Burnt { name } => Ok(self.burn(strip, name)?.into_iter().collect()),
+        }
+    }
+
+    fn head(&mut self, mut strip: Strip) -> Result<Vec<Strip>, ExportError> {
+        let inside = |frame: &&Frame| frame.wall >= self.window.start && frame.wall < self.window.end;
+        let first = strip.frames.iter().filter(inside).map(|frame| frame.wall).min();
+        let (Some(first), false) = (first, self.is_done) else {
+            return Ok(vec![strip]);
+        };
+        self.is_done = true;
+        let at = strip.frames.iter().position(|frame| frame.wall == first).unwrap_or(0);
+        let frames = strip.frames.get(..=at).unwrap_or_default();
+        let begin = frames.iter().rposition(|frame| frame.keyframe && frame.wall <= first);
+        let Some(begin) = begin.filter(|begin| *begin != at) else {
+            // It begins with a keyframe, or nothing of it can be decoded.
+            return Ok(vec![strip]);
+        };
+        // Behind this one nothing is shown before it, so what follows needs nothing of what is encoded anew.
+        let next = (at..strip.frames.len()).find(|number| {
+            let behind = strip.frames.get(*number..).unwrap_or_default();
+            behind.split_first().is_some_and(|(one, rest)| {
+                one.keyframe && one.wall > first && rest.iter().all(|frame| frame.wall > one.wall)
+            })
+        });
+        let end = next
+            .and_then(|next| strip.frames.get(next))
+            .map_or(strip.end, |frame| frame.wall);
+        let until = end.min(self.window.end);
+        let (into, own) = head_encoding(&strip.look)?;
+        let lead = strip
+            .frames
+            .get(begin..next.unwrap_or(strip.frames.len()))
+            .unwrap_or_default();
+        let mut taken = self.encode(&[(&strip, lead)], Span::new(first, until), into, None)?;
+        taken.end = end;
+        match own {
+            Some(avc) => {
+                let wrong =
+                    || ExportError::Broken("the encoder's parameter sets do not fit beside the camera's".to_owned());
+                let merged = Avc::read(&taken.look.config)
+                    .and_then(|new| avc.with(&new))
+                    .ok_or_else(wrong)?;
+                taken.entry = entry_with(&strip.entry, *b"avc1", *b"avcC", &merged).ok_or_else(wrong)?;
+            }
+            None => {
+                let wrong = || ExportError::Broken("parameter sets of H.265 that cannot be read".to_owned());
+                taken.sets = Some(hevc_sets(&taken.look.config).ok_or_else(wrong)?);
+                taken.sets_after = Some(hevc_sets(&strip.look.config).ok_or_else(wrong)?);
+                taken.entry = entry_with(&strip.entry, *b"hev1", *b"hvcC", &strip.look.config).ok_or_else(wrong)?;
+            }
+        }
+        taken.look = strip.look.clone();
+        (self.tell)(1.0);
+        let rest = next.map(|next| {
+            strip.frames.drain(..next);
+            strip
+        });
+        Ok(std::iter::once(taken).chain(rest).collect())
+    }
+
+    fn burn(&mut self, strip: Strip, name: String) -> Result<Option<Strip>, ExportError> {
+        let before = self
+            .before
+            .take()
+            .filter(|before| before.joins(&strip) && before.look == strip.look);
+        let is_early = strip.earliest() < strip.start();
+        // What is shown before its first keyframe is made from what was before it.
+        let before = before.filter(|_| is_early);
+        let from = if before.is_some() {
+            strip.earliest()
+        } else {
+            strip.start()
+        };
+        let span = Span::new(from.max(self.window.start), strip.end.min(self.window.end));
+        let shown = |frame: &Frame| frame.wall >= span.start && frame.wall < span.end;
+        if !strip.frames.iter().any(shown) {
+            self.remember(strip);
+            return Ok(None);
+        }
+        let mut lead: Vec<(&Strip, &[Frame])> = before.iter().map(|before| (before, &before.frames[..])).collect();
+        lead.push((&strip, &strip.frames));
+        let into = Encoding::H264 {
+            sets: 0,
+            profile: 100,
+            distance: DISTANCE,
+            quality: QUALITY + 1,
+        };
+        let taken = self.encode(&lead, span, into, Some(Label { name }))?;
+        let share = span.end.since(self.window.start).as_secs_f64() / self.window.duration().as_secs_f64();
+        (self.tell)(share.clamp(0.0, 1.0));
+        self.remember(strip);
+        Ok(Some(taken))
+    }
+
+    fn remember(&mut self, mut strip: Strip) {
+        let last = strip.frames.iter().rposition(|frame| frame.keyframe).unwrap_or(0);
+        strip.frames.drain(..last);
+        strip.sound = None;
+        self.before = Some(strip);
+    }
+
+    /// Encodes what is shown in a span of frames that are decoded one strip after another; the last strip gives the rest.
+    fn encode(
+        &mut self,
+        lead: &[(&Strip, &[Frame])],
+        span: Span,
+        into: Encoding,
+        label: Option<Label>,
+    ) -> Result<Strip, ExportError> {
+        let (strip, _) = lead.last().ok_or(ExportError::NothingThere)?;
+        let Look {
+            codec, width, height, ..
+        } = strip.look;
+        let kind = entry_kind(&strip.entry).unwrap_or_default();
+        let retaking = Retaking {
+            codec,
+            caps: video_caps(codec, &kind, &strip.look.config, width, height)?,
+            units: units(lead),
+            from: span.start,
+            until: span.end,
+            into,
+            label,
+        };
+        let (mut frames, spool) = (Vec::new(), &mut self.spool);
+        let config = retake(self.catalog, retaking, PATIENCE, self.is_wanted, &mut |encoded| {
+            let offset = spool.add(encoded.bytes)?;
+            frames.push(Frame::anew(
+                encoded.at,
+                u32::try_from(encoded.bytes.len()).unwrap_or(u32::MAX),
+                encoded.keyframe,
+                Place::File(offset),
+            ));
+            Ok(())
+        })?;
+        let keyframe = frames.first().is_some_and(|frame| frame.keyframe);
+        if !keyframe {
+            return Err(ExportError::Broken(format!(
+                "the pictures from {} on cannot be decoded, so they cannot be encoded anew",
+                span.start
+            )));
+        }
+        let new = Look {
+            codec: match into {
+                Encoding::H264 { .. } => Codec::H264,
+                Encoding::H265 { .. } => Codec::H265,
+            },
+            config: config.into(),
+            width,
+            height,
+        };
+        let entry = picture_entry(*b"avc1", *b"avcC", &new.config, width, height);
+        Ok(strip.retaken(frames, new, entry, self.spool.path().clone(), span.end))
+    }
+}
+
+/// How the first pictures are encoded, as near to what follows as can be; for H.264 also the sets that they stand beside.
+fn head_encoding(look: &Look) -> Result<(Encoding, Option<Avc>), ExportError> {
+    if look.codec == Codec::H265 {
+        return Ok((Encoding::H265 { quality: QUALITY }, None));
+    }
+    let wrong = |what: &str| ExportError::Broken(format!("the camera's parameter sets {what}; ask with mode=exact"));
+    let own = Avc::read(&look.config).ok_or_else(|| wrong("cannot be read"))?;
+    if own.length != 4 {
+        return Err(wrong("tell lengths in a way that is not mixed with the encoder's"));
+    }
+    let into = Encoding::H264 {
+        sets: own.free_number().ok_or_else(|| wrong("take every number"))?,
+        profile: own.profile(),
+        distance: 100_000,
+        quality: QUALITY,
+    };
+    Ok((into, Some(own)))
+}
+
+/// The four letters of a sample entry.
+fn entry_kind(entry: &[u8]) -> Option<String> {
+    Some(String::from_utf8_lossy(entry.get(4..8)?).into_owned())
+}
+
+/// Frames as the decoder takes them: read one after another, at the moments at which they were taken.
+fn units(lead: &[(&Strip, &[Frame])]) -> Units {
+    let all = || {
+        lead.iter()
+            .flat_map(|(strip, frames)| frames.iter().map(move |frame| (*strip, frame)))
+    };
+    let reel = Reel::new(all().map(|(strip, frame)| strip.piece(frame)).collect());
+    let frames: Vec<Frame> = all().map(|(_, frame)| *frame).collect();
+    let first = frames.iter().map(|frame| frame.wall).min().unwrap_or(Timestamp::EPOCH);
+    Box::new(Reading {
+        reader: reel.reader(0..reel.size_bytes()),
+        frames: frames.into_iter(),
+        next: first.as_nanos().saturating_sub(1_000_000_000),
+    })
+}
+
+struct Reading {
+    reader: ReelReader,
+    frames: std::vec::IntoIter<Frame>,
+    /// A time of decoding: all that counts is that it goes forward and lies before all that is shown.
+    next: i64,
+}
+
+impl Iterator for Reading {
+    type Item = std::io::Result<Unit>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let frame = self.frames.next()?;
+        self.next = self.next.saturating_add(1000);
+        let mut payload = vec![0; frame.size as usize];
+        Some(self.reader.read_exact(&mut payload).map(|()| Unit {
+            track: Track::Video,
+            pts: frame.wall.as_nanos(),
+            dts: self.next,
+            duration: None,
+            keyframe: frame.keyframe,
+            payload: payload.into(),
+        }))
+    }
+}

@@ -1,0 +1,204 @@
+//! Parameter sets, as the configuration of a decoder holds them: what is needed so that pictures of two encoders stand in
+//! one track.
+//!
+//! H.264 numbers its sets, so those of both can be known from the beginning, each under its own number. Encoders of H.265
+//! use one number always; there the sets stand in the stream, in front of each keyframe whose decoder may know the others.
+
+use bytes::Bytes;
+
+/// What `avcC` holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Avc {
+    /// Version, profile, constraints, level.
+    head: [u8; 4],
+    /// How many bytes tell how long a unit is.
+    pub(super) length: u8,
+    sequence: Vec<Bytes>,
+    picture: Vec<Bytes>,
+    /// What some profiles have behind them.
+    rest: Bytes,
+}
+
+fn take(bytes: &mut &[u8], count: usize) -> Option<Bytes> {
+    let (taken, rest) = bytes.split_at_checked(count)?;
+    *bytes = rest;
+    Some(Bytes::copy_from_slice(taken))
+}
+
+fn number(bytes: &mut &[u8]) -> Option<usize> {
+    let taken = take(bytes, 2)?;
+    Some(usize::from(u16::from_be_bytes([*taken.first()?, *taken.get(1)?])))
+}
+
+impl Avc {
+    /// Reads the body of `avcC`.
+    pub(super) fn read(mut bytes: &[u8]) -> Option<Self> {
+        let bytes = &mut bytes;
+        let head = take(bytes, 4)?;
+        let length = (take(bytes, 1)?.first()? & 3) + 1;
+        let mut lists = [Vec::new(), Vec::new()];
+        for (list, mask) in lists.iter_mut().zip([0x1f, 0xff]) {
+            let count = take(bytes, 1)?.first()? & mask;
+            for _ in 0..count {
+                let size = number(bytes)?;
+                list.push(take(bytes, size)?);
+            }
+        }
+        let [sequence, picture] = lists;
+        Some(Self {
+            head: <[u8; 4]>::try_from(&head[..]).ok()?,
+            length,
+            sequence,
+            picture,
+            rest: Bytes::copy_from_slice(bytes),
+        })
+    }
+
+    /// The profile's number.
+    pub(super) fn profile(&self) -> u8 {
+        self.head[1]
+    }
+
+    /// A number that none of its sets has; nothing when all are taken.
+    pub(super) fn free_number(&self) -> Option<u32> {
+        // Behind the unit's first byte stand three of profile and level in the one kind, nothing in the other.
+        let sequence = self.sequence.iter().map(|set| set.get(4..).and_then(golomb));
+        let picture = self.picture.iter().map(|set| set.get(1..).and_then(golomb));
+        let taken: Vec<Option<u32>> = sequence.chain(picture).collect();
+        (1..32).find(|number| !taken.contains(&Some(*number)))
+    }
+
+    /// Its own sets and those of another.
+    pub(super) fn with(&self, other: &Self) -> Option<Vec<u8>> {
+        let mut out = self.head.to_vec();
+        out.push(0xfc | (self.length - 1));
+        for (mark, most, lists) in [
+            (0xe0u8, 31, [&self.sequence, &other.sequence]),
+            (0, 255, [&self.picture, &other.picture]),
+        ] {
+            let sets: Vec<&Bytes> = lists.into_iter().flatten().collect();
+            let count = u8::try_from(sets.len()).ok().filter(|count| *count <= most)?;
+            out.push(mark | count);
+            for set in sets {
+                out.extend_from_slice(&u16::try_from(set.len()).ok()?.to_be_bytes());
+                out.extend_from_slice(set);
+            }
+        }
+        out.extend_from_slice(&self.rest);
+        Some(out)
+    }
+}
+
+/// The first number of a bit string as both standards write them: so many zeros, a one, and as many bits again.
+fn golomb(bytes: &[u8]) -> Option<u32> {
+    let bit = |at: usize| Some(bytes.get(at / 8)? >> (7 - at % 8) & 1);
+    let zeros = (0..24).find(|at| bit(*at) == Some(1))?;
+    (zeros..=2 * zeros)
+        .try_fold(0u32, |value, at| Some(value << 1 | u32::from(bit(at)?)))
+        .map(|value| value - 1)
+}
+
+/// The sets in the body of `hvcC`, as they stand in a stream whose units tell their length in four bytes. Nothing when the
+/// units tell it otherwise.
+pub(super) fn hevc_sets(mut bytes: &[u8]) -> Option<Bytes> {
+    let bytes = &mut bytes;
+    let head = take(bytes, 22)?;
+    if head.get(21)? & 3 != 3 {
+        return None;
+    }
+    let mut out = Vec::new();
+    let arrays = *take(bytes, 1)?.first()?;
+    for _ in 0..arrays {
+        take(bytes, 1)?;
+        for _ in 0..number(bytes)? {
+            let size = number(bytes)?;
+            out.extend_from_slice(&u32::try_from(size).ok()?.to_be_bytes());
+            out.extend_from_slice(&take(bytes, size)?);
+        }
+    }
+    Some(out.into())
+}
+
+/// A sample entry of pictures with another name, and another configuration in place of its own.
+pub(super) fn entry_with(entry: &[u8], kind: [u8; 4], config_kind: [u8; 4], config: &[u8]) -> Option<Bytes> {
+    // The box's own eight bytes, and 78 of the entry before its boxes.
+    const FIXED: usize = 86;
+    let mut out = entry.get(..FIXED)?.to_vec();
+    out.get_mut(4..8)?.copy_from_slice(&kind);
+    let mut rest = entry.get(FIXED..)?;
+    let mut found = false;
+    while !rest.is_empty() {
+        let length = u32::from_be_bytes(rest.get(..4)?.try_into().ok()?) as usize;
+        let (one, after) = rest.split_at_checked(length.max(8))?;
+        if one.get(4..8)? == config_kind {
+            out.extend_from_slice(&u32::try_from(config.len() + 8).ok()?.to_be_bytes());
+            out.extend_from_slice(&config_kind);
+            out.extend_from_slice(config);
+            found = true;
+        } else {
+            out.extend_from_slice(one);
+        }
+        rest = after;
+    }
+    let length = u32::try_from(out.len()).ok()?.to_be_bytes();
+    out.get_mut(..4)?.copy_from_slice(&length);
+    found.then(|| out.into())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use proptest::prelude::*;
+
+    /// High profile, sets of the number 0, four bytes of what that profile has behind them.
+    const ZERO: [u8; 23] = [
+        1, 0x64, 0, 0x1f, 0xff, 0xe1, 0, 5, 0x67, 0x64, 0, 0x1f, 0xac, 1, 0, 2, 0x68, 0xee, 0xfd, 0xf8, 0xf8, 0, 7,
+    ];
+    /// The same with sets of the number 3 (00100 in bits).
+    const THREE: [u8; 19] = [
+        1, 0x64, 0, 0x1f, 0xff, 0xe1, 0, 5, 0x67, 0x64, 0, 0x1f, 0x20, 1, 0, 2, 0x68, 0x20, 0,
+    ];
+
+    #[test]
+    fn sets_of_two_encoders_stand_side_by_side_under_their_own_numbers() {
+        let (zero, three) = (Avc::read(&ZERO).unwrap(), Avc::read(&THREE[..18]).unwrap());
+        assert_eq!(zero.length, 4);
+        assert_eq!((zero.free_number(), zero.profile()), (Some(1), 100));
+        let both = Avc::read(&zero.with(&three).unwrap()).unwrap();
+        assert_eq!((both.sequence.len(), both.picture.len()), (2, 2));
+        assert_eq!(both.rest, &ZERO[18..]);
+        assert_eq!(both.sequence[1], three.sequence[0]);
+        assert_eq!(golomb(&[0x20]), Some(3));
+        assert_eq!(golomb(&[0xee]), Some(0));
+        assert_eq!(golomb(&[0, 0, 0]), None);
+    }
+
+    #[test]
+    fn an_entry_keeps_what_it_says_beside_its_configuration() {
+        let mut entry = vec![0, 0, 0, 0];
+        entry.extend_from_slice(b"avc1");
+        entry.extend_from_slice(&[5; 78]);
+        let fixed = entry.clone();
+        for (kind, body) in [(b"pasp", &[1u8; 8][..]), (b"avcC", &[2; 3]), (b"colr", &[3; 7])] {
+            entry.extend_from_slice(&(body.len() as u32 + 8).to_be_bytes());
+            entry.extend_from_slice(kind);
+            entry.extend_from_slice(body);
+        }
+        let made = entry_with(&entry, *b"avc3", *b"avcC", &[9; 30]).unwrap();
+        assert_eq!(u32::from_be_bytes(made[..4].try_into().unwrap()) as usize, made.len());
+        assert_eq!(&made[4..8], b"avc3");
+        assert_eq!(&made[8..86], &fixed[8..]);
+        let text = |wanted: &[u8]| made.windows(wanted.len()).any(|window| window == wanted);
+        assert!(text(b"pasp") && text(b"colr") && text(&[9; 30]) && !text(&[2, 2, 2]));
+        assert_eq!(entry_with(&fixed, *b"avc3", *b"avcC", &[9]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_no_configuration_is_read_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+            let _ = Avc::read(&bytes).map(|avc| (avc.free_number(), avc.with(&avc)));
+            let _ = (hevc_sets(&bytes), entry_with(&bytes, *b"hev1", *b"hvcC", &[]), golomb(&bytes));
+        }
+    }
+}
