@@ -57,7 +57,18 @@ impl Bench<'_> {
         // One that an earlier try left: what it was made of is still there.
         self.volume.remove(&beside_path)?;
         let beside = self.volume.create_new(&beside_path)?;
-        let outcome = self.write_and_check(left, mending, is_dated, &beside);
+        let has_sound = mending.audio.is_some();
+        let mut outcome = self.write_and_check(left, mending, is_dated, &beside);
+        if let Err(error) = &outcome
+            && has_sound
+        {
+            // Whatever is wrong with the sound, the pictures are to be had.
+            tracing::warn!(path = left.path, %error, "cannot be mended with its sound; trying without");
+            outcome = self.gather(left, &target, action).and_then(|(mending, is_dated)| {
+                let mending = Mending { audio: None, ..mending };
+                self.write_and_check(left, mending, is_dated, &beside)
+            });
+        }
         let (segment, trouble) = match outcome {
             Ok(done) => done,
             Err(error) => {

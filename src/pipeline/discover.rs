@@ -31,7 +31,9 @@ pub fn discover(path: &Path, deadline: Duration) -> Result<Discovery, PipelineEr
     };
     let timeout = gst::ClockTime::try_from(deadline).map_err(|_| failed("no such deadline"))?;
     let discoverer = Discoverer::new(timeout).map_err(|error| failed(error.message()))?;
-    let uri = gst::glib::filename_to_uri(path, None).map_err(|error| failed(error.message()))?;
+    // The directory of the recordings may be given from where camkeep was started, and a URI cannot.
+    let whole = std::path::absolute(path).map_err(|error| failed(&error.to_string()))?;
+    let uri = gst::glib::filename_to_uri(&whole, None).map_err(|error| failed(error.message()))?;
     let found = discoverer.discover_uri(&uri).map_err(|error| failed(error.message()))?;
     match found.result() {
         // What lacks is a decoder, which says nothing about the file.

@@ -677,6 +677,34 @@ fn sound_that_comes_late_or_pauses_neither_blocks_nor_moves_the_pictures() {
 }
 
 #[test]
+fn a_file_is_found_whole_wherever_its_path_begins() {
+    let left = record(H264);
+    let here = std::env::current_dir().unwrap();
+    let up: PathBuf = here.components().skip(1).map(|_| "..").collect();
+    let relative = up.join(left.closed.strip_prefix("/").unwrap());
+    assert!(relative.is_relative() && relative.exists());
+    let patience = std::time::Duration::from_secs(20);
+    let found = camkeep::pipeline::discover(&relative, patience).unwrap();
+    assert_eq!(found, camkeep::pipeline::discover(&left.closed, patience).unwrap());
+}
+
+#[test]
+fn sound_that_cannot_be_mended_costs_no_picture() {
+    let left = record(H264_SOUND);
+    let mut killed = Killed::new();
+    killed.put_row(true);
+    let caps = TrackCaps {
+        audio: Some("audio/x-nothing-that-a-file-holds, rate=(int)8000".into()),
+        ..left.caps.clone()
+    };
+    killed.put_journal(&caps, &left.units);
+    let report = killed.check(Mode::Mend);
+    assert_eq!((report.mended_from_journal, report.is_well()), (1, true), "{report:?}");
+    assert!(!killed.assert_mended(FRAMES as u64).has_audio);
+    assert_eq!(Movie::read(&killed.absolute()).unwrap().audio, None);
+}
+
+#[test]
 fn what_cannot_be_mended_today_stays_on_the_timeline_and_is_mended_tomorrow() {
     let left = record(H264);
     let mut killed = Killed::new();

@@ -30,4 +30,5 @@ mod pipeline_door;
 mod recorder;
 mod snapshot;
 mod sound;
+mod sound_kept;
 mod trial;

@@ -18,7 +18,7 @@ const RATE: usize = 8000;
 /// tells it, and a camera may begin with a second of old sound.
 const TOLD: f64 = 3.2;
 
-fn camera(audio: AudioCodec, microphone: Microphone) -> FakeCamera {
+pub(crate) fn camera(audio: AudioCodec, microphone: Microphone) -> FakeCamera {
     FakeCamera::start(StreamOptions {
         audio,
         microphone,
@@ -28,7 +28,7 @@ fn camera(audio: AudioCodec, microphone: Microphone) -> FakeCamera {
 }
 
 /// What is heard in a file, from the beginning of its pictures on; silence where it has none.
-fn hear(path: &Path) -> Vec<f64> {
+pub(crate) fn hear(path: &Path) -> Vec<f64> {
     let output = Command::new("ffmpeg")
         .args(["-nostdin", "-v", "error", "-i"])
         .arg(path)
@@ -45,7 +45,7 @@ fn hear(path: &Path) -> Vec<f64> {
 }
 
 /// Where the ticks of full seconds begin, in seconds from the start of the file.
-fn ticks(samples: &[f64]) -> Vec<f64> {
+pub(crate) fn ticks(samples: &[f64]) -> Vec<f64> {
     let mut found: Vec<usize> = Vec::new();
     for (at, sample) in samples.iter().enumerate() {
         if sample.abs() > 0.15 && found.last().is_none_or(|last| at - last > RATE / 2) {
@@ -75,7 +75,7 @@ fn record(desk: &mut Desk, camera: &FakeCamera, segment: u32, count: usize) -> V
     desk.closed()
 }
 
-fn troubles(desk: &Desk) -> Vec<String> {
+pub(crate) fn troubles(desk: &Desk) -> Vec<String> {
     let said = desk.news.iter().filter_map(|news| match news {
         News::Happened(event) if event.kind == EventKind::RecorderError => Some(event.message.clone()),
         _ => None,
@@ -84,7 +84,7 @@ fn troubles(desk: &Desk) -> Vec<String> {
 }
 
 /// When each packet of sound begins and ends, in seconds from the first picture.
-fn packets(path: &Path) -> Vec<(f64, f64)> {
+pub(crate) fn packets(path: &Path) -> Vec<(f64, f64)> {
     let output = Command::new("ffprobe")
         .args(["-v", "error", "-select_streams", "a", "-of", "csv=p=0"])
         .args(["-show_entries", "packet=pts_time,duration_time"])
@@ -110,7 +110,7 @@ fn packets(path: &Path) -> Vec<(f64, f64)> {
 /// Each segment has sound from its first picture to its last, which goes on in the next; a tick is heard where the second
 /// turns.
 #[track_caller]
-fn assert_heard(desk: &Desk, segments: &[Segment], codec: &str) {
+pub(crate) fn assert_heard(desk: &Desk, segments: &[Segment], codec: &str) {
     let mut reached = None;
     for (number, segment) in segments.iter().enumerate() {
         let path = desk.path(segment);
