@@ -58,7 +58,32 @@ fn wait_footage_after(site: &Site, id: &str, moment_ns: i64, within: Duration) -
     })
 }
 
-/// The kept gap tells exactly which frames are missing.
+/// While the camera is away its gap is there already: it lasts, has its cause, and began where the last frame ended.
+#[track_caller]
+fn assert_gap_lasts(site: &Site, id: &str, cause: &str) {
+    let gap = wait_for(SOON, "the gap that lasts", || match &site.gaps(id)[..] {
+        [gap] if gap.open => Ok(gap.clone()),
+        gaps => Err(gaps.to_vec()),
+    });
+    let last = site
+        .rows(id)
+        .iter()
+        .map(|row| row.end_ns)
+        .max()
+        .expect("footage before");
+    assert_eq!(gap.cause, cause, "{id}: {gap:?}");
+    let begins = gap.start_ns - last;
+    assert!(
+        begins.abs() <= FRAME_NS,
+        "{id}: the gap begins {} ms after the footage's end",
+        begins / 1_000_000
+    );
+    let computed = site.daemon().get(&format!("/api/v1/cameras/{id}/gaps")).ok();
+    let newest = computed.as_array().and_then(|gaps| gaps.last()).expect("a gap");
+    assert_eq!(newest["cause"], cause, "{id}: the timeline says it too: {computed}");
+}
+
+/// The kept gap tells exactly which frames are missing, and fills what is between the footage before and behind it.
 #[track_caller]
 fn assert_gap_is_exact(site: &Site, id: &str, cause: &str) {
     let gaps: Vec<KeptGap> = site.gaps(id);
@@ -66,6 +91,22 @@ fn assert_gap_is_exact(site: &Site, id: &str, cause: &str) {
         panic!("{id}: one gap, not {gaps:?}")
     };
     assert_eq!((gap.cause.as_str(), gap.open), (cause, false), "{id}: {gap:?}");
+    let rows = site.rows(id);
+    let ends = rows
+        .iter()
+        .map(|row| row.end_ns - gap.start_ns)
+        .min_by_key(|away| away.abs());
+    let starts = rows
+        .iter()
+        .map(|row| row.start_ns - gap.end_ns)
+        .min_by_key(|away| away.abs());
+    for away in [ends, starts] {
+        let away = away.expect("footage");
+        assert!(
+            away.abs() < FRAME_NS,
+            "{id}: {gap:?} is {away} ns off the footage: {rows:?}"
+        );
+    }
     let stamps = site.stamps(id, &site.closed(id));
     let before = stamps
         .iter()
@@ -98,6 +139,7 @@ fn a_camera_that_freezes_is_noticed_within_six_seconds_and_is_back_within_three(
     frozen.stall();
     let (loss, after) = wait_lost(&site, "frozen", Instant::now(), NOTICED);
     assert!(loss == "stalled" && after <= NOTICED, "{loss} after {after:?}");
+    assert_gap_lasts(&site, "frozen", "stalled");
     let back = now_ns();
     frozen.resume();
     let row = wait_footage_after(&site, "frozen", back - FRAME_NS, BACK + Duration::from_secs(2));
@@ -122,6 +164,7 @@ fn a_connection_that_is_half_open_is_noticed_as_soon() {
     proxy.stall();
     let (loss, after) = wait_lost(&site, "far", Instant::now(), NOTICED);
     assert!(loss == "stalled" && after <= NOTICED, "{loss} after {after:?}");
+    assert_gap_lasts(&site, "far", "stalled");
     let back = now_ns();
     proxy.resume();
     let row = wait_footage_after(&site, "far", back - FRAME_NS, BACK + Duration::from_secs(2));
@@ -151,6 +194,7 @@ fn a_camera_that_reboots_is_recorded_again_at_the_next_try() {
     wait_until(SOON, "a try in vain", || {
         matches!(state(&site, "gone").1.as_str(), "refused" | "unreachable").then_some(())
     });
+    assert_gap_lasts(&site, "gone", "ended");
     pause(Duration::from_secs(4).saturating_sub(went.elapsed()));
     let (back, away) = (now_ns(), went.elapsed());
     gone.refuse(false).unwrap();
