@@ -60,10 +60,16 @@ export const addCamera = (body) => ask(`${ROOT}/cameras`, { method: 'POST', body
 export const removeCamera = (id) => ask(camera(id), { method: 'DELETE', timeout: 20000 });
 export const healthz = () => ask('/healthz', { timeout: 5000 });
 
-/** Recorded spans `{start, end}` in milliseconds. */
+/** Recorded spans `{start, end}` in milliseconds, and those of them that came back from the camera's own storage. */
 export async function fetchTimeline(id, from, to) {
   const answer = await ask(`${camera(id)}/timeline?${range(from, to)}`);
-  return (answer?.ranges ?? []).map((r) => ({ start: Date.parse(r.start), end: Date.parse(r.end) })).filter(isSpan);
+  const spans = (rows) => (rows ?? []).map((r) => ({ start: Date.parse(r.start), end: Date.parse(r.end) })).filter(isSpan);
+  return { ranges: spans(answer?.ranges), refilled: spans(answer?.refilled) };
+}
+
+/** The days with footage, like `2026-11-20`, as this zone counts them. */
+export async function fetchDays(id, zone) {
+  return ((await ask(`${camera(id)}/days?zone=${part(zone)}`)) ?? []).map((row) => row.day);
 }
 
 /** Gaps `{start, end, cause}`, or null where the recorder has no such door yet. */

@@ -1,6 +1,7 @@
 // The operator's page: asks the recorder, keeps the lanes, ties the player and the dialogues to them.
 
 import { fetchSegments, healthz, listCameras, listHealth, now, skew } from './api.js';
+import { Days } from './days.js';
 import { byId, make, say, show } from './dom.js';
 import { drawAxis, forgetColours } from './drawing.js';
 import { wireAddForm, wireRemoval } from './form.js';
@@ -44,6 +45,8 @@ const time = new TimeWindow(zone, {
   },
   onHover: hover,
 });
+
+const days = new Days(byId('days'), zone, (day) => time.showDay(day));
 
 function hover(at, event, owner) {
   hovered = { at, owner };
@@ -93,6 +96,7 @@ function describeWindow() {
   byId('day').max = dayOf(now(), zone);
   byId('day').toggleAttribute('data-on', time.day !== null);
   byId('day-on').disabled = day >= dayOf(now(), zone);
+  days.draw(day, time.day);
 }
 
 // ---- asking the recorder ----
@@ -212,6 +216,7 @@ function refreshSoon() {
 
 function refreshFootage() {
   if (failures > 1 || document.hidden) return;
+  days.refresh([...lanes.keys()]).then((changed) => { if (changed) describeWindow(); });
   const tailEvery = Math.max(3000, lanes.size * 200);
   for (const lane of lanes.values()) {
     if (!lane.visible) continue;

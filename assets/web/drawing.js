@@ -18,7 +18,7 @@ function palette() {
   const style = getComputedStyle(document.documentElement);
   const read = (name) => style.getPropertyValue(name).trim();
   colours = {
-    lane: read('--lane'), future: read('--future'), recorded: read('--recorded'), live: read('--live'), gap: read('--gap'),
+    lane: read('--lane'), future: read('--future'), recorded: read('--recorded'), refilled: read('--refilled'), live: read('--live'), gap: read('--gap'),
     gapGround: read('--gap-ground'), now: read('--now'), head: read('--head'), headEdge: read('--head-edge'), text: read('--text'),
     muted: read('--muted'), line: read('--line'), font: style.fontFamily || 'sans-serif', scale: (parseFloat(style.fontSize) || 14) / 14,
   };
@@ -102,7 +102,7 @@ export function drawLane(canvas, lane) {
   const place = begin(canvas);
   if (!place) return;
   const { pen, width, height } = place;
-  const { view, zone, now, hover, head, recorded, gaps, growing } = lane;
+  const { view, zone, now, hover, head, recorded, refilled, gaps, growing } = lane;
   const c = palette();
   const top = 4;
   const tall = height - 8;
@@ -127,6 +127,7 @@ export function drawLane(canvas, lane) {
     pen.fillRect(Math.min(left, width - thick), top, thick, tall);
   };
   for (const span of recorded) bar(span, c.recorded, 1);
+  for (const span of refilled) bar(span, c.refilled, 2);
   const pattern = gapPattern(pen, c);
   for (const gap of gaps) {
     if (isQuiet(gap.cause)) continue;

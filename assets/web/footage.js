@@ -19,6 +19,7 @@ export class Footage {
   constructor(camera) {
     this.id = camera.id;
     this.ranges = [];
+    this.refilled = [];
     this.gaps = [];
     this.from = Infinity;
     this.to = -Infinity;
@@ -49,18 +50,20 @@ export class Footage {
   async #fetch(from, to, whole) {
     this.busy = true;
     try {
-      const [ranges, gaps] = await Promise.all([
+      const [{ ranges, refilled }, gaps] = await Promise.all([
         fetchTimeline(this.id, from, to),
         this.gapsKnown ? fetchGaps(this.id, from, to) : null,
       ]);
       if (gaps === null) this.gapsKnown = false;
       if (whole) {
         this.ranges = unite(splice([], ranges, from, to));
+        this.refilled = unite(splice([], refilled, from, to));
         this.gaps = joinAlike(splice([], gaps ?? [], from, to), (g) => g.cause);
         this.from = from;
         this.asked = to;
       } else {
         this.ranges = unite(splice(this.ranges, ranges, from, to));
+        this.refilled = unite(splice(this.refilled, refilled, from, to));
         this.gaps = joinAlike(splice(this.gaps, gaps ?? [], from, to), (g) => g.cause);
       }
       this.to = to;

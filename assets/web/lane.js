@@ -83,6 +83,7 @@ export class Lane {
   /** What was going on at this instant, in words. */
   wordsAt(at) {
     if (at > now()) return 'In the future';
+    if (spanAt(this.footage.refilled, at)) return 'Recorded by the camera itself, and fetched afterwards';
     if (spanAt(this.footage.recorded(this.health), at)) return 'Recorded';
     // A gap thinner than the pointer is still meant when it is drawn under it.
     const reach = ((this.desk.window.span) / Math.max(1, this.canvas.clientWidth)) * 2;
@@ -176,7 +177,7 @@ export class Lane {
     const recorded = this.footage.recorded(this.health);
     const live = this.health?.state === 'recording' && recorded.length > 0 && now() - recorded[recorded.length - 1].end < 10_000;
     drawLane(this.canvas, {
-      view: time.view, zone, now: now(), hover, head, recorded, gaps: this.footage.missing(this.camera, this.health),
+      view: time.view, zone, now: now(), hover, head, recorded, refilled: this.footage.refilled, gaps: this.footage.missing(this.camera, this.health),
       growing: live ? this.openSince ?? recorded[recorded.length - 1].end : null,
     });
   }

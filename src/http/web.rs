@@ -30,6 +30,7 @@ static FILES: LazyLock<Vec<File>> = LazyLock::new(|| {
         "index.html",
         "api.js",
         "app.js",
+        "days.js",
         "dom.js",
         "drawing.js",
         "find.js",

@@ -88,10 +88,11 @@ impl Reader<'_> {
     }
 }
 
-/// A segment as the timeline sees it.
+/// A segment as the timeline sees it: start, end, run and sequence, by position because there may be thousands.
 pub(super) fn piece(row: &Row<'_>) -> rusqlite::Result<Stretch> {
-    let run = RunId(row.get("run_id")?);
-    Ok(Stretch::of_segment(span(row)?, run, row.get("sequence")?))
+    let time = |column: usize| row.get(column).map(Timestamp::from_nanos);
+    let run = RunId(row.get(2)?);
+    Ok(Stretch::of_segment(Span::new(time(0)?, time(1)?), run, row.get(3)?))
 }
 
 #[cfg(test)]

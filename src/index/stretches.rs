@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rusqlite::{Row, params};
 
-use super::columns::{camera_id, count, span, stored};
+use super::columns::{camera_id, stored};
 use super::error::IndexError;
 use super::ranges::piece;
 use super::reader::Reader;
@@ -189,21 +189,24 @@ fn overlapping(found: &[(Option<i64>, Stretch)]) -> BTreeSet<i64> {
     slots
 }
 
+/// By position: looking a column up by its name costs more than reading it, and there may be thousands of rows.
 fn sum(row: &Row<'_>) -> rusqlite::Result<Sum> {
-    let link = |run, sequence| -> rusqlite::Result<Link> {
+    let time = |column: usize| row.get(column).map(Timestamp::from_nanos);
+    let count = |column: usize| -> rusqlite::Result<u64> { Ok(u64::try_from(row.get::<_, i64>(column)?).unwrap_or(0)) };
+    let link = |run: usize, sequence: usize| -> rusqlite::Result<Link> {
         Ok(Link {
             run: RunId(row.get(run)?),
             sequence: row.get(sequence)?,
         })
     };
     Ok(Sum {
-        slot: row.get("slot")?,
+        slot: row.get(0)?,
         stretch: Stretch {
-            span: span(row)?,
-            recorded: Duration::from_nanos(count(row, "recorded_ns")?),
-            segments: count(row, "segments")?,
-            first: link("first_run", "first_sequence")?,
-            last: link("last_run", "last_sequence")?,
+            span: Span::new(time(1)?, time(2)?),
+            recorded: Duration::from_nanos(count(3)?),
+            segments: count(4)?,
+            first: link(5, 6)?,
+            last: link(7, 8)?,
         },
     })
 }

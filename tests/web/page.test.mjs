@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import * as time from '../../assets/web/time.js';
 import * as spans from '../../assets/web/spans.js';
+import * as days from '../../assets/web/days.js';
 import * as words from '../../assets/web/words.js';
 
 const at = (text) => Date.parse(text);
@@ -105,4 +106,15 @@ test('a hundred per cent is said only when nothing is missing', () => {
   assert.equal(words.percentWords(1), '100 %');
   assert.equal(words.rateWords(512_500), '4.1 Mbit/s');
   assert.ok(words.isH265('H265') && words.isH265('hvc1') && !words.isH265('h264'));
+});
+
+test('a month is all of its days, and each says how many cameras have something of it', () => {
+  assert.deepEqual([days.monthOf('2026-02-14').length, days.monthOf('2028-02-01').length, days.monthOf('2026-12-31').length], [28, 29, 31]);
+  assert.deepEqual([days.monthOf('2026-11-20')[0], days.monthOf('2026-11-20')[29]], ['2026-11-01', '2026-11-30']);
+  const counts = days.countDays([['2026-11-19', '2026-11-20'], ['2026-11-20', '2026-11-20']]);
+  assert.deepEqual([...counts], [['2026-11-19', 1], ['2026-11-20', 2]]);
+  assert.equal(days.dayWords(0, 3), 'no footage');
+  assert.equal(days.dayWords(1, 1), 'footage');
+  assert.equal(days.dayWords(2, 3), 'footage of 2 of 3 cameras');
+  assert.equal(days.dayWords(3, 3), 'footage of every camera');
 });

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::desk::Desk;
-use crate::model::{Event, EventKind, Gap, GapCause, GapFate, GapId, Loss, Span};
+use crate::model::{Event, EventKind, Gap, GapCause, GapFate, GapId, Loss, Origin, Segment, SegmentState, Span};
 use crate::timeline::fixture::{at, door, segment};
 
 fn time(seconds: i64) -> String {
@@ -305,6 +305,106 @@ fn a_day_says_how_much_of_it_is_there() {
         desk.get("/api/v1/cameras/door/coverage?zone=Mars").json()["field"],
         "zone"
     );
+}
+
+#[test]
+fn a_day_lasts_as_long_as_the_clocks_on_the_wall_say() {
+    let desk = Desk::new();
+    two_runs(&desk);
+    for (day, from, to) in [
+        ("2026-03-29", "2026-03-28T23:00:00.000Z", "2026-03-29T22:00:00.000Z"),
+        ("2026-10-25", "2026-10-24T22:00:00.000Z", "2026-10-25T23:00:00.000Z"),
+        ("2026-11-20", "2026-11-19T23:00:00.000Z", "2026-11-20T23:00:00.000Z"),
+    ] {
+        let place = format!("/api/v1/cameras/door/coverage?day={day}&zone=Europe/Berlin");
+        let day = desk.get(&place).json();
+        assert_eq!((&day["from"], &day["to"]), (&json!(from), &json!(to)));
+    }
+}
+
+#[test]
+fn what_came_back_from_the_camera_is_told_apart_wherever_it_is_counted() {
+    let desk = Desk::new();
+    two_runs(&desk);
+    desk.add_segments(vec![Segment {
+        origin: Origin::Refill,
+        ..segment(40, 50, 3, 0)
+    }]);
+    let refilled = json!([{"start": time(40), "end": time(50), "seconds": 10.0}]);
+    let timeline = desk
+        .get(&format!("/api/v1/cameras/door/timeline?{}", window(0, 90)))
+        .json();
+    assert_eq!(timeline["refilled"], refilled);
+    assert_eq!(timeline["ranges"].as_array().unwrap().len(), 3);
+    assert_eq!(timeline["recorded_seconds"], 70.0);
+    let lanes = desk.get(&format!("/api/v1/timeline?{}", window(0, 90))).json();
+    assert_eq!(lanes[0]["refilled"], refilled);
+    let day = desk.get("/api/v1/cameras/door/coverage?day=2026-11-20").json();
+    assert_eq!(
+        (&day["recorded_seconds"], &day["refilled_seconds"]),
+        (&json!(70.0), &json!(10.0))
+    );
+    let rows = desk
+        .get(&format!("/api/v1/cameras/door/segments?{}", window(40, 50)))
+        .json();
+    assert_eq!(rows[0]["origin"], "refill");
+}
+
+#[test]
+fn a_segment_that_grows_is_on_the_timeline_as_far_as_it_reaches() {
+    let desk = Desk::new();
+    two_runs(&desk);
+    desk.app
+        .index
+        .write_blocking(|writer| {
+            let open = Segment {
+                state: SegmentState::Open,
+                ..segment(890, 891, 4, 0)
+            };
+            writer.open_segment(&open)?;
+            writer.grow_segment(open.id, Span::new(at(890), at(899)), 225, 9000)
+        })
+        .unwrap();
+    let timeline = desk
+        .get(&format!("/api/v1/cameras/door/timeline?{}", window(800, 1000)))
+        .json();
+    assert_eq!(
+        timeline["ranges"],
+        json!([{"start": time(890), "end": time(899), "seconds": 9.0}])
+    );
+    let rows = desk
+        .get(&format!("/api/v1/cameras/door/segments?{}", window(895, 896)))
+        .json();
+    assert_eq!(
+        (&rows[0]["open"], &rows[0]["end_time"]),
+        (&json!(true), &json!(time(899)))
+    );
+}
+
+#[test]
+fn a_loss_between_two_rests_is_not_thinned_into_rest() {
+    let desk = Desk::new();
+    desk.app
+        .index
+        .write_blocking(|writer| {
+            for (start, end) in [(0, 100), (105, 300)] {
+                writer.begin_rest(&door(), at(start))?;
+                writer.end_rest(&door(), at(end))?;
+            }
+            Ok(())
+        })
+        .unwrap();
+    keep_gap(&desk, 100, 105, false);
+    let lanes = desk
+        .get(&format!("/api/v1/timeline?resolution=600&{}", window(0, 300)))
+        .json();
+    let causes: Vec<&Value> = lanes[0]["gaps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| &row["cause"])
+        .collect();
+    assert_eq!(causes, [&json!("not_wanted"), &json!("stalled")], "{lanes}");
 }
 
 #[test]
