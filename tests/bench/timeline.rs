@@ -3,6 +3,7 @@
 //!
 //! `cargo bench --bench timeline` fills an index in a temporary directory (a minute) and prints a table. It ends with 1 when
 //! a promise of `docs/benchmarks.md` does not hold. No footage is made: the rows name files on a mirror that is not there.
+//! `CAMKEEP_BENCH_DATA=DIR` keeps what was filled, and measures it again the next time.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -11,7 +12,7 @@
 )]
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -39,7 +40,11 @@ const ROUNDS: usize = 400;
 
 fn main() {
     let now = SystemClock.now();
-    let (few, many) = (Place::fill(1, 1_000, now), Place::fill(16, 62_500, now));
+    let room = tempfile::tempdir().unwrap();
+    let kept = std::env::var_os("CAMKEEP_BENCH_DATA").map(PathBuf::from);
+    let data = kept.unwrap_or_else(|| room.path().to_owned());
+    let few = Place::open(data.join("few"), 1, 1_000, now);
+    let many = Place::open(data.join("many"), 16, 62_500, now);
     let mut table = Table::default();
     println!("| query | through | p50 | p99 | slowest | processor, p50 |\n|---|---|---|---|---|---|");
 
@@ -125,7 +130,7 @@ impl Table {
 
     /// Measures a request over a connection that stays open, to the last byte of the answer.
     fn http(&mut self, name: &str, place: &Place, path: impl Fn(&Place) -> String) -> Duration {
-        let daemon = Daemon::start(place.data.path());
+        let daemon = Daemon::start(&place.data);
         let agent = ureq::Agent::new_with_defaults();
         self.measure(name, "HTTP", || {
             let url = format!("{}/api/v1/{}", daemon.address, path(place));
@@ -174,7 +179,7 @@ fn processor_time() -> Duration {
 
 /// A data directory whose index is full.
 struct Place {
-    data: tempfile::TempDir,
+    data: PathBuf,
     index: Index,
     cameras: Vec<Camera>,
     all: Span,
@@ -182,38 +187,22 @@ struct Place {
 }
 
 impl Place {
-    /// So many cameras with so many segments of a minute each, up to now.
-    fn fill(cameras: u32, segments: u32, now: Timestamp) -> Self {
-        let data = tempfile::tempdir().unwrap();
-        let seal = SealKey::load_or_make(&data.path().join("secret.key")).unwrap();
-        let index = Index::open(data.path().join("index.db"), Arc::new(seal)).unwrap();
-        let begun = Instant::now();
-        let start = now.minus(MINUTE * segments + AWAY * (segments / RUN));
-        let cameras: Vec<Camera> = (0..cameras).map(|number| camera(number, start)).collect();
-        let known = cameras.clone();
-        index
-            .write_blocking(move |w| {
-                w.put_volume(&mirror(start))?;
-                known.iter().try_for_each(|camera| w.insert_camera(camera))
-            })
-            .unwrap();
-        for (number, camera) in (0_u128..).zip(&cameras) {
-            for chunk in (0..segments).collect::<Vec<u32>>().chunks(5_000) {
-                let (camera, chunk) = (camera.id.clone(), chunk.to_vec());
-                index
-                    .write_blocking(move |w| chunk.iter().try_for_each(|n| add(w, &camera, number, *n, start)))
-                    .unwrap();
-            }
+    /// So many cameras with so many segments of a minute each, up to now or to when they were filled.
+    fn open(data: PathBuf, cameras: u32, segments: u32, now: Timestamp) -> Self {
+        std::fs::create_dir_all(&data).unwrap();
+        let seal = SealKey::load_or_make(&data.join("secret.key")).unwrap();
+        let index = Index::open(data.join("index.db"), Arc::new(seal)).unwrap();
+        if index.read_blocking(|r| r.count_segments(None)).unwrap() == 0 {
+            fill(&index, cameras, segments, now);
         }
-        while index.write_blocking(|w| w.sum_up(1_000)).unwrap() > 0 {}
-        let count = index.read_blocking(|r| r.count_segments(None)).unwrap();
-        eprintln!(
-            "{count} segments were written in {:.1} s",
-            begun.elapsed().as_secs_f64()
-        );
+        let (count, cameras) = index
+            .read_blocking(|r| Ok((r.count_segments(None)?, r.cameras()?)))
+            .unwrap();
+        let start = cameras[0].created_at;
+        let end = start.plus(MINUTE * segments + AWAY * (segments / RUN));
         Self {
             said: if count > 1_000 { "a million" } else { "a thousand" }.to_owned(),
-            all: Span::new(start, now),
+            all: Span::new(start, end),
             data,
             index,
             cameras,
@@ -226,6 +215,33 @@ impl Place {
         let start = self.all.start.plus(room.mul_f64(fastrand::f64()));
         Span::new(start, start.plus(length))
     }
+}
+
+fn fill(index: &Index, cameras: u32, segments: u32, now: Timestamp) {
+    let begun = Instant::now();
+    let start = now.minus(MINUTE * segments + AWAY * (segments / RUN));
+    let cameras: Vec<Camera> = (0..cameras).map(|number| camera(number, start)).collect();
+    let known = cameras.clone();
+    index
+        .write_blocking(move |w| {
+            w.put_volume(&mirror(start))?;
+            known.iter().try_for_each(|camera| w.insert_camera(camera))
+        })
+        .unwrap();
+    for (number, camera) in (0_u128..).zip(&cameras) {
+        for chunk in (0..segments).collect::<Vec<u32>>().chunks(5_000) {
+            let (camera, chunk) = (camera.id.clone(), chunk.to_vec());
+            index
+                .write_blocking(move |w| chunk.iter().try_for_each(|n| add(w, &camera, number, *n, start)))
+                .unwrap();
+        }
+    }
+    while index.write_blocking(|w| w.sum_up(1_000)).unwrap() > 0 {}
+    eprintln!(
+        "{} segments were written in {:.1} s",
+        cameras.len() * segments as usize,
+        begun.elapsed().as_secs_f64()
+    );
 }
 
 fn camera(number: u32, at: Timestamp) -> Camera {
