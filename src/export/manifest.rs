@@ -11,10 +11,12 @@ use crate::model::{
     Camera, CameraClock, CameraId, ChainLink, Clip, ClipMode, ClockSource, Codec, CopyState, Fingerprint, Origin,
     RunId, Segment, SegmentId, SegmentState, Span, Timestamp,
 };
-use crate::storage::{BoxKey, PublicKey, StorageError, write_atomic};
+use crate::storage::{BoxKey, PublicKey, StorageError, read_small, write_atomic};
 
 /// What a manifest says it is. Another number means that something means something else now.
 pub const MANIFEST_FORMAT: &str = "camkeep.clip-manifest.1";
+/// A manifest of a day in segments of two seconds takes about forty megabytes.
+pub(super) const LONGEST_MANIFEST: u64 = 256 << 20;
 /// The last field: SHA-256 of every byte above its line. It proves nothing, the signature does; but with it a changed
 /// manifest can be told from a changed signature.
 const ABOVE: &str = "lines_above_sha256";
@@ -265,6 +267,19 @@ impl Sealed {
         write_atomic(&manifest_path(clip), &self.json)?;
         write_atomic(&signature_path(clip), &self.signature)
     }
+
+    /// Reads what lies beside a clip, as it is. Whether it is right is another question: see [`super::verify`].
+    pub fn read_beside(clip: &Path) -> Result<Self, StorageError> {
+        let path = signature_path(clip);
+        let signature = read_small(&path, 65)?;
+        Ok(Self {
+            json: read_small(&manifest_path(clip), LONGEST_MANIFEST)?,
+            signature: signature.try_into().map_err(|_| StorageError::Damaged {
+                path,
+                reason: "a signature has 64 bytes; check the disk".to_owned(),
+            })?,
+        })
+    }
 }
 
 /// Whether the bytes of a manifest are what its own last line says of those above it; nothing when it has no such line.
@@ -335,6 +350,11 @@ mod tests {
         let named = Some(KeyNamed::from(&key.public()));
         assert_eq!(read, ClipManifest { key: named, ..written });
         assert!(key.public().has_signed(&sealed.json, &sealed.signature));
+        let clip = directory.path().join("gate.mp4");
+        sealed.write_beside(&clip).unwrap();
+        assert_eq!(Sealed::read_beside(&clip).unwrap(), sealed);
+        std::fs::write(signature_path(&clip), b"short").unwrap();
+        assert!(Sealed::read_beside(&clip).unwrap_err().to_string().contains("64 bytes"));
     }
 
     #[test]

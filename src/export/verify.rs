@@ -6,12 +6,12 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::Serialize;
 
-use super::manifest::{ClipManifest, MANIFEST_FORMAT, Source, is_as_written, manifest_path, signature_path};
+use super::manifest::{
+    ClipManifest, LONGEST_MANIFEST, MANIFEST_FORMAT, Source, is_as_written, manifest_path, signature_path,
+};
 use crate::model::{Fingerprint, Timestamp};
 use crate::storage::{PublicKey, StorageError, measure, read_small};
 
-/// A manifest of a day in segments of two seconds takes about forty megabytes.
-const LONGEST_MANIFEST: u64 = 256 << 20;
 /// What lies between two sources and is no gap: frames are not where clocks say to the nanosecond.
 const SEAM_NANOS: i64 = 1_000_000_000;
 

@@ -19,6 +19,7 @@ mod daemon_refuse;
 mod daemon_site;
 mod daemon_stop;
 mod edge;
+mod evidence;
 mod kit;
 mod kit_tests;
 mod left;
