@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::driver::{Desk, Exporter, on_a_thread};
 use super::error::ExportError;
-use super::making::BESIDE;
+use super::manifest::{BESIDE, Sealed};
 use super::stop::Stop;
 use crate::index::IndexError;
 use crate::model::{CameraId, Clip, ClipId, Job, JobId, JobState, Timestamp};
@@ -96,6 +96,18 @@ impl Exporter {
             .read(move |reader| reader.clip_by_file(&file))
             .await?;
         Ok(found.map(|clip| (clip, place)))
+    }
+
+    /// The manifest of a clip and its signature, as they lie beside it.
+    pub async fn manifest_of(&self, id: ClipId) -> Result<Option<(Clip, Sealed)>, ExportError> {
+        let Some(clip) = self.clip_of(id).await? else {
+            return Ok(None);
+        };
+        let Some(place) = self.0.means.shelf.place(&clip.file) else {
+            return Ok(None);
+        };
+        let sealed = on_a_thread(move || Ok(Sealed::read_beside(&place)?)).await?;
+        Ok(Some((clip, sealed)))
     }
 
     /// Removes a clip with its file and what lies beside it; `false` when there is none of this id.

@@ -16,8 +16,6 @@ use crate::index::IndexError;
 use crate::model::{Camera, CameraId, Clip, ClipId, ClipMode, Event, EventKind, JobId, SegmentId, Span, Timestamp};
 use crate::storage::{Draft, Durable};
 
-/// What lies beside a clip under its name.
-pub(super) const BESIDE: [&str; 2] = [".manifest.json", ".manifest.sig"];
 /// What a clip leaves free on the disk, so that it never takes the last of what recording needs.
 const ROOM: u64 = 512 << 20;
 

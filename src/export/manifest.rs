@@ -15,6 +15,10 @@ use crate::storage::{BoxKey, PublicKey, StorageError, read_small, write_atomic};
 
 /// What a manifest says it is. Another number means that something means something else now.
 pub const MANIFEST_FORMAT: &str = "camkeep.clip-manifest.1";
+const MANIFEST: &str = ".manifest.json";
+const SIGNATURE: &str = ".manifest.sig";
+/// What lies beside a clip under its name.
+pub(super) const BESIDE: [&str; 2] = [MANIFEST, SIGNATURE];
 /// A manifest of a day in segments of two seconds takes about forty megabytes.
 pub(super) const LONGEST_MANIFEST: u64 = 256 << 20;
 /// The last field: SHA-256 of every byte above its line. It proves nothing, the signature does; but with it a changed
@@ -293,12 +297,12 @@ pub(super) fn is_as_written(json: &[u8]) -> Option<bool> {
 
 /// Where the manifest of a clip lies: `gate.mp4.manifest.json` beside `gate.mp4`.
 pub fn manifest_path(clip: &Path) -> PathBuf {
-    beside(clip, ".manifest.json")
+    beside(clip, MANIFEST)
 }
 
 /// Where the signature of the manifest of a clip lies: `gate.mp4.manifest.sig` beside `gate.mp4`.
 pub fn signature_path(clip: &Path) -> PathBuf {
-    beside(clip, ".manifest.sig")
+    beside(clip, SIGNATURE)
 }
 
 fn beside(clip: &Path, ending: &str) -> PathBuf {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use axum::Json;
 use axum::extract::{ConnectInfo, FromRequestParts, OriginalUri, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::app::App;
@@ -15,9 +15,12 @@ use super::problem::Problem;
 use super::query::{InPath, Query, path_part, uuid_part};
 use super::reel::send;
 use super::wire::ClipShown;
-use crate::export::{ExportError, Extras};
-use crate::model::{CameraId, ClipId, ClipMode, Span, Timestamp};
+use crate::export::{ExportError, Extras, Sealed};
+use crate::model::{CameraId, Clip, ClipId, ClipMode, Span, Timestamp};
+use crate::storage::StorageError;
 
+/// The signature of a manifest, as hexadecimal digits.
+const SIGNATURE: HeaderName = HeaderName::from_static("x-camkeep-signature");
 /// The fields of a clip that is asked for.
 const FIELDS: [&str; 4] = ["from", "to", "mode", "captions"];
 
@@ -104,6 +107,58 @@ pub(super) async fn file(State(app): State<App>, request: Request) -> Result<Res
         headers.insert(header::CONTENT_DISPOSITION, name);
     }
     Ok(response)
+}
+
+/// The manifest of a clip: the very bytes that are signed, with the signature in a header too.
+pub(super) async fn manifest(State(app): State<App>, request: Request) -> Result<Response, Problem> {
+    let id = clip_id(&app, request).await?;
+    let (clip, sealed) = sealed(&app, id).await?;
+    let signature: String = sealed.signature.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut response = carried_away(sealed.json, "application/json", &format!("{}.manifest.json", clip.file));
+    if let Ok(signature) = HeaderValue::try_from(signature) {
+        response.headers_mut().insert(SIGNATURE, signature);
+    }
+    Ok(response)
+}
+
+/// The signature of a clip's manifest: its 64 bytes.
+pub(super) async fn signature(State(app): State<App>, request: Request) -> Result<Response, Problem> {
+    let id = clip_id(&app, request).await?;
+    let (clip, sealed) = sealed(&app, id).await?;
+    let file = format!("{}.manifest.sig", clip.file);
+    Ok(carried_away(
+        sealed.signature.to_vec(),
+        "application/octet-stream",
+        &file,
+    ))
+}
+
+async fn sealed(app: &App, id: ClipId) -> Result<(Clip, Sealed), Problem> {
+    match app.exporter.manifest_of(id).await {
+        Ok(found) => found.ok_or_else(no_clip),
+        Err(ExportError::Storage(StorageError::Missing { .. })) => {
+            Err(Problem::not_found("the manifest of this clip is no longer on the disk"))
+        }
+        Err(ExportError::Storage(error @ StorageError::Damaged { .. })) => {
+            tracing::error!(%error, "a clip's signature is damaged");
+            Err(Problem::corrupt(
+                "the signature of this clip is damaged; make the clip again",
+            ))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn carried_away(bytes: Vec<u8>, kind: &'static str, file: &str) -> Response {
+    let mut response = bytes.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    // Neither ever changes under its name.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, max-age=3600"));
+    if let Ok(name) = HeaderValue::try_from(format!("inline; filename=\"{file}\"")) {
+        headers.insert(header::CONTENT_DISPOSITION, name);
+    }
+    response
 }
 
 async fn clip_id(app: &App, request: Request) -> Result<ClipId, Problem> {

@@ -42,6 +42,8 @@ pub fn router(app: App) -> Router {
         .route("/cameras/{id}/clip.mp4", get(clips::stream))
         .route("/clips", get(clips::list))
         .route("/clips/{clip}", get(clips::show).delete(clips::remove))
+        .route("/clips/{clip}/manifest", get(clips::manifest))
+        .route("/clips/{clip}/manifest.sig", get(clips::signature))
         .route("/exports", get(exports::list).post(exports::order))
         .route("/exports/{export}", get(exports::show).delete(exports::cancel))
         .route("/timeline", get(footage::lanes))

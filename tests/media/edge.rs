@@ -44,8 +44,11 @@ fn parameter_sets(config: &[u8]) -> Vec<u8> {
     stream
 }
 
+/// The video track of a file, and the time and bytes of each of its samples.
+type Written = (TrackTable, Vec<(i64, Vec<u8>)>);
+
 /// A file's pictures: their times from its first, and their bytes with start codes.
-fn written(path: &Path) -> Option<(TrackTable, Vec<(i64, Vec<u8>)>)> {
+fn written(path: &Path) -> Option<Written> {
     let movie = Movie::read(path).ok()?;
     let file = File::open(path).ok()?;
     let video = movie.video?;

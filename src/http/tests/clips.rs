@@ -220,6 +220,42 @@ fn put_clip(desk: &Desk, number: u128, made: i64, expires: Option<i64>) -> Clip 
 }
 
 #[test]
+fn the_manifest_of_a_clip_is_given_as_it_lies_there_with_its_signature() {
+    let desk = Desk::new();
+    let clip = put_clip(&desk, 1, 100, None);
+    let place = desk.app.exporter.shelf().place(&clip.file).unwrap();
+    let beside = |ending: &str| format!("{}{ending}", place.display());
+    let row = desk.get(&format!("/api/v1/clips/{}", clip.id)).json();
+    let target = row["manifest_url"].as_str().unwrap().to_owned();
+
+    let damaged = desk.get(&target);
+    assert_eq!(damaged.status, 500);
+    assert!(damaged.problem().contains("make the clip again"));
+    std::fs::write(beside(".manifest.sig"), [0xab; 64]).unwrap();
+    let told = desk.get(&target);
+    assert_eq!((told.status, told.body.as_slice()), (200, &b"0123456789"[..]));
+    assert_eq!(told.header("content-type"), Some("application/json"));
+    assert_eq!(told.header("x-camkeep-signature"), Some("ab".repeat(64).as_str()));
+    assert_eq!(
+        told.header("content-disposition"),
+        Some("inline; filename=\"door_1.mp4.manifest.json\"")
+    );
+    let signature = desk.get(&format!("{target}.sig"));
+    assert_eq!((signature.status, signature.body.as_slice()), (200, &[0xab; 64][..]));
+    assert_eq!(signature.header("content-type"), Some("application/octet-stream"));
+
+    std::fs::remove_file(beside(".manifest.json")).unwrap();
+    let gone = desk.get(&target);
+    assert_eq!(
+        (gone.status, gone.problem().contains("no longer on the disk")),
+        (404, true)
+    );
+    let nobody = desk.get(&format!("/api/v1/clips/{}/manifest", Uuid::from_u128(9)));
+    assert_eq!((nobody.status, nobody.problem().contains("no such clip")), (404, true));
+    assert_eq!(desk.get("/api/v1/clips/x/manifest.sig").status, 404);
+}
+
+#[test]
 fn clips_are_listed_fetched_in_parts_and_removed_with_all_that_belongs_to_them() {
     let desk = Desk::new();
     for number in 1..=3 {
