@@ -24,11 +24,14 @@ pub(super) enum Ledger {
     NotWanted,
 }
 
+/// So many reasons are told why a camera is recorded without sound.
+const MOST_TROUBLES: usize = 3;
+
 /// Why a camera is recorded without sound.
 #[derive(Debug, Default)]
 pub(super) struct Silence {
-    /// As it was told: once, however often the camera is connected to.
-    told: Option<String>,
+    /// As it was told: each reason once, however often the camera is connected to.
+    told: Vec<String>,
     /// It refused its sound, and is asked for pictures only until it was lost or its settings change.
     pub(super) is_mute: bool,
 }
@@ -50,9 +53,11 @@ impl Driver {
         }));
     }
 
-    /// Sound is not recorded. The same trouble is told once, until the camera's settings change.
+    /// Sound is not recorded. The same trouble is told once, until the camera's settings change, and nobody hears of more
+    /// than a few.
     pub(super) fn sound_trouble(&mut self, message: String) {
-        if self.silence.told.as_ref() == Some(&message) {
+        if self.silence.told.contains(&message) || self.silence.told.len() >= MOST_TROUBLES {
+            tracing::debug!(camera = %self.camera.id, message, "sound is still not recorded");
             return;
         }
         tracing::warn!(camera = %self.camera.id, message, "sound is not recorded");
@@ -60,7 +65,7 @@ impl Driver {
             EventKind::RecorderError,
             format!("{} is recorded without sound: {message}", self.camera.name),
         );
-        self.silence.told = Some(message);
+        self.silence.told.push(message);
     }
 
     /// The camera breaks off when it is asked for sound, so it is asked for pictures only.

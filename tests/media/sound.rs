@@ -308,6 +308,7 @@ fn packets_full_of_noise_cost_no_frame() {
         let segments = record(&mut desk, &camera, 4, 3);
         assert_pictures(&desk, &segments);
         assert_eq!(camera.count_sessions().total, 1);
+        assert!(troubles(&desk).len() <= 1, "{:?}", troubles(&desk));
     }
 }
 
@@ -351,6 +352,25 @@ fn a_change_of_resolution_takes_the_sound_along() {
     let segments = desk.closed();
     assert_exact(&desk, &segments, &camera.sent_frames());
     assert_heard(&desk, &segments, "aac");
+}
+
+#[test]
+fn a_pipeline_of_sound_that_breaks_as_it_begins_costs_no_frame_and_is_told_once() {
+    let pipelines = tempfile::tempdir().unwrap();
+    let text = include_str!("../../pipelines/sound-other.gst").to_owned() + " fakesink state-error=ready-to-paused";
+    std::fs::write(pipelines.path().join("sound-other.gst"), text).unwrap();
+    let camera = camera(AudioCodec::Pcmu, Microphone::Works);
+    let mut desk = Desk::with(Equipment {
+        catalog: Catalog::with_overrides(pipelines.path()).unwrap(),
+        ..Equipment::default()
+    });
+    // It is tried again after ten seconds.
+    let segments = record(&mut desk, &camera, 4, 4);
+    assert_exact(&desk, &segments, &camera.sent_frames());
+    assert_eq!(camera.count_sessions().total, 1);
+    assert!(segments.iter().all(|segment| !segment.has_audio));
+    let told = troubles(&desk);
+    assert_eq!(told.len(), 1, "{told:?}");
 }
 
 #[test]
