@@ -96,9 +96,14 @@ impl Reader<'_> {
 
 impl Writer<'_> {
     /// From this moment on the camera's footage is missing. When a gap lasts already it goes on as it began: what came
-    /// first is the cause.
+    /// first is the cause. Only a change of settings explains no more than a moment: what is lost after it is the cause.
     pub fn begin_gap(&self, camera: &CameraId, at: Timestamp, cause: GapCause) -> Result<Gap, IndexError> {
         if let Some(gap) = self.open_gap(camera)? {
+            if gap.cause == GapCause::Changed && cause != gap.cause {
+                let gap = Gap { cause, ..gap };
+                self.update_gap(&gap)?;
+                return Ok(gap);
+            }
             return Ok(gap);
         }
         let gap = Gap {

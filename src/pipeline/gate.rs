@@ -30,6 +30,17 @@ pub enum Fate {
         /// From here on footage is wanted.
         from: i64,
     },
+    /// It is written, but not at once: what came last is kept back for a moment, so that it can be taken back. What is
+    /// shown before this time (running time, ns) goes to the writer now.
+    WriteLate {
+        /// From here on units are kept back.
+        behind: i64,
+    },
+    /// It is not written, and what is kept back from this time (running time, ns) on is not either.
+    End {
+        /// The first time that is not written.
+        at: i64,
+    },
     /// It is held, in case that it is wanted later. When the gate was open, this unit is a keyframe, and the file ends
     /// before it.
     Hold {
@@ -56,6 +67,14 @@ struct Held {
     written: Option<gst::Caps>,
     groups: VecDeque<Group>,
     bytes: usize,
+    /// What the feed has taken as written and the branch does not have yet.
+    late: VecDeque<Late>,
+}
+
+/// A unit that is kept back.
+struct Late {
+    pts: i64,
+    buffer: gst::Buffer,
 }
 
 /// A keyframe and what needs it.
@@ -78,6 +97,8 @@ impl Gate {
     /// What comes next is of this kind. Called in the stream.
     pub(super) fn hear_caps(&self, caps: gst::Caps, now: i64) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        // What is kept back is of the kind before.
+        self.complain(self.pass_on(&mut held, |_| true));
         if let Some((format, caps)) = kind(&caps) {
             self.feed.announced(format, caps);
         }
@@ -108,14 +129,26 @@ impl Gate {
         self.writing.picture_came(unit.dts, clock_zero(buffer, unit.pts));
         let outcome = match self.feed.arrived(&unit) {
             Fate::Drop => Ok(false),
+            Fate::WriteLate { behind } if held.is_open => {
+                let kept = self.keep_back(&mut held, tap, unit, buffer, now);
+                kept.and_then(|()| self.pass_on(&mut held, |late| late.pts < behind))
+                    .map(|()| false)
+            }
+            Fate::End { at } => {
+                while held.late.pop_back_if(|late| late.pts >= at).is_some() {}
+                self.writing.picture_dropped(&Passing::from(&unit));
+                self.pass_on(&mut held, |_| true).map(|()| false)
+            }
             Fate::Hold { since } => {
+                self.complain(self.pass_on(&mut held, |_| true));
                 self.shut(&mut held, &unit, now);
                 held.push(unit, buffer);
                 held.trim(since);
                 Ok(false)
             }
-            Fate::Write { from } => self
-                .release(&mut held, tap, from, now)
+            Fate::Write { from } | Fate::WriteLate { behind: from } => self
+                .pass_on(&mut held, |_| true)
+                .and_then(|()| self.release(&mut held, tap, from, now))
                 .and_then(|()| match held.caps.clone() {
                     // Nothing could be held, so there is nothing yet that this unit could be shown after.
                     Some(_) if !held.is_open && !unit.keyframe => Ok(false),
@@ -131,14 +164,55 @@ impl Gate {
             Ok(true) => gst::PadProbeReturn::Ok,
             Ok(false) => gst::PadProbeReturn::Handled,
             Err(error) => {
-                self.feed.event(PipelineEvent::Error {
-                    loss: Loss::Broken,
-                    element: "segments".to_owned(),
-                    message: error.to_string(),
-                });
+                self.complain(Err(error));
                 gst::PadProbeReturn::Handled
             }
         }
+    }
+
+    /// The stream is over: what is kept back is written.
+    pub(super) fn end(&self) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        self.complain(self.pass_on(&mut held, |_| true));
+    }
+
+    fn complain(&self, outcome: Result<(), PipelineError>) {
+        if let Err(error) = outcome {
+            self.feed.event(PipelineEvent::Error {
+                loss: Loss::Broken,
+                element: "segments".to_owned(),
+                message: error.to_string(),
+            });
+        }
+    }
+
+    /// Has a unit counted as written, but does not write it yet.
+    fn keep_back(
+        &self,
+        held: &mut Held,
+        tap: &gst::Element,
+        unit: Unit,
+        buffer: &gst::Buffer,
+        now: i64,
+    ) -> Result<(), PipelineError> {
+        let Some(caps) = held.caps.clone() else { return Ok(()) };
+        if self.writing.is_about_to_change(&unit, now) {
+            // What is kept back belongs to the branch that is on.
+            self.pass_on(held, |_| true)?;
+        }
+        let (pts, buffer) = (unit.pts, buffer.clone());
+        if self.write(held, tap, &caps, unit, now)? {
+            held.late.push_back(Late { pts, buffer });
+        }
+        Ok(())
+    }
+
+    /// Writes what was kept back for long enough, in order.
+    fn pass_on(&self, held: &mut Held, is_due: impl Fn(&Late) -> bool) -> Result<(), PipelineError> {
+        while let Some(late) = held.late.pop_front_if(|late| is_due(late)) {
+            self.writing.push(late.buffer)?;
+        }
+        Ok(())
     }
 
     /// Ends the branch if there is one; nothing is left of it once its file is closed.
@@ -189,7 +263,10 @@ impl Gate {
                 self.writing.picture_dropped(&passing);
                 return Ok(false);
             }
-            Cut::Here => self.writing.cut(tap, caps, &passing, now)?,
+            Cut::Here => {
+                self.pass_on(held, |_| true)?;
+                self.writing.cut(tap, caps, &passing, now)?;
+            }
             Cut::Continue => {}
         }
         self.writing.picture_passes(&passing, now);

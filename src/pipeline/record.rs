@@ -228,7 +228,10 @@ fn bind_tap(tap: &gst::Element, gate: Gate, feed: &Arc<dyn Feed>) {
                     gst::EventView::Caps(caps) => {
                         gate.hear_caps(caps.caps_owned(), now(pad.parent_element().as_ref()));
                     }
-                    gst::EventView::Eos(_) => feed.event(PipelineEvent::Ended),
+                    gst::EventView::Eos(_) => {
+                        gate.end();
+                        feed.event(PipelineEvent::Ended);
+                    }
                     _ => {}
                 }
                 gst::PadProbeReturn::Ok

@@ -82,6 +82,12 @@ impl Writing {
         })
     }
 
+    /// Whether [`Self::be_ready`] would put another branch on for this unit.
+    pub(super) fn is_about_to_change(&self, unit: &Unit, now: i64) -> bool {
+        let state = self.lock();
+        state.on.is_none() || unit.keyframe && state.sound_that_joins(now).is_some()
+    }
+
     /// A unit is about to enter the tap; sees to it that there is a branch for it. Gives the caps of the tracks when they
     /// are others from this unit on. Called in the stream.
     pub(super) fn be_ready(

@@ -1,6 +1,6 @@
 //! What a camera's task does when something else is wanted: by a person, by the calendar, or by an event.
 
-use crate::model::{Camera, EventKind, GapCause};
+use crate::model::{Camera, EventKind};
 use crate::runtime::Instant;
 
 use super::driver::Driver;
@@ -75,19 +75,21 @@ impl Driver {
     }
 
     pub(super) fn apply(&mut self, camera: Camera) {
+        self.notice_hand_over();
         let renew = camera.needs_new_run(&self.camera);
         self.camera = camera;
         self.intent.set_camera(&self.camera);
         self.tail.set_keep(self.setting.tail_keep(self.intent.memory()));
-        if let Some(session) = &self.session {
+        for session in self.session.iter().chain(&self.beside) {
             session.run.set_segment(self.segment_length());
+        }
+        if let Some(session) = &self.session {
             session.run.set_memory(self.intent.memory());
         }
         self.aim();
         if renew {
             self.silence = Silence::default();
             tracing::info!(camera = %self.camera.id, "settings changed, a new run begins");
-            self.lose_nothing_silently(GapCause::Changed);
             self.step(Input::Renew);
         }
     }

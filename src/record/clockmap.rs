@@ -245,6 +245,24 @@ impl ClockMap {
         self.zero().unwrap_or(self.wall).offset(pts)
     }
 
+    /// When the frame of a running time came, without what the network delayed it, and whatever clock dates footage.
+    pub(super) fn came_at(&self, pts: i64) -> Timestamp {
+        self.arrival_zero.map_or(self.wall, Timestamp::from_nanos).offset(pts)
+    }
+
+    /// The running time at a moment of the wall clock.
+    pub(super) fn pts_of(&self, wall: Timestamp) -> i64 {
+        wall.nanos_since(self.zero().unwrap_or(self.wall))
+    }
+
+    /// For how long frames have come.
+    pub(super) fn observed(&self) -> Duration {
+        match (self.first_arrival, self.last) {
+            (Some(first), Some((_, last))) => last.since(first),
+            _ => Duration::ZERO,
+        }
+    }
+
     /// The running time of what arrives at a moment of the other clock.
     pub(super) fn pts_at(&self, instant: Instant) -> i64 {
         let zero = self.arrival_zero.map_or(self.wall, Timestamp::from_nanos);

@@ -12,8 +12,9 @@ use crate::runtime::Instant;
 
 use super::clockmap::Observation;
 use super::piece::{Origins, source_at};
+use super::relay::{Go, KEPT_BACK, Line, Offer, Relay};
 use super::run::{Inner, Run, RunNews};
-use super::tail::Tail;
+use super::tail::Strand;
 
 /// Whether units are written or only held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +28,11 @@ pub(super) enum Door {
     /// They are written up to the first keyframe that is not before this moment.
     Closing(Instant),
 }
+
+/// After so long it is well known when frames come.
+const CERTAIN: Duration = Duration::from_secs(1);
+/// Maps that are further apart than this go by different clocks.
+const ANOTHER_CLOCK: Duration = Duration::from_secs(1);
 
 /// On what terms a run begins.
 #[derive(Debug)]
@@ -42,13 +48,16 @@ pub(super) struct Terms {
     /// How much of the past it has to hold while it does not write.
     pub(super) memory: Duration,
     /// Where each unit goes as well.
-    pub(super) tail: Tail,
+    pub(super) tail: Strand,
+    /// The run from which it takes over is to say where it begins.
+    pub(super) takes: Option<Arc<Relay>>,
 }
 
 impl Run {
     /// From here on units are written, and of those that are held the ones from `from` on.
     pub(super) fn write(&self, from: Instant) {
         let mut inner = self.lock();
+        inner.takes = None;
         inner.door = match inner.door {
             Door::Shut => Door::Opening(from),
             // Its file is not ended yet, so it simply goes on.
@@ -61,6 +70,7 @@ impl Run {
     /// [`RunNews::Held`] comes when it is so.
     pub(super) fn hold(&self, until: Instant) -> bool {
         let mut inner = self.lock();
+        inner.takes = None;
         let is_writing = match inner.door {
             Door::Open => inner.has_begun,
             Door::Closing(_) => true,
@@ -82,7 +92,8 @@ impl Run {
 
     /// Tells the map when a unit came. By how much the camera's ticks jumped, if they did.
     pub(super) fn date(&self, inner: &mut Inner, unit: &Unit, arrival: Instant) -> Option<i64> {
-        if inner.redate && unit.keyframe {
+        // What may be taken back is of one segment, which does not end before it is decided.
+        if inner.redate && unit.keyframe && inner.gives.is_none() {
             inner.redate = false;
             if matches!(inner.door, Door::Open | Door::Closing(_)) && !inner.is_fresh {
                 // The segment that is being written ends by the old map first.
@@ -101,9 +112,12 @@ impl Run {
 
     /// What becomes of a unit that has come.
     pub(super) fn pass(&self, inner: &mut Inner, unit: &Unit) -> Fate {
+        if let Some(fate) = self.take_over(inner, unit) {
+            return fate;
+        }
         let write = Fate::Write { from: unit.pts };
         match inner.door {
-            Door::Open => return write,
+            Door::Open => return self.give(inner, unit).unwrap_or(write),
             Door::Opening(from) => {
                 inner.door = Door::Open;
                 let from = inner.map.pts_at(from);
@@ -117,6 +131,80 @@ impl Run {
         Fate::Hold {
             since: unit.pts.saturating_sub(memory),
         }
+    }
+
+    /// Another run shall take over from this one, which keeps back a little of what it writes until that is done.
+    pub(super) fn give_to(&self, relay: Arc<Relay>) {
+        self.lock().gives = Some((relay, Line::default()));
+    }
+
+    /// Nothing comes of that.
+    pub(super) fn keep_on(&self) {
+        self.lock().gives = None;
+    }
+
+    /// What was given to another run goes from the journal; called once that one's journal has it.
+    pub(super) fn forget_given(&self) {
+        if let (Some(at), Some(lane)) = (self.lock().given, &self.lane) {
+            lane.take_back(at);
+        }
+    }
+
+    /// What becomes of a unit of a run that may have to give it to another.
+    fn give(&self, inner: &mut Inner, unit: &Unit) -> Option<Fate> {
+        let Inner {
+            gives: Some((relay, line)),
+            map,
+            pieces,
+            is_fresh: false,
+            ..
+        } = inner
+        else {
+            return None;
+        };
+        let Some(end) = relay.answer(line, map, unit) else {
+            let behind = unit.pts.saturating_sub(KEPT_BACK);
+            return Some(Fate::WriteLate { behind });
+        };
+        if let Some(piece) = pieces.back_mut().filter(|piece| !piece.is_finished()) {
+            piece.hand_over(map, &end, line);
+        }
+        (inner.last_end, inner.given) = (Some(end.wall), Some(end.at));
+        inner.over = true;
+        Some(Fate::End { at: end.at })
+    }
+
+    /// What becomes of a unit of a run that waits to take over, if it need not wait any longer.
+    fn take_over(&self, inner: &mut Inner, unit: &Unit) -> Option<Fate> {
+        let relay = inner.takes.clone()?;
+        let Some(go) = relay.go() else {
+            if unit.keyframe {
+                let (pts, map) = (unit.pts, &inner.map);
+                relay.offer(|| Offer {
+                    pts,
+                    came: map.came_at(pts),
+                    is_certain: map.observed() >= CERTAIN,
+                    payload: unit.payload.clone(),
+                });
+            }
+            return None;
+        };
+        (inner.takes, inner.door) = (None, Door::Open);
+        Some(match go {
+            Go::After { pts, end } => {
+                // The two maps know the same moment to some milliseconds. When they do not, another clock was chosen.
+                match inner.map.wall_at(pts).nanos_since(end).unsigned_abs() < ANOTHER_CLOCK.as_nanos() as u64 {
+                    true => inner.shut = Some((pts, end)),
+                    false => inner.floor = Some(end),
+                }
+                Fate::Write { from: pts }
+            }
+            Go::Alone(end) => {
+                inner.floor = end.or(inner.floor);
+                let from = end.map_or(i64::MIN, |end| inner.map.pts_of(end));
+                Fate::Write { from }
+            }
+        })
     }
 
     /// The last segment ends where this unit, a keyframe, begins.

@@ -10,12 +10,12 @@ use tokio::time::MissedTickBehavior;
 use crate::model::{Camera, CameraHealth, Codec, GapCause, Loss, News, RunId, Schedule, Segment, Timestamp, Transport};
 use crate::pipeline::RecordSpec;
 use crate::runtime::{Instant, Tasks};
-use crate::storage::TailLane;
 
 use super::closing::close_segment;
 use super::door::Terms;
 use super::intent::{Aim, Cause, Intent, Refusal, Triggered};
 use super::piece::{Origins, source_at};
+use super::relay::Relay;
 use super::run::{Run, RunNews};
 use super::runs::Runs;
 use super::session::{IsDown, Session};
@@ -67,7 +67,6 @@ pub(super) type SharedHealth = Arc<Mutex<CameraHealth>>;
 #[derive(Debug)]
 pub(super) struct Driver {
     pub(super) setting: Setting,
-    pub(super) lane: Option<TailLane>,
     pub(super) camera: Camera,
     pub(super) machine: Machine,
     pub(super) intent: Intent,
@@ -87,6 +86,8 @@ pub(super) struct Driver {
     /// What the camera is believed to send.
     pub(super) codec: Codec,
     pub(super) session: Option<Session>,
+    /// The session that is to take over from it.
+    pub(super) beside: Option<Session>,
     /// Runs of which something is still awaited: they answer for their files.
     pub(super) runs: Runs,
     pub(super) tell: mpsc::UnboundedSender<(RunId, RunNews)>,
@@ -139,13 +140,13 @@ impl Driver {
             was_seen: last.is_some(),
             codec: last.as_ref().map_or(Codec::H264, |segment| segment.format.codec),
             covered_until: last.map(|segment| segment.span.end),
-            lane: setting.tail.as_ref().map(|tail| tail.lane(camera.id.clone())),
             setting,
             camera,
             health,
             round,
             rate: Rate::default(),
             session: None,
+            beside: None,
             runs,
             tell,
             hear,
@@ -183,7 +184,7 @@ impl Driver {
                         // The asker may have gone.
                         let _ = answer.send(self.trigger(at, cause));
                     }
-                    Some(Command::Redate) => if let Some(session) = &self.session { session.run.redate() },
+                    Some(Command::Redate) => self.redate(),
                     Some(Command::Stop(cause, done)) => {
                         self.stop(cause).await;
                         // The asker may have gone.
@@ -210,6 +211,13 @@ impl Driver {
     }
 
     pub(super) fn step(&mut self, input: Input) {
+        self.notice_hand_over();
+        self.hold_hand_over(true);
+        self.step_now(input);
+        self.hold_hand_over(false);
+    }
+
+    pub(super) fn step_now(&mut self, input: Input) {
         for order in self.machine.step(self.now(), input, fastrand::f64()) {
             match order {
                 Order::Begin => self.begin(),
@@ -225,6 +233,10 @@ impl Driver {
                     }
                 }
                 Order::Report(loss, message) => self.report(loss, &message),
+                Order::Break => self.lose_nothing_silently(GapCause::Changed),
+                Order::BeginBeside => self.begin_beside(),
+                Order::DropBeside => self.drop_beside(),
+                Order::TakeOver => self.take_over(),
             }
         }
     }
@@ -234,6 +246,18 @@ impl Driver {
     }
 
     fn begin(&mut self) {
+        let session = self.connect(None, self.intent.memory());
+        session.run.tail.put_on();
+        self.session = Some(session);
+    }
+
+    fn redate(&self) {
+        let sessions = self.session.iter().chain(&self.beside);
+        sessions.for_each(|session| session.run.redate());
+    }
+
+    /// Begins a session by the settings of now.
+    pub(super) fn connect(&mut self, takes: Option<Arc<Relay>>, memory: Duration) -> Session {
         let now = self.setting.clock.now();
         let origins = Origins {
             camera: self.camera.id.clone(),
@@ -242,16 +266,17 @@ impl Driver {
             clock: source_at(now),
             began: now,
         };
-        self.tail.begin_session();
         let terms = Terms {
             segment: self.segment_length(),
             source: self.camera.time_source,
             floor: self.covered_until,
-            writes: self.aim.wish == Wish::Footage,
-            memory: self.intent.memory(),
-            tail: self.tail.clone(),
+            writes: self.aim.wish == Wish::Footage && takes.is_none(),
+            memory,
+            tail: self.tail.begin_session(),
+            takes,
         };
-        let run = Run::new(origins, &self.setting, self.lane.clone(), terms, self.tell.clone());
+        let lane = self.setting.tail.as_ref().map(|tail| tail.lane(self.camera.id.clone()));
+        let run = Run::new(origins, &self.setting, lane, terms, self.tell.clone());
         let run = Arc::new(run);
         self.begun += 1;
         self.runs.add(run.clone());
@@ -260,8 +285,7 @@ impl Driver {
             Err(error) => {
                 // Checked when it was stored; an index from elsewhere may still hold such a one.
                 run.is_broken(error.to_string());
-                self.session = Some(Session::unable(run));
-                return;
+                return Session::unable(run);
             }
         };
         tracing::info!(camera = %self.camera.id, run = %run.id(), from = address.shown(), "connecting");
@@ -277,7 +301,7 @@ impl Driver {
             codec: self.codec,
             audio: self.camera.record_audio && !self.silence.is_mute,
         };
-        self.session = Some(Session::begin(&mut self.work, self.setting.catalog.clone(), spec, run));
+        Session::begin(&mut self.work, self.setting.catalog.clone(), spec, run)
     }
 
     fn is_down(&mut self, down: IsDown) {
@@ -290,7 +314,10 @@ impl Driver {
             tracing::warn!(camera = %self.camera.id, run = %down.run, "the pipeline did not come down and was left behind");
         }
         if let Some(run) = self.runs.remove(down.run) {
-            self.covered_until = run.covered_until().or(self.covered_until);
+            // What a run had that has handed over is not the newest there is.
+            if self.session.is_none() {
+                self.covered_until = run.covered_until().or(self.covered_until);
+            }
             for segment in run.unwritten() {
                 self.tell_world(News::Vanished(segment));
             }
@@ -299,7 +326,11 @@ impl Driver {
     }
 
     fn heard(&mut self, id: RunId, news: RunNews) {
+        self.notice_hand_over();
         let is_on = self.session.as_ref().is_some_and(|session| session.run.id() == id);
+        if self.beside.as_ref().is_some_and(|session| session.run.id() == id) {
+            return self.heard_beside(news);
+        }
         match news {
             RunNews::Began if is_on => self.began(),
             RunNews::Opened(segment) => {
@@ -314,7 +345,7 @@ impl Driver {
             RunNews::Resumed if is_on => self.resumed(id),
             RunNews::Held(end) if is_on => self.held(end),
             RunNews::Placed(segment) => self.placed(segment),
-            RunNews::Closed(segment, path) => self.close(segment, path),
+            RunNews::Closed(segment, path) => self.close(id, segment, path),
             RunNews::Lost(loss, message) if is_on => self.step(Input::Lost(loss, message)),
             RunNews::Jumped(seconds) if is_on => self.jumped(seconds),
             RunNews::Overrun(overrun) if is_on => self.overrun(overrun),
@@ -355,12 +386,15 @@ impl Driver {
     }
 
     /// Makes a closed file durable beside everything else.
-    fn close(&mut self, segment: Segment, path: PathBuf) {
-        self.covered_until = Some(segment.span.end);
+    fn close(&mut self, id: RunId, segment: Segment, path: PathBuf) {
+        if self.session.as_ref().is_none_or(|session| session.run.id() == id) {
+            self.covered_until = Some(segment.span.end);
+        }
         self.regain();
+        let lane = self.runs.get(id).and_then(|run| run.lane.clone());
         self.work.spawn(
             "close-segment",
-            close_segment(self.setting.clone(), self.lane.clone(), segment, path),
+            close_segment(self.setting.clone(), lane, segment, path),
         );
     }
 
@@ -380,6 +414,7 @@ impl Driver {
     }
 
     async fn stop(mut self, cause: GapCause) {
+        self.notice_hand_over();
         self.lose_nothing_silently(cause);
         self.step(Input::Wanted(Wish::Nothing));
         let deadline = tokio::time::sleep(STOP);

@@ -12,7 +12,7 @@ impl Run {
     pub(super) fn edges(&self) -> Vec<Edge> {
         let inner = self.lock();
         // Under the run's own lock, so that no segment begins between the two.
-        let parts = self.tail.snapshot();
+        let parts = self.tail.parts();
         let edges = inner
             .pieces
             .iter()
@@ -22,7 +22,10 @@ impl Run {
 }
 
 fn edge_of(piece: &Piece, map: &ClockMap, parts: &[Part]) -> Option<Edge> {
-    let (units, caps) = cut_out(parts, piece.first_pts, piece.last_pts)?;
+    let (mut units, caps) = cut_out(parts, piece.first_pts, piece.last_pts)?;
+    if let Some(end) = piece.ends_before {
+        units.retain(|unit| unit.pts < end);
+    }
     Some(Edge {
         segment: piece.id,
         run: piece.origins.run,

@@ -13,7 +13,13 @@ use super::tail::Looks;
 
 impl Feed for Run {
     fn announced(&self, format: VideoFormat, caps: TrackCaps) {
-        self.lock().is_announced = true;
+        let mut inner = self.lock();
+        inner.is_announced = true;
+        if let Some((_, line)) = &mut inner.gives {
+            // The gate has passed on what it kept back of another kind.
+            line.clear();
+        }
+        drop(inner);
         self.tail.announce(Looks { format, caps });
     }
 
@@ -61,6 +67,9 @@ impl Feed for Run {
     fn format(&self, format: VideoFormat, caps: TrackCaps) {
         let mut inner = self.lock();
         inner.is_new_branch = !inner.pieces.is_empty();
+        if let Some((_, line)) = &mut inner.gives {
+            line.clear();
+        }
         inner.format = Some(format);
         inner.caps = caps;
     }
@@ -90,14 +99,18 @@ impl Feed for Run {
             self.keep(&mut inner, unit);
             return if has_new_branch { Cut::Continue } else { Cut::Here };
         }
-        let due = nanos(inner.segment);
+        if let Some((_, line)) = &mut inner.gives {
+            line.push(&unit);
+        }
+        // A segment in which one run may end goes on until that is decided.
+        let due = inner.gives.is_none().then(|| nanos(inner.segment));
         if std::mem::take(&mut inner.is_new_branch) {
             self.begin_piece(&mut inner, format, &unit, None, now);
             self.keep(&mut inner, unit);
             return Cut::Continue;
         }
         let cut = match inner.pieces.back_mut() {
-            Some(piece) if !(unit.keyframe && piece.age_at(unit.pts) >= due) => {
+            Some(piece) if !(unit.keyframe && due.is_some_and(|due| piece.age_at(unit.pts) >= due)) => {
                 piece.add(&unit);
                 Cut::Continue
             }

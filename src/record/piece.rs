@@ -10,6 +10,7 @@ use crate::model::{
 };
 
 use super::clockmap::ClockMap;
+use super::relay::{End, Line};
 
 /// One segment of a run, from its first frame on.
 #[derive(Debug, Clone)]
@@ -32,6 +33,8 @@ pub(super) struct Piece {
     pub(super) last_pts: i64,
     /// Where it ends, once the next one has begun or the run is over.
     end: Option<Timestamp>,
+    /// Running time from which on another run has it.
+    pub(super) ends_before: Option<i64>,
     clock: Option<ClockSource>,
     camera_clock: Option<CameraClock>,
     pub(super) frames: u64,
@@ -77,6 +80,7 @@ impl Piece {
             frame,
             last_pts: first.pts,
             end: None,
+            ends_before: None,
             clock: None,
             camera_clock: None,
             frames: 1,
@@ -104,6 +108,21 @@ impl Piece {
     pub(super) fn add_sound(&mut self, unit: &Unit) {
         self.has_audio = true;
         self.size_bytes += unit.payload.len() as u64;
+    }
+
+    /// Another run has it from here on: what was counted of that is taken back.
+    pub(super) fn hand_over(&mut self, map: &ClockMap, end: &End, line: &mut Line) {
+        let (frames, bytes, last) = line.take_back(end.at);
+        self.frames = self.frames.saturating_sub(frames);
+        self.size_bytes = self.size_bytes.saturating_sub(bytes);
+        self.last_pts = last.unwrap_or(self.last_pts);
+        self.ends_before = Some(end.at);
+        self.finish(map, Some(end.wall));
+    }
+
+    /// Whether its start was given to it, or does not move any more.
+    pub(super) fn is_placed(&self) -> bool {
+        self.start.is_some()
     }
 
     /// From now on its start does not move with the map.

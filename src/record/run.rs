@@ -20,8 +20,9 @@ use super::damage::Damage;
 use super::door::{Door, Terms};
 use super::group::{Group, Overrun};
 use super::piece::{Origins, Piece};
+use super::relay::{Line, Relay};
 use super::setting::Setting;
-use super::tail::Tail;
+use super::tail::Strand;
 
 /// What a run tells its driver.
 #[derive(Debug)]
@@ -87,7 +88,7 @@ pub(super) struct Run {
     pub(super) lane: Option<TailLane>,
     syncer: Arc<Syncer>,
     /// Where each unit goes as well, written or not.
-    pub(super) tail: Tail,
+    pub(super) tail: Strand,
     tell: UnboundedSender<(RunId, RunNews)>,
     pub(super) pulse: Pulse,
     inner: Mutex<Inner>,
@@ -97,6 +98,12 @@ pub(super) struct Run {
 pub(super) struct Inner {
     pub(super) origins: Arc<Origins>,
     pub(super) map: ClockMap,
+    /// Another run is to take over from this one, and what it may still take back.
+    pub(super) gives: Option<(Arc<Relay>, Line)>,
+    /// This run is to take over from another.
+    pub(super) takes: Option<Arc<Relay>>,
+    /// Running time from which on another run has the footage.
+    pub(super) given: Option<i64>,
     /// Footage before this is there already.
     pub(super) floor: Option<Timestamp>,
     /// The wall clock was set: the next keyframe that comes begins a run with a map of its own.
@@ -145,6 +152,9 @@ impl Run {
         let id = origins.run;
         let inner = Inner {
             origins: Arc::new(origins),
+            gives: None,
+            takes: terms.takes,
+            given: None,
             floor: terms.floor,
             redate: false,
             redated: None,
@@ -311,7 +321,8 @@ impl Run {
         inner.tell_lost(&unit);
         let Some(lane) = &self.lane else { return };
         // Only the first segment of a run moves, while the map settles.
-        if let (1, Some(zero)) = (inner.sequence, inner.map.zero())
+        let is_placed = inner.pieces.back().is_some_and(Piece::is_placed);
+        if let (1, false, Some(zero)) = (inner.sequence, is_placed, inner.map.zero())
             && inner
                 .told_zero
                 .is_none_or(|told| told.nanos_since(zero).abs() > 1_000_000)

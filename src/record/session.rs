@@ -10,6 +10,7 @@ use crate::model::RunId;
 use crate::pipeline::{Catalog, RecordSpec, Recording};
 use crate::runtime::Tasks;
 
+use super::relay::Relay;
 use super::run::Run;
 
 /// How long files may take to be closed in order.
@@ -29,6 +30,8 @@ pub(super) struct IsDown {
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) run: Arc<Run>,
+    /// How it takes over from another session, when it does.
+    pub(super) relay: Option<Arc<Relay>>,
     recording: oneshot::Receiver<Recording>,
 }
 
@@ -47,20 +50,22 @@ impl Session {
                 Err(error) => hear.is_broken(format!("beginning died: {error}")),
             }
         });
-        Self { run, recording }
+        let relay = None;
+        Self { run, relay, recording }
     }
 
     /// A session that could not even be tried; it has nothing to take down.
     pub(super) fn unable(run: Arc<Run>) -> Self {
         Self {
             run,
+            relay: None,
             recording: oneshot::channel().1,
         }
     }
 
     /// Closes the files and takes the pipeline down; `down` hears when that is done.
     pub(super) fn end(self, work: &mut Tasks, down: mpsc::UnboundedSender<IsDown>) {
-        let Self { run, recording } = self;
+        let Self { run, recording, .. } = self;
         run.finish();
         work.spawn("end-run", async move {
             let mut in_time = true;

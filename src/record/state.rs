@@ -15,8 +15,24 @@
 //!                 wanted
 //! ```
 //!
-//! `Closing` lasts until the run is down: its files are closed and its pipeline is gone or left behind. A new run never
+//! `Closing` lasts until every run is down: its files are closed and its pipeline is gone or left behind. A new run never
 //! begins before that, so a camera has one session. `Armed` and `Recording` are one and the same session.
+//!
+//! But when settings change while footage is written, a second run begins beside the first:
+//!
+//! ```text
+//!                 settings changed,
+//!                 no other run              agreed on a frame: take over
+//!  Recording -------------------> Recording ----------------------------------> Recording, the old run goes down
+//!     ^                           and beside --------------------------------> Connecting or Recording, likewise
+//!     |                             |  |    the old one is lost: a gap begins
+//!     |  changed again, or only     |  |
+//!     +--- memory is wanted --------+  +-------------------------------------> Closing, and begun anew at once
+//!          the second goes down             the second is lost, or too slow:
+//!                                           a gap begins
+//! ```
+//!
+//! There are never more than two runs: one that is on, and one that comes or goes.
 
 use std::time::Duration;
 
@@ -40,6 +56,8 @@ const HEALTHY: Duration = Duration::from_secs(30);
 const REFUSALS: u32 = 3;
 /// How long, then.
 const REFUSED_WAIT: Duration = Duration::from_secs(300);
+/// A hand-over takes a connection and two groups of pictures at most. What takes longer is not coming.
+const HAND_OVER: Duration = Duration::from_secs(30);
 
 /// How much of a camera is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,7 +122,15 @@ pub(super) enum Input {
     Lost(Loss, String),
     /// The run ended for our own reasons and another shall begin at once, as when the codec was another.
     Again,
-    /// The run is down.
+    /// The first frame of the run beside came.
+    BesideCame,
+    /// The run beside failed.
+    BesideLost,
+    /// The run beside has to be begun anew, as when the codec was another.
+    BesideAgain,
+    /// The two runs have agreed on the frame at which one takes over from the other.
+    TakenOver,
+    /// A run that was ended is down.
     Down,
     /// Time passed.
     Tick,
@@ -123,6 +149,14 @@ pub(super) enum Order {
     End,
     /// Say that the camera is lost, and why.
     Report(Loss, String),
+    /// Say that footage is missing from here on because settings changed.
+    Break,
+    /// Begin a run beside the one that is on, to take over from it.
+    BeginBeside,
+    /// Take the run beside down.
+    DropBeside,
+    /// The run beside is the one that is on; take the other down.
+    TakeOver,
 }
 
 /// One camera's recording.
@@ -135,6 +169,12 @@ pub(super) struct Machine {
     refusals: u32,
     backoff: Backoff,
     patience: Patience,
+    /// A run has begun beside the one that is on; whether a frame of it came.
+    beside: Option<bool>,
+    /// How many runs are being taken down.
+    going: u8,
+    /// The run that is on knows only older settings, and by then another has to be.
+    renewal: Option<Instant>,
 }
 
 impl Machine {
@@ -148,6 +188,9 @@ impl Machine {
             refusals: 0,
             backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(30)),
             patience,
+            beside: None,
+            going: 0,
+            renewal: None,
         }
     }
 
@@ -180,13 +223,23 @@ impl Machine {
         match self.state {
             State::Disabled | State::Closing => None,
             State::Connecting { began, heard } => Some(heard.plus(self.patience.connect).min(began.plus(NO_KEYFRAME))),
-            State::Armed { heard, .. } | State::Recording { heard, .. } => Some(heard.plus(self.patience.stall)),
+            State::Armed { heard, .. } => Some(heard.plus(self.patience.stall)),
+            State::Recording { heard, .. } => {
+                let stall = heard.plus(self.patience.stall);
+                Some(self.renewal_due().map_or(stall, |due| due.min(stall)))
+            }
             State::Waiting { until } => Some(until),
         }
     }
 
     /// Something happened. `luck` in `[0, 1)` decides the jitter of waits.
     pub(super) fn step(&mut self, now: Instant, input: Input, luck: f64) -> Vec<Order> {
+        let mut orders = self.hear_of(now, input, luck);
+        orders.extend(self.settle());
+        orders
+    }
+
+    fn hear_of(&mut self, now: Instant, input: Input, luck: f64) -> Vec<Order> {
         match input {
             Input::Wanted(wish) => self.want(now, wish),
             Input::Renew => self.renew(now),
@@ -194,8 +247,16 @@ impl Machine {
             Input::FirstFrame => self.first_frame(now),
             Input::Held => self.held(),
             Input::Lost(loss, message) => self.lose(now, loss, message),
-            Input::Again if self.is_on() => self.end(true),
+            Input::Again if self.is_on() => self.promote(now).unwrap_or_else(|| self.end(true)),
             Input::Again => Vec::new(),
+            Input::BesideCame => {
+                self.beside = self.beside.map(|_| true);
+                Vec::new()
+            }
+            Input::BesideLost if self.beside.is_some() => self.break_off(),
+            Input::BesideLost => Vec::new(),
+            Input::BesideAgain => self.drop_beside(),
+            Input::TakenOver => self.take_over(),
             Input::Down => self.down(now, luck),
             Input::Tick => self.tick(now),
         }
@@ -209,8 +270,72 @@ impl Machine {
         )
     }
 
+    /// By when a hand-over has to be done, where one can be.
+    fn renewal_due(&self) -> Option<Instant> {
+        self.renewal.filter(|_| self.wish == Wish::Footage)
+    }
+
+    /// Does what a change of settings needs, once it can be done.
+    fn settle(&mut self) -> Vec<Order> {
+        if self.renewal.is_none() || self.beside.is_some() {
+            return Vec::new();
+        }
+        match self.state {
+            State::Recording { .. } if self.wish == Wish::Footage && self.going == 0 => {
+                self.beside = Some(false);
+                vec![Order::BeginBeside]
+            }
+            // Another run may still be going down, or what is written has to come to its end.
+            State::Recording { .. } => Vec::new(),
+            // Nothing is written that could be interrupted.
+            State::Armed { .. } => self.end(true),
+            _ => Vec::new(),
+        }
+    }
+
+    fn drop_beside(&mut self) -> Vec<Order> {
+        let Some(_) = self.beside.take() else { return Vec::new() };
+        self.going += 1;
+        vec![Order::DropBeside]
+    }
+
+    /// What is written ends here, and the new settings are tried alone.
+    fn break_off(&mut self) -> Vec<Order> {
+        let mut orders = vec![Order::Break];
+        orders.extend(self.end(true));
+        orders
+    }
+
+    fn take_over(&mut self) -> Vec<Order> {
+        let Some(_) = self.beside.take() else { return Vec::new() };
+        self.going += 1;
+        self.renewal = None;
+        vec![Order::TakeOver]
+    }
+
+    /// The run that is on is at its end, and the one beside it goes on alone. Nothing when there is none.
+    fn promote(&mut self, now: Instant) -> Option<Vec<Order>> {
+        let came = self.beside?;
+        self.state = match came {
+            true => State::Recording { since: now, heard: now },
+            false => State::Connecting { began: now, heard: now },
+        };
+        let mut orders = vec![Order::Break];
+        orders.extend(self.take_over());
+        Some(orders)
+    }
+
     fn want(&mut self, now: Instant, wish: Wish) -> Vec<Order> {
         let before = std::mem::replace(&mut self.wish, wish);
+        if wish == Wish::Memory {
+            let mut orders = self.drop_beside();
+            orders.extend(self.want_some(now, before, wish));
+            return orders;
+        }
+        self.want_some(now, before, wish)
+    }
+
+    fn want_some(&mut self, now: Instant, before: Wish, wish: Wish) -> Vec<Order> {
         if wish == Wish::Nothing {
             return match self.state {
                 State::Waiting { .. } => self.rest(),
@@ -247,7 +372,11 @@ impl Machine {
         self.refusals = 0;
         self.backoff.reset();
         match self.state {
-            _ if self.is_on() => self.end(true),
+            State::Recording { .. } => {
+                self.renewal = Some(now.plus(HAND_OVER));
+                self.drop_beside()
+            }
+            _ if self.is_on() => self.break_off(),
             State::Waiting { .. } => self.begin(now),
             State::Closing => {
                 self.at_once = true;
@@ -284,10 +413,13 @@ impl Machine {
         Vec::new()
     }
 
-    fn lose(&mut self, _now: Instant, loss: Loss, message: String) -> Vec<Order> {
+    fn lose(&mut self, now: Instant, loss: Loss, message: String) -> Vec<Order> {
         // What a run says while it goes down is the echo of the loss that took it down.
         if !self.is_on() {
             return Vec::new();
+        }
+        if let Some(orders) = self.promote(now) {
+            return orders;
         }
         self.refusals = if loss == Loss::Unauthorised {
             self.refusals + 1
@@ -301,7 +433,8 @@ impl Machine {
     }
 
     fn down(&mut self, now: Instant, luck: f64) -> Vec<Order> {
-        if self.state != State::Closing {
+        self.going = self.going.saturating_sub(1);
+        if self.state != State::Closing || self.going > 0 {
             return Vec::new();
         }
         if self.wish == Wish::Nothing {
@@ -340,6 +473,11 @@ impl Machine {
                     format!("the camera sent no keyframe for {seconds} s"),
                 )
             }
+            State::Recording { heard, .. }
+                if now.since(heard) < self.patience.stall && self.renewal_due().is_some_and(|due| due <= now) =>
+            {
+                self.break_off()
+            }
             State::Armed { heard, .. } | State::Recording { heard, .. } => {
                 let seconds = now.since(heard).as_secs();
                 self.lose(
@@ -360,9 +498,13 @@ impl Machine {
     }
 
     fn end(&mut self, at_once: bool) -> Vec<Order> {
+        let mut orders = self.drop_beside();
         self.at_once = at_once;
         self.state = State::Closing;
-        vec![Order::End]
+        self.going += 1;
+        self.renewal = None;
+        orders.push(Order::End);
+        orders
     }
 
     fn rest(&mut self) -> Vec<Order> {
@@ -498,6 +640,91 @@ mod tests {
         );
     }
 
+    fn renewed() -> Machine {
+        let mut machine = recording();
+        assert_eq!(machine.step(at(2.0), Input::Renew, 0.5), [Order::BeginBeside]);
+        assert_eq!(machine.shown(), CameraState::Recording, "the old run goes on");
+        machine
+    }
+
+    #[test]
+    fn new_settings_begin_a_run_beside_which_takes_over() {
+        let mut machine = renewed();
+        assert_eq!(machine.step(at(3.0), Input::BesideCame, 0.5), []);
+        assert_eq!(machine.step(at(3.1), Input::TakenOver, 0.5), [Order::TakeOver]);
+        assert_eq!(machine.shown(), CameraState::Recording);
+        // Changed again while the old run is still going down: a camera may not like a third session.
+        assert_eq!(machine.step(at(3.2), Input::Renew, 0.5), []);
+        assert_eq!(machine.step(at(3.3), Input::Down, 0.5), [Order::BeginBeside]);
+    }
+
+    #[test]
+    fn two_changes_in_quick_succession_end_with_the_second() {
+        let mut machine = renewed();
+        assert_eq!(machine.step(at(2.1), Input::Renew, 0.5), [Order::DropBeside]);
+        assert_eq!(machine.step(at(2.2), Input::Renew, 0.5), []);
+        assert_eq!(machine.step(at(2.5), Input::Down, 0.5), [Order::BeginBeside]);
+        assert_eq!(machine.step(at(2.6), Input::TakenOver, 0.5), [Order::TakeOver]);
+    }
+
+    #[test]
+    fn a_camera_that_allows_no_second_session_is_left_first_and_begun_when_both_are_down() {
+        let mut machine = renewed();
+        let orders = machine.step(at(2.5), Input::BesideLost, 0.5);
+        assert_eq!(orders, [Order::Break, Order::DropBeside, Order::End]);
+        assert_eq!(machine.step(at(2.6), Input::Down, 0.5), []);
+        assert_eq!(machine.step(at(2.7), Input::Down, 0.5), [Order::Begin]);
+        // What does not work alone either is told as any loss is.
+        let orders = machine.step(at(3.0), lost(Loss::Unreachable), 0.5);
+        assert!(matches!(&orders[..], [Order::Report(Loss::Unreachable, _), Order::End]));
+        assert_eq!(machine.shown(), CameraState::Offline);
+    }
+
+    #[test]
+    fn a_run_beside_that_does_not_come_is_given_up_after_half_a_minute() {
+        let mut machine = renewed();
+        for second in 3..32 {
+            machine.step(at(f64::from(second)), Input::Heard, 0.5);
+            assert_eq!(machine.step(at(f64::from(second)), Input::Tick, 0.5), [], "{second}");
+        }
+        assert_eq!(machine.wake(), Some(at(32.0)));
+        let orders = machine.step(at(32.0), Input::Tick, 0.5);
+        assert_eq!(orders, [Order::Break, Order::DropBeside, Order::End]);
+    }
+
+    #[test]
+    fn a_run_that_is_lost_while_another_begins_leaves_it_to_that_one() {
+        let mut machine = renewed();
+        assert_eq!(
+            machine.step(at(2.5), lost(Loss::Ended), 0.5),
+            [Order::Break, Order::TakeOver]
+        );
+        assert_eq!(machine.shown(), CameraState::Connecting);
+        machine.step(at(3.0), Input::FirstFrame, 0.5);
+        assert_eq!(machine.shown(), CameraState::Recording);
+        assert_eq!(machine.step(at(3.1), Input::Down, 0.5), [], "the old one is down");
+    }
+
+    #[test]
+    fn while_only_memory_is_wanted_no_second_run_begins() {
+        let mut machine = renewed();
+        let orders = machine.step(at(2.5), Input::Wanted(Wish::Memory), 0.5);
+        assert_eq!(orders, [Order::DropBeside, Order::Hold]);
+        assert_eq!(machine.step(at(2.6), Input::Down, 0.5), []);
+        assert_eq!(machine.step(at(3.0), Input::Held, 0.5), [Order::End]);
+        assert_eq!(machine.step(at(3.1), Input::Down, 0.5), [Order::Begin]);
+    }
+
+    #[test]
+    fn a_camera_that_is_let_go_while_a_second_run_begins_has_none_left() {
+        let mut machine = renewed();
+        let orders = machine.step(at(2.5), Input::Wanted(Wish::Nothing), 0.5);
+        assert_eq!(orders, [Order::DropBeside, Order::End]);
+        assert_eq!(machine.step(at(2.6), Input::Down, 0.5), []);
+        assert_eq!(machine.step(at(2.7), Input::Down, 0.5), []);
+        assert_eq!(machine.state(), State::Disabled);
+    }
+
     fn wish() -> impl Strategy<Value = Wish> {
         prop_oneof![Just(Wish::Nothing), Just(Wish::Memory), Just(Wish::Footage)]
     }
@@ -512,6 +739,10 @@ mod tests {
             Just(Input::Lost(Loss::Ended, "x".into())),
             Just(Input::Lost(Loss::Unauthorised, "x".into())),
             Just(Input::Again),
+            Just(Input::BesideCame),
+            Just(Input::BesideLost),
+            Just(Input::BesideAgain),
+            Just(Input::TakenOver),
             Just(Input::Down),
             Just(Input::Tick),
         ]
@@ -519,18 +750,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn there_is_never_more_than_one_run_and_every_loss_is_reported_once(
+        fn there_are_never_more_than_one_run_and_one_that_comes_or_goes(
             steps in proptest::collection::vec((0u64..40_000, input(), 0.0f64..1.0), 0..200)
         ) {
             let mut machine = Machine::new(PATIENCE);
-            let (mut now, mut running, mut ending) = (Instant(0), false, false);
-            let (mut wish, mut writes) = (Wish::Nothing, false);
+            let mut now = Instant(0);
+            let (mut on, mut beside, mut going, mut writes) = (false, false, 0, false);
+            let mut wish = Wish::Nothing;
             for (wait, input, luck) in steps {
                 now = now.plus(Duration::from_millis(wait));
                 // Only a run that is being taken down can be down.
                 if input == Input::Down {
-                    if !ending { continue }
-                    (running, ending) = (false, false);
+                    if going == 0 { continue }
+                    going -= 1;
                 }
                 if let Input::Wanted(wanted) = input {
                     wish = wanted;
@@ -538,18 +770,34 @@ mod tests {
                 for order in machine.step(now, input, luck) {
                     match order {
                         Order::Begin => {
-                            prop_assert!(!running);
-                            (running, writes) = (true, wish == Wish::Footage);
+                            prop_assert!(!on && !beside && going == 0);
+                            (on, writes) = (true, wish == Wish::Footage);
                         }
-                        Order::Write => { prop_assert!(running && !ending && !writes); writes = true; }
-                        Order::Hold => { prop_assert!(running && !ending && writes); writes = false; }
-                        Order::End => { prop_assert!(running && !ending); ending = true; }
-                        Order::Report(..) => prop_assert!(running && !ending),
+                        Order::BeginBeside => {
+                            prop_assert!(on && !beside && going == 0 && writes);
+                            beside = true;
+                        }
+                        Order::DropBeside => {
+                            prop_assert!(beside);
+                            (beside, going) = (false, going + 1);
+                        }
+                        Order::TakeOver => {
+                            prop_assert!(on && beside);
+                            (beside, going) = (false, going + 1);
+                        }
+                        Order::Write => { prop_assert!(on && !writes); writes = true; }
+                        Order::Hold => { prop_assert!(on && writes); writes = false; }
+                        Order::End => { prop_assert!(on); (on, going) = (false, going + 1); }
+                        Order::Report(..) | Order::Break => prop_assert!(on),
                     }
                 }
-                prop_assert_eq!(ending, machine.state() == State::Closing);
-                prop_assert_eq!(running && !ending, machine.is_on());
-                if machine.is_on() {
+                prop_assert!(u8::from(on) + u8::from(beside) + going <= 2);
+                prop_assert_eq!(on, machine.is_on());
+                prop_assert_eq!((beside, going), (machine.beside.is_some(), machine.going));
+                if machine.state() == State::Closing {
+                    prop_assert!(going > 0);
+                }
+                if on {
                     prop_assert_eq!(writes, wish == Wish::Footage);
                     let is_armed = matches!(machine.state(), State::Armed { .. });
                     prop_assert!(!(writes && is_armed));
@@ -568,7 +816,7 @@ mod tests {
                 machine.step(now, input, luck);
             }
             machine.step(now, Input::Wanted(Wish::Footage), 0.5);
-            if machine.state() == State::Closing {
+            while machine.state() == State::Closing {
                 machine.step(now, Input::Down, 0.5);
             }
             let wake = machine.wake();

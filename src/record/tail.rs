@@ -63,23 +63,47 @@ struct Shared {
 
 #[derive(Debug)]
 struct Inner {
-    parts: VecDeque<Part>,
-    bytes: usize,
-    next: u64,
-    session: u64,
-    looks: Option<Arc<Looks>>,
+    /// What each session has in memory; while one hands over to another there are two.
+    lanes: Vec<Lane>,
+    /// The session that readers see.
+    on_air: u64,
+    /// The session that began last.
+    last: u64,
     keep: Duration,
+}
+
+#[derive(Debug)]
+struct Lane {
+    session: u64,
+    /// The number of its oldest unit, or of the next.
+    front: u64,
+    units: VecDeque<Held>,
+    bytes: usize,
+    looks: Option<Arc<Looks>>,
+}
+
+#[derive(Debug)]
+struct Held {
+    wall: Timestamp,
+    looks: Arc<Looks>,
+    unit: Unit,
+}
+
+/// One session's way into the tail. What it has stays in memory for as long as this lives, and for readers until another
+/// session is on.
+#[derive(Debug)]
+pub(super) struct Strand {
+    tail: Tail,
+    session: u64,
 }
 
 impl Tail {
     /// An empty tail that keeps this much.
     pub(super) fn new(keep: Duration) -> Self {
         let inner = Inner {
-            parts: VecDeque::new(),
-            bytes: 0,
-            next: 0,
-            session: 0,
-            looks: None,
+            lanes: Vec::new(),
+            on_air: 0,
+            last: 0,
             keep,
         };
         Self(Arc::new(Shared {
@@ -93,52 +117,33 @@ impl Tail {
         self.lock().keep = keep;
     }
 
-    /// Another session begins; what the one before left goes.
-    pub(super) fn begin_session(&self) {
+    /// Another session begins. Readers do not see it yet.
+    pub(super) fn begin_session(&self) -> Strand {
         let mut inner = self.lock();
-        inner.session += 1;
-        inner.bytes = 0;
-        inner.parts.clear();
-        inner.looks = None;
-    }
-
-    /// What comes next is like this.
-    pub(super) fn announce(&self, looks: Looks) {
-        self.lock().looks = Some(Arc::new(looks));
-    }
-
-    /// A unit came.
-    pub(super) fn push(&self, unit: &Unit, wall: Timestamp) {
-        let mut inner = self.lock();
-        let Some(looks) = inner.looks.clone() else { return };
-        let number = inner.next;
-        inner.next += 1;
-        if !inner.parts.is_empty() || begins(unit) {
-            inner.bytes += unit.payload.len();
-            let (session, unit) = (inner.session, unit.clone());
-            inner.parts.push_back(Part {
-                number,
-                session,
-                wall,
-                looks,
-                unit,
-            });
-            inner.trim();
-        }
-        let next = inner.next;
+        inner.last += 1;
+        let session = inner.last;
+        inner.lanes.push(Lane {
+            session,
+            front: 0,
+            units: VecDeque::new(),
+            bytes: 0,
+            looks: None,
+        });
         drop(inner);
-        self.0.next.send_replace(next);
+        let tail = self.clone();
+        Strand { tail, session }
     }
 
     /// Everything that is in memory, the oldest first; the first is a keyframe.
     pub fn snapshot(&self) -> Vec<Part> {
-        self.lock().parts.iter().cloned().collect()
+        let inner = self.lock();
+        inner.lane(inner.on_air).map(Lane::parts).unwrap_or_default()
     }
 
     /// Follows the tail, from what is oldest in memory on.
     pub fn follow(&self) -> Follower {
         let inner = self.lock();
-        let at = inner.parts.front().map_or(inner.next, |part| part.number);
+        let at = inner.lane(inner.on_air).map_or(0, |lane| lane.front);
         drop(inner);
         Follower {
             tail: self.clone(),
@@ -149,7 +154,7 @@ impl Tail {
 
     /// How many bytes it holds.
     pub fn bytes(&self) -> usize {
-        self.lock().bytes
+        self.lock().lanes.iter().map(|lane| lane.bytes).sum()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -157,32 +162,140 @@ impl Tail {
     }
 }
 
-impl Inner {
-    /// Lets whole groups of pictures go: those that are not needed to show the last while, and more if they are too many
-    /// bytes. What is left begins with a keyframe.
-    fn trim(&mut self) {
-        let Some(newest) = self.parts.back().map(|part| part.unit.pts) else {
+impl Strand {
+    /// What comes next is like this.
+    pub(super) fn announce(&self, looks: Looks) {
+        if let Some(lane) = self.tail.lock().lane_mut(self.session) {
+            lane.looks = Some(Arc::new(looks));
+        }
+    }
+
+    /// A unit came.
+    pub(super) fn push(&self, unit: &Unit, wall: Timestamp) {
+        let mut inner = self.tail.lock();
+        let (keep, is_on) = (inner.keep, inner.on_air == self.session);
+        let Some(lane) = inner.lane_mut(self.session) else {
             return;
         };
-        let last_group = self.parts.iter().rev().find(|part| begins(&part.unit));
-        let before_it = last_group.map_or(newest, |part| part.unit.pts.saturating_sub(BEHIND));
-        let since = newest.saturating_sub(i64::try_from(self.keep.as_nanos()).unwrap_or(i64::MAX));
+        lane.push(unit, wall, keep);
+        let next = lane.end();
+        drop(inner);
+        if is_on {
+            self.tail.0.next.send_replace(next);
+        }
+    }
+
+    /// From here on readers see this session; what the one before left in memory goes when that is over.
+    pub(super) fn put_on(&self) {
+        let mut inner = self.tail.lock();
+        let before = inner.on_air;
+        if before == self.session {
+            return;
+        }
+        // Numbers go on, so that whoever follows knows how much of the session before it has not seen.
+        let next = inner.lane(before).map_or(0, Lane::end);
+        let Some(lane) = inner.lane_mut(self.session) else {
+            return;
+        };
+        lane.front = next;
+        let next = lane.end();
+        inner.on_air = self.session;
+        // Its run is gone, and it was only left for readers.
+        inner.lanes.retain(|lane| lane.session != before || lane.is_written());
+        drop(inner);
+        self.tail.0.next.send_replace(next);
+    }
+
+    /// What this session has in memory, the oldest first; the first is a keyframe.
+    pub(super) fn parts(&self) -> Vec<Part> {
+        self.tail.lock().lane(self.session).map(Lane::parts).unwrap_or_default()
+    }
+}
+
+impl Drop for Strand {
+    fn drop(&mut self) {
+        let mut inner = self.tail.lock();
+        let on_air = inner.on_air;
+        inner
+            .lanes
+            .retain(|lane| lane.session != self.session || lane.session == on_air);
+        if let Some(lane) = inner.lane_mut(self.session) {
+            lane.looks = None;
+        }
+    }
+}
+
+impl Inner {
+    fn lane(&self, session: u64) -> Option<&Lane> {
+        self.lanes.iter().find(|lane| lane.session == session)
+    }
+
+    fn lane_mut(&mut self, session: u64) -> Option<&mut Lane> {
+        self.lanes.iter_mut().find(|lane| lane.session == session)
+    }
+}
+
+impl Lane {
+    /// The number of the unit that comes next.
+    fn end(&self) -> u64 {
+        self.front + self.units.len() as u64
+    }
+
+    /// Whether a run still has a hand on it.
+    fn is_written(&self) -> bool {
+        self.looks.is_some()
+    }
+
+    fn part(&self, at: usize) -> Option<Part> {
+        let held = self.units.get(at)?;
+        Some(Part {
+            number: self.front + at as u64,
+            session: self.session,
+            wall: held.wall,
+            looks: held.looks.clone(),
+            unit: held.unit.clone(),
+        })
+    }
+
+    fn parts(&self) -> Vec<Part> {
+        (0..self.units.len()).filter_map(|at| self.part(at)).collect()
+    }
+
+    fn push(&mut self, unit: &Unit, wall: Timestamp, keep: Duration) {
+        let Some(looks) = self.looks.clone() else { return };
+        if self.units.is_empty() && !begins(unit) {
+            self.front += 1;
+            return;
+        }
+        self.bytes += unit.payload.len();
+        let unit = unit.clone();
+        self.units.push_back(Held { wall, looks, unit });
+        self.trim(keep);
+    }
+
+    /// Lets whole groups of pictures go: those that are not needed to show the last while, and more if they are too many
+    /// bytes. What is left begins with a keyframe.
+    fn trim(&mut self, keep: Duration) {
+        let Some(newest) = self.units.back().map(|held| held.unit.pts) else {
+            return;
+        };
+        let last_group = self.units.iter().rev().find(|held| begins(&held.unit));
+        let before_it = last_group.map_or(newest, |held| held.unit.pts.saturating_sub(BEHIND));
+        let since = newest.saturating_sub(i64::try_from(keep.as_nanos()).unwrap_or(i64::MAX));
         let since = since.min(before_it);
         loop {
-            let mut keyframes = self
-                .parts
-                .iter()
-                .skip(1)
-                .enumerate()
-                .filter(|(_, part)| begins(&part.unit));
-            let second = keyframes.next().map(|(at, part)| (at + 1, part.unit.pts));
+            let mut groups = self.units.iter().enumerate().skip(1);
+            let second = groups
+                .find(|(_, held)| begins(&held.unit))
+                .map(|(at, held)| (at, held.unit.pts));
             let gone = match second {
                 Some((at, starts)) if starts <= since || self.bytes > MOST_BYTES => at,
-                None if self.bytes > MOST_BYTES => self.parts.len(),
+                None if self.bytes > MOST_BYTES => self.units.len(),
                 _ => return,
             };
-            for part in self.parts.drain(..gone) {
-                self.bytes -= part.unit.payload.len();
+            self.front += gone as u64;
+            for held in self.units.drain(..gone) {
+                self.bytes -= held.unit.payload.len();
             }
         }
     }
@@ -216,14 +329,16 @@ impl Follower {
 
     fn take(&mut self) -> Option<Followed> {
         let inner = self.tail.lock();
-        let front = inner.parts.front()?.number;
-        if self.at < front {
-            let missed = front - self.at;
-            self.at = front;
+        let lane = inner.lane(inner.on_air)?;
+        let missed = lane
+            .front
+            .checked_sub(self.at)
+            .filter(|missed| *missed > 0 && !lane.units.is_empty());
+        if let Some(missed) = missed {
+            self.at = lane.front;
             return Some(Followed::Missed(missed));
         }
-        let place = usize::try_from(self.at - front).ok()?;
-        let part = inner.parts.get(place)?.clone();
+        let part = lane.part(usize::try_from(self.at.checked_sub(lane.front)?).ok()?)?;
         self.at += 1;
         Some(Followed::Part(part))
     }
@@ -248,14 +363,14 @@ mod tests {
         }
     }
 
-    fn tail(keep_ms: u64) -> Tail {
+    fn tail(keep_ms: u64) -> (Tail, Strand) {
         let tail = Tail::new(Duration::from_millis(keep_ms));
-        tail.begin_session();
-        announce(&tail);
-        tail
+        let strand = session(&tail);
+        strand.put_on();
+        (tail, strand)
     }
 
-    fn announce(tail: &Tail) {
+    fn session(tail: &Tail) -> Strand {
         let format = VideoFormat {
             codec: Codec::H264,
             width: 320,
@@ -263,11 +378,13 @@ mod tests {
             fps: None,
         };
         let caps = TrackCaps::default();
-        tail.announce(Looks { format, caps });
+        let strand = tail.begin_session();
+        strand.announce(Looks { format, caps });
+        strand
     }
 
-    fn push(tail: &Tail, frame: i64, gop: i64) {
-        tail.push(
+    fn push(strand: &Strand, frame: i64, gop: i64) {
+        strand.push(
             &unit(frame * 40, frame % gop == 0, 100),
             Timestamp::from_millis(frame * 40),
         );
@@ -275,9 +392,9 @@ mod tests {
 
     #[test]
     fn a_tail_begins_with_a_keyframe_and_holds_the_last_while() {
-        let tail = tail(4000);
+        let (tail, strand) = tail(4000);
         for frame in 7..500 {
-            push(&tail, frame, 25);
+            push(&strand, frame, 25);
         }
         let parts = tail.snapshot();
         assert!(parts[0].unit.keyframe);
@@ -293,47 +410,47 @@ mod tests {
 
     #[test]
     fn a_group_of_pictures_longer_than_the_while_is_held_whole() {
-        let tail = tail(1000);
+        let (tail, strand) = tail(1000);
         for frame in 0..240 {
-            push(&tail, frame, 250);
+            push(&strand, frame, 250);
         }
         assert_eq!(tail.snapshot().len(), 240);
     }
 
     #[test]
     fn the_group_before_a_long_one_is_held_for_as_long_as_it_may_be_missing_in_the_file() {
-        let tail = tail(1000);
+        let (tail, strand) = tail(1000);
         for frame in 0..740 {
-            push(&tail, frame, 250);
+            push(&strand, frame, 250);
         }
         assert_eq!(tail.snapshot()[0].unit.pts, 250 * 40_000_000);
     }
 
     #[test]
     fn more_bytes_than_may_be_are_not_held() {
-        let tail = tail(1_000_000);
+        let (tail, strand) = tail(1_000_000);
         for frame in 0..7 {
-            tail.push(&unit(frame, true, MOST_BYTES / 4), Timestamp::EPOCH);
+            strand.push(&unit(frame, true, MOST_BYTES / 4), Timestamp::EPOCH);
             assert!(tail.bytes() <= MOST_BYTES);
         }
         assert_eq!(tail.snapshot().len(), 4);
-        tail.push(&unit(8, false, MOST_BYTES + 1), Timestamp::EPOCH);
-        tail.push(&unit(9, false, 1), Timestamp::EPOCH);
+        strand.push(&unit(8, false, MOST_BYTES + 1), Timestamp::EPOCH);
+        strand.push(&unit(9, false, 1), Timestamp::EPOCH);
         assert_eq!(tail.snapshot().len(), 0, "what is left cannot be shown");
-        tail.push(&unit(10, true, 1), Timestamp::EPOCH);
+        strand.push(&unit(10, true, 1), Timestamp::EPOCH);
         assert_eq!(tail.snapshot().len(), 1);
     }
 
     #[test]
     fn a_snapshot_stays_as_it_was_and_shares_the_bytes() {
-        let tail = tail(1000);
-        push(&tail, 0, 25);
+        let (tail, strand) = tail(1000);
+        push(&strand, 0, 25);
         let before = tail.snapshot();
         let address = before[0].unit.payload.as_ptr();
         assert_eq!(tail.snapshot()[0].unit.payload.as_ptr(), address);
-        tail.begin_session();
-        announce(&tail);
-        push(&tail, 25, 25);
+        let next = session(&tail);
+        next.put_on();
+        push(&next, 25, 25);
         let after = tail.snapshot();
         assert_eq!((before.len(), after.len()), (1, 1));
         assert_eq!((before[0].session, after[0].session), (1, 2));
@@ -341,12 +458,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_follower_gets_every_unit_in_order_although_it_waits_for_them() {
-        let tail = tail(1000);
+        let (tail, strand) = tail(1000);
         let mut follower = tail.follow();
-        let writer = tail.clone();
         let thread = crate::runtime::spawn_thread("writer", move || {
             for frame in 0..200 {
-                push(&writer, frame, 25);
+                push(&strand, frame, 25);
                 std::thread::yield_now();
             }
         });
@@ -366,12 +482,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_reader_that_does_not_read_slows_nobody_and_is_told_what_it_missed() {
-        let tail = tail(1000);
+        let (tail, strand) = tail(1000);
         let mut asleep = tail.follow();
         let taken = tail.follow();
         let begun = std::time::Instant::now();
         for frame in 0..100_000 {
-            push(&tail, frame, 25);
+            push(&strand, frame, 25);
         }
         assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
         assert!(tail.bytes() < 100 * 100, "nothing is held for those who do not read");
@@ -381,17 +497,47 @@ mod tests {
         drop(taken);
     }
 
+    #[tokio::test]
+    async fn a_follower_goes_on_with_the_session_that_takes_over() {
+        let (tail, old) = tail(1000);
+        let (mut prompt, mut slow) = (tail.follow(), tail.follow());
+        (0..50).for_each(|frame| push(&old, frame, 25));
+        for _ in 0..50 {
+            assert!(matches!(prompt.next().await, Followed::Part(part) if part.session == 1));
+        }
+        let new = session(&tail);
+        (25..60).for_each(|frame| push(&new, frame, 25));
+        (50..60).for_each(|frame| push(&old, frame, 25));
+        assert_eq!((tail.snapshot()[0].session, new.parts().len()), (1, 35));
+        for _ in 0..9 {
+            assert!(matches!(prompt.next().await, Followed::Part(part) if part.session == 1));
+        }
+        new.put_on();
+        assert!(matches!(prompt.next().await, Followed::Missed(1)));
+        assert!(matches!(prompt.next().await, Followed::Part(part) if part.session == 2 && part.unit.keyframe));
+        assert!(matches!(slow.next().await, Followed::Missed(60)));
+        assert_eq!(old.parts().len(), 60, "its last file may still be open");
+        drop(old);
+        assert_eq!((tail.snapshot().len(), tail.bytes()), (35, 3500));
+        drop(new);
+        assert_eq!(
+            tail.snapshot().len(),
+            35,
+            "what is left is there until another session is on"
+        );
+    }
+
     proptest! {
         #[test]
         fn whatever_comes_the_tail_begins_with_a_keyframe_and_reaches_back_far_enough(
             keep in 0u64..3000, units in proptest::collection::vec((1i64..200, prop::bool::weighted(0.1)), 1..300)
         ) {
-            let tail = tail(keep);
+            let (tail, strand) = tail(keep);
             let (mut pts, mut keyframes) = (0, Vec::new());
             for (step, keyframe) in units {
                 pts += step;
                 if keyframe { keyframes.push(pts); }
-                tail.push(&unit(pts, keyframe, 10), Timestamp::EPOCH);
+                strand.push(&unit(pts, keyframe, 10), Timestamp::EPOCH);
                 let parts = tail.snapshot();
                 let behind = keyframes.last().map_or(pts, |last| last - BEHIND / 1_000_000);
                 let since = (pts - keep as i64).min(behind);

@@ -78,6 +78,7 @@ enum What {
     Unit(Unit),
     Anchor(Anchor),
     Caps(TrackCaps),
+    TakeBack(i64),
     Finish(SegmentId),
     Stop,
 }
@@ -182,6 +183,11 @@ impl TailLane {
     /// The units from here on are to be read in another way.
     pub fn caps(&self, caps: TrackCaps) {
         self.order(What::Caps(caps));
+    }
+
+    /// The last units that are shown at this time or later are in another run's journal.
+    pub fn take_back(&self, at: i64) {
+        self.order(What::TakeBack(at));
     }
 
     /// A segment is durable, or came to nothing: its journal is removed.
@@ -312,6 +318,11 @@ impl Journals {
             What::Caps(caps) => {
                 if let Some(open) = self.open.get_mut(&order.lane) {
                     open.put(&self.complain, |writer| writer.append_caps(&caps));
+                }
+            }
+            What::TakeBack(at) => {
+                if let Some(open) = self.open.get_mut(&order.lane) {
+                    open.put(&self.complain, |writer| writer.take_back(at));
                 }
             }
             What::Finish(segment) => self.finish(order.lane, segment),
@@ -545,6 +556,22 @@ mod tests {
             1000,
             "and the second journal could not be made at all"
         );
+    }
+
+    #[test]
+    fn units_that_are_taken_back_are_not_in_the_journal_and_what_comes_after_is() {
+        let bench = bench(TailWriter::LIMIT_BYTES);
+        let yard = bench.lane("yard");
+        yard.begin(header("yard", 1));
+        (0..20).for_each(|number| assert!(yard.unit(unit(number, 50))));
+        yard.take_back(12);
+        yard.unit(unit(30, 50));
+        let (contents, complaints) = bench.read("yard", 1);
+        assert_eq!(
+            (contents.frames, contents.end_pts, contents.left_bytes),
+            (13, Some(31), 0)
+        );
+        assert_eq!(complaints, Vec::<String>::new());
     }
 
     #[test]

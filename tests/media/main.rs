@@ -20,6 +20,7 @@ mod daemon_site;
 mod daemon_stop;
 mod edge;
 mod evidence;
+mod handover;
 mod kit;
 mod kit_tests;
 mod left;

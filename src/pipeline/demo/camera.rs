@@ -151,6 +151,11 @@ impl FakeCamera {
         }
     }
 
+    /// Refuses further sessions while there are so many; connections are still accepted.
+    pub fn allow_sessions(&self, most: u32) {
+        self.server.allow_sessions(most);
+    }
+
     /// What clients asked for and got, like `DESCRIBE /main`, in order.
     pub fn requests(&self) -> Vec<String> {
         lock(&self.server.visits.requests).clone()

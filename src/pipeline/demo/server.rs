@@ -208,6 +208,10 @@ impl Server {
         })
     }
 
+    pub(super) fn allow_sessions(&self, most: u32) {
+        self.pool.set_max_sessions(most);
+    }
+
     /// Closes every TCP connection and forgets every session.
     pub(super) fn drop_clients(&self) -> Result<(), DemoError> {
         self.ask("drop its clients", |server, pool| {

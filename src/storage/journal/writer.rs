@@ -1,13 +1,17 @@
 //! Writes a journal.
 
+use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::record::{self, Anchor, JournalHeader};
-use crate::model::{SegmentId, TrackCaps, Unit};
+use crate::model::{SegmentId, Track, TrackCaps, Unit};
 use crate::storage::durable::{parent, sync_directory};
 use crate::storage::error::StorageError;
+
+/// Of so many units it is known where they begin, so that they can be taken back: some seconds of any camera.
+const KNOWN: usize = 2048;
 
 /// A journal that grows. Nothing is buffered: what was appended survives a kill of the process at once, and a power
 /// cut from the next [`JournalWriter::sync`] on.
@@ -20,6 +24,8 @@ pub struct JournalWriter {
     length: u64,
     buffer: Vec<u8>,
     name_synced: bool,
+    /// Where the last units begin, and the times of those that are pictures.
+    units: VecDeque<(u64, Option<i64>)>,
 }
 
 impl JournalWriter {
@@ -50,6 +56,7 @@ impl JournalWriter {
             length: 0,
             buffer: Vec::new(),
             name_synced: false,
+            units: VecDeque::new(),
         }
     }
 
@@ -60,7 +67,28 @@ impl JournalWriter {
 
     /// Appends a unit.
     pub fn append(&mut self, unit: &Unit) -> Result<(), StorageError> {
-        self.put(|buffer, seed| record::put_unit(buffer, seed, unit))
+        let begins = self.length;
+        self.put(|buffer, seed| record::put_unit(buffer, seed, unit))?;
+        if self.units.len() == KNOWN {
+            self.units.pop_front();
+        }
+        let pictures = (unit.track == Track::Video).then_some(unit.pts);
+        self.units.push_back((begins, pictures));
+        Ok(())
+    }
+
+    /// Takes back the last units, as far as all pictures among them are shown at `at` or later: another journal has them.
+    pub fn take_back(&mut self, at: i64) -> Result<(), StorageError> {
+        let mut length = self.length;
+        while let Some((begins, _)) = self.units.pop_back_if(|(_, pts)| pts.is_none_or(|pts| pts >= at)) {
+            length = begins;
+        }
+        if length < self.length {
+            let cut = self.file.set_len(length);
+            cut.map_err(|error| StorageError::io("shorten the journal", &self.path, error))?;
+            self.length = length;
+        }
+        Ok(())
     }
 
     /// Appends a better anchor: from now on this one counts, for the units before it as well.
