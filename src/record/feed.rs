@@ -141,6 +141,7 @@ impl Feed for Run {
         if let Some(piece) = inner.pieces.get_mut(index) {
             piece.add_sound(&unit);
         }
+        self.tail.push(&unit, inner.map.wall_at(unit.pts));
         // The journal has only the newest.
         if index == newest && !inner.over {
             self.keep(&mut inner, unit);

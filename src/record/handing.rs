@@ -90,6 +90,11 @@ impl Driver {
             RunNews::OtherCodec(None) => {
                 self.beside_lost(Loss::Broken, "the camera sends a codec that cannot be recorded")
             }
+            RunNews::SoundTrouble(message) => self.sound_trouble(message),
+            RunNews::SoundRefused(message) => {
+                self.sound_refused(message, false);
+                self.step(Input::BesideAgain);
+            }
             RunNews::Odd(message) => tracing::debug!(camera = %self.camera.id, message, "the pipeline warns"),
             // It writes nothing before it is the one that is on.
             RunNews::Opened(_) | RunNews::Resumed | RunNews::Held(_) | RunNews::Placed(_) | RunNews::Closed(..) => {}

@@ -17,27 +17,14 @@
 //!
 //! `Closing` lasts until every run is down: its files are closed and its pipeline is gone or left behind. A new run never
 //! begins before that, so a camera has one session. `Armed` and `Recording` are one and the same session.
-//!
-//! But when settings change while footage is written, a second run begins beside the first:
-//!
-//! ```text
-//!                 settings changed,
-//!                 no other run              agreed on a frame: take over
-//!  Recording -------------------> Recording ----------------------------------> Recording, the old run goes down
-//!     ^                           and beside --------------------------------> Connecting or Recording, likewise
-//!     |                             |  |    the old one is lost: a gap begins
-//!     |  changed again, or only     |  |
-//!     +--- memory is wanted --------+  +-------------------------------------> Closing, and begun anew at once
-//!          the second goes down             the second is lost, or too slow:
-//!                                           a gap begins
-//! ```
-//!
-//! There are never more than two runs: one that is on, and one that comes or goes.
+//! When settings change while footage is written, a second run begins beside the first: see `renewal.rs`.
 
 use std::time::Duration;
 
 use crate::model::{CameraState, Loss};
 use crate::runtime::{Backoff, Instant};
+
+pub(super) use super::orders::{Input, Order, Wish};
 
 /// How patient a camera's recording is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,19 +43,6 @@ const HEALTHY: Duration = Duration::from_secs(30);
 const REFUSALS: u32 = 3;
 /// How long, then.
 const REFUSED_WAIT: Duration = Duration::from_secs(300);
-/// A hand-over takes a connection and two groups of pictures at most. What takes longer is not coming.
-const HAND_OVER: Duration = Duration::from_secs(30);
-
-/// How much of a camera is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wish {
-    /// Nothing: it is not even connected to.
-    Nothing,
-    /// The last while in memory, in case that something happens.
-    Memory,
-    /// Footage.
-    Footage,
-}
 
 /// Where a camera's recording stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,76 +79,22 @@ pub(super) enum State {
     },
 }
 
-/// What may happen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Input {
-    /// A person, a schedule or an event wants this much of it.
-    Wanted(Wish),
-    /// Settings changed in a way that needs a new run.
-    Renew,
-    /// Anything came from the camera.
-    Heard,
-    /// The first frame of the run came.
-    FirstFrame,
-    /// What was written is at its end: from here on frames are only held.
-    Held,
-    /// The run failed.
-    Lost(Loss, String),
-    /// The run ended for our own reasons and another shall begin at once, as when the codec was another.
-    Again,
-    /// The first frame of the run beside came.
-    BesideCame,
-    /// The run beside failed.
-    BesideLost,
-    /// The run beside has to be begun anew, as when the codec was another.
-    BesideAgain,
-    /// The two runs have agreed on the frame at which one takes over from the other.
-    TakenOver,
-    /// A run that was ended is down.
-    Down,
-    /// Time passed.
-    Tick,
-}
-
-/// What to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Order {
-    /// Begin a run, which writes if footage is wanted and else only holds.
-    Begin,
-    /// The run writes from now on.
-    Write,
-    /// The run ends what it writes and only holds from now on.
-    Hold,
-    /// Take the run down, closing its files.
-    End,
-    /// Say that the camera is lost, and why.
-    Report(Loss, String),
-    /// Say that footage is missing from here on because settings changed.
-    Break,
-    /// Begin a run beside the one that is on, to take over from it.
-    BeginBeside,
-    /// Take the run beside down.
-    DropBeside,
-    /// The run beside is the one that is on; take the other down.
-    TakeOver,
-}
-
 /// One camera's recording.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Machine {
-    state: State,
-    wish: Wish,
-    at_once: bool,
+    pub(super) state: State,
+    pub(super) wish: Wish,
+    pub(super) at_once: bool,
     loss: Option<(Loss, String)>,
-    refusals: u32,
-    backoff: Backoff,
+    pub(super) refusals: u32,
+    pub(super) backoff: Backoff,
     patience: Patience,
     /// A run has begun beside the one that is on; whether a frame of it came.
-    beside: Option<bool>,
+    pub(super) beside: Option<bool>,
     /// How many runs are being taken down.
-    going: u8,
+    pub(super) going: u8,
     /// The run that is on knows only older settings, and by then another has to be.
-    renewal: Option<Instant>,
+    pub(super) renewal: Option<Instant>,
 }
 
 impl Machine {
@@ -263,66 +183,11 @@ impl Machine {
     }
 
     /// Whether a run is on, and not being taken down.
-    fn is_on(&self) -> bool {
+    pub(super) fn is_on(&self) -> bool {
         matches!(
             self.state,
             State::Connecting { .. } | State::Armed { .. } | State::Recording { .. }
         )
-    }
-
-    /// By when a hand-over has to be done, where one can be.
-    fn renewal_due(&self) -> Option<Instant> {
-        self.renewal.filter(|_| self.wish == Wish::Footage)
-    }
-
-    /// Does what a change of settings needs, once it can be done.
-    fn settle(&mut self) -> Vec<Order> {
-        if self.renewal.is_none() || self.beside.is_some() {
-            return Vec::new();
-        }
-        match self.state {
-            State::Recording { .. } if self.wish == Wish::Footage && self.going == 0 => {
-                self.beside = Some(false);
-                vec![Order::BeginBeside]
-            }
-            // Another run may still be going down, or what is written has to come to its end.
-            State::Recording { .. } => Vec::new(),
-            // Nothing is written that could be interrupted.
-            State::Armed { .. } => self.end(true),
-            _ => Vec::new(),
-        }
-    }
-
-    fn drop_beside(&mut self) -> Vec<Order> {
-        let Some(_) = self.beside.take() else { return Vec::new() };
-        self.going += 1;
-        vec![Order::DropBeside]
-    }
-
-    /// What is written ends here, and the new settings are tried alone.
-    fn break_off(&mut self) -> Vec<Order> {
-        let mut orders = vec![Order::Break];
-        orders.extend(self.end(true));
-        orders
-    }
-
-    fn take_over(&mut self) -> Vec<Order> {
-        let Some(_) = self.beside.take() else { return Vec::new() };
-        self.going += 1;
-        self.renewal = None;
-        vec![Order::TakeOver]
-    }
-
-    /// The run that is on is at its end, and the one beside it goes on alone. Nothing when there is none.
-    fn promote(&mut self, now: Instant) -> Option<Vec<Order>> {
-        let came = self.beside?;
-        self.state = match came {
-            true => State::Recording { since: now, heard: now },
-            false => State::Connecting { began: now, heard: now },
-        };
-        let mut orders = vec![Order::Break];
-        orders.extend(self.take_over());
-        Some(orders)
     }
 
     fn want(&mut self, now: Instant, wish: Wish) -> Vec<Order> {
@@ -365,25 +230,6 @@ impl Machine {
             self.state = State::Armed { since, heard };
         }
         Vec::new()
-    }
-
-    fn renew(&mut self, now: Instant) -> Vec<Order> {
-        // Whoever changed a password wants to see at once whether it is right.
-        self.refusals = 0;
-        self.backoff.reset();
-        match self.state {
-            State::Recording { .. } => {
-                self.renewal = Some(now.plus(HAND_OVER));
-                self.drop_beside()
-            }
-            _ if self.is_on() => self.break_off(),
-            State::Waiting { .. } => self.begin(now),
-            State::Closing => {
-                self.at_once = true;
-                Vec::new()
-            }
-            _ => Vec::new(),
-        }
     }
 
     fn hear(&mut self, now: Instant) -> Vec<Order> {
@@ -491,13 +337,13 @@ impl Machine {
         }
     }
 
-    fn begin(&mut self, now: Instant) -> Vec<Order> {
+    pub(super) fn begin(&mut self, now: Instant) -> Vec<Order> {
         self.at_once = false;
         self.state = State::Connecting { began: now, heard: now };
         vec![Order::Begin]
     }
 
-    fn end(&mut self, at_once: bool) -> Vec<Order> {
+    pub(super) fn end(&mut self, at_once: bool) -> Vec<Order> {
         let mut orders = self.drop_beside();
         self.at_once = at_once;
         self.state = State::Closing;
@@ -638,91 +484,6 @@ mod tests {
             !machine.step(at(10.5), Input::Tick, 0.5).is_empty(),
             "an armed camera can stall as well"
         );
-    }
-
-    fn renewed() -> Machine {
-        let mut machine = recording();
-        assert_eq!(machine.step(at(2.0), Input::Renew, 0.5), [Order::BeginBeside]);
-        assert_eq!(machine.shown(), CameraState::Recording, "the old run goes on");
-        machine
-    }
-
-    #[test]
-    fn new_settings_begin_a_run_beside_which_takes_over() {
-        let mut machine = renewed();
-        assert_eq!(machine.step(at(3.0), Input::BesideCame, 0.5), []);
-        assert_eq!(machine.step(at(3.1), Input::TakenOver, 0.5), [Order::TakeOver]);
-        assert_eq!(machine.shown(), CameraState::Recording);
-        // Changed again while the old run is still going down: a camera may not like a third session.
-        assert_eq!(machine.step(at(3.2), Input::Renew, 0.5), []);
-        assert_eq!(machine.step(at(3.3), Input::Down, 0.5), [Order::BeginBeside]);
-    }
-
-    #[test]
-    fn two_changes_in_quick_succession_end_with_the_second() {
-        let mut machine = renewed();
-        assert_eq!(machine.step(at(2.1), Input::Renew, 0.5), [Order::DropBeside]);
-        assert_eq!(machine.step(at(2.2), Input::Renew, 0.5), []);
-        assert_eq!(machine.step(at(2.5), Input::Down, 0.5), [Order::BeginBeside]);
-        assert_eq!(machine.step(at(2.6), Input::TakenOver, 0.5), [Order::TakeOver]);
-    }
-
-    #[test]
-    fn a_camera_that_allows_no_second_session_is_left_first_and_begun_when_both_are_down() {
-        let mut machine = renewed();
-        let orders = machine.step(at(2.5), Input::BesideLost, 0.5);
-        assert_eq!(orders, [Order::Break, Order::DropBeside, Order::End]);
-        assert_eq!(machine.step(at(2.6), Input::Down, 0.5), []);
-        assert_eq!(machine.step(at(2.7), Input::Down, 0.5), [Order::Begin]);
-        // What does not work alone either is told as any loss is.
-        let orders = machine.step(at(3.0), lost(Loss::Unreachable), 0.5);
-        assert!(matches!(&orders[..], [Order::Report(Loss::Unreachable, _), Order::End]));
-        assert_eq!(machine.shown(), CameraState::Offline);
-    }
-
-    #[test]
-    fn a_run_beside_that_does_not_come_is_given_up_after_half_a_minute() {
-        let mut machine = renewed();
-        for second in 3..32 {
-            machine.step(at(f64::from(second)), Input::Heard, 0.5);
-            assert_eq!(machine.step(at(f64::from(second)), Input::Tick, 0.5), [], "{second}");
-        }
-        assert_eq!(machine.wake(), Some(at(32.0)));
-        let orders = machine.step(at(32.0), Input::Tick, 0.5);
-        assert_eq!(orders, [Order::Break, Order::DropBeside, Order::End]);
-    }
-
-    #[test]
-    fn a_run_that_is_lost_while_another_begins_leaves_it_to_that_one() {
-        let mut machine = renewed();
-        assert_eq!(
-            machine.step(at(2.5), lost(Loss::Ended), 0.5),
-            [Order::Break, Order::TakeOver]
-        );
-        assert_eq!(machine.shown(), CameraState::Connecting);
-        machine.step(at(3.0), Input::FirstFrame, 0.5);
-        assert_eq!(machine.shown(), CameraState::Recording);
-        assert_eq!(machine.step(at(3.1), Input::Down, 0.5), [], "the old one is down");
-    }
-
-    #[test]
-    fn while_only_memory_is_wanted_no_second_run_begins() {
-        let mut machine = renewed();
-        let orders = machine.step(at(2.5), Input::Wanted(Wish::Memory), 0.5);
-        assert_eq!(orders, [Order::DropBeside, Order::Hold]);
-        assert_eq!(machine.step(at(2.6), Input::Down, 0.5), []);
-        assert_eq!(machine.step(at(3.0), Input::Held, 0.5), [Order::End]);
-        assert_eq!(machine.step(at(3.1), Input::Down, 0.5), [Order::Begin]);
-    }
-
-    #[test]
-    fn a_camera_that_is_let_go_while_a_second_run_begins_has_none_left() {
-        let mut machine = renewed();
-        let orders = machine.step(at(2.5), Input::Wanted(Wish::Nothing), 0.5);
-        assert_eq!(orders, [Order::DropBeside, Order::End]);
-        assert_eq!(machine.step(at(2.6), Input::Down, 0.5), []);
-        assert_eq!(machine.step(at(2.7), Input::Down, 0.5), []);
-        assert_eq!(machine.state(), State::Disabled);
     }
 
     fn wish() -> impl Strategy<Value = Wish> {
