@@ -13,10 +13,13 @@ impl Run {
         let inner = self.lock();
         // Under the run's own lock, so that no segment begins between the two.
         let parts = self.tail.parts();
-        let edges = inner
-            .pieces
-            .iter()
-            .filter_map(|piece| edge_of(piece, &inner.map, &parts));
+        let audio = &inner.caps.audio;
+        let edges = inner.pieces.iter().filter_map(|piece| {
+            let mut edge = edge_of(piece, &inner.map, &parts)?;
+            // The tap knows of pictures only; what writes sound tells of it.
+            edge.caps.audio.clone_from(audio);
+            Some(edge)
+        });
         edges.collect()
     }
 }
