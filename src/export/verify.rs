@@ -222,11 +222,11 @@ impl Checks {
     /// Whether what the manifest says fits itself. With a good signature nothing else can be; without one, it helps to see
     /// what was changed.
     fn sense(&mut self, manifest: &ClipManifest) {
-        let before = self.0.len();
         for nonsense in nonsense(manifest) {
             self.add(About::Manifest, Outcome::Altered, nonsense);
         }
-        if self.0.len() == before {
+        let is_wrong = |check: &Checked| check.about == About::Manifest && check.outcome == Outcome::Altered;
+        if !self.0.iter().any(is_wrong) {
             let chained = manifest.sources.iter().filter(|source| source.chain.is_some()).count();
             let said = format!(
                 "what it says fits together: {} segments, {chained} of them chained",
