@@ -15,14 +15,14 @@ use super::error::ExportError;
 use super::gathering::Held;
 use super::making::Wanted;
 use super::naming::Pattern;
-use super::plan::{Extras, Part, plan, the_one};
+use super::plan::{Extras, the_one};
 use super::stop::Stop;
 use super::turn::Turns;
 use crate::index::Index;
 use crate::model::{CameraId, Clip, ClipMode, Edges, Job, JobId, JobState, Order, Span, VolumeId};
 use crate::pipeline::Catalog;
 use crate::runtime::Clock;
-use crate::storage::{BoxKey, Reel, Shelf};
+use crate::storage::{BoxKey, Draft, Reel, Shelf};
 
 /// Clips that may be streamed at once. They cost a thread and an open file each, and no pipeline.
 const STREAMS: usize = 32;
@@ -91,6 +91,7 @@ pub struct Streamed {
 #[derive(Debug)]
 pub struct StreamHold {
     _held: Held,
+    _spool: Option<Draft>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -160,7 +161,7 @@ impl Exporter {
                 pattern,
                 is_among_others: false,
             };
-            let laid = desk.lay_out(&wanted, stop)?;
+            let laid = desk.lay_out(&wanted, stop, &|_| ())?;
             let file = format!("{}.mp4", wanted.stem(&laid.camera, None));
             let part = the_one(laid.parts)?;
             Ok(Streamed {
@@ -171,6 +172,7 @@ impl Exporter {
                 file,
                 hold: StreamHold {
                     _held: laid.held,
+                    _spool: laid.spool,
                     _place: place,
                 },
             })
@@ -261,33 +263,9 @@ impl Exporter {
     }
 }
 
-/// Footage that was laid out, and held.
-pub(super) struct LaidOut {
-    pub(super) held: Held,
-    pub(super) camera: crate::model::Camera,
-    pub(super) parts: Vec<Part>,
-}
-
 impl Desk {
     pub(super) fn running(&self) -> std::sync::MutexGuard<'_, BTreeMap<JobId, Stop>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Holds what there is, reads where its frames are, and decides on them.
-    pub(super) fn lay_out(&self, wanted: &Wanted, stop: &Stop) -> Result<LaidOut, ExportError> {
-        let (held, camera) = Held::take(&self.means, &wanted.camera, wanted.window)?;
-        let mut reading = held.footage(&self.means, &wanted.camera, stop);
-        let planned = plan(reading.by_ref(), wanted.window, wanted.mode, wanted.extras);
-        let trouble = reading.trouble.take();
-        if stop.is_stopped() {
-            return Err(ExportError::Cancelled);
-        }
-        let parts = planned.map_err(|error| match (error, trouble) {
-            // There is footage by the index, and it is the disk that does not give it.
-            (ExportError::NothingThere, Some(trouble)) => trouble,
-            (error, _) => error,
-        })?;
-        Ok(LaidOut { held, camera, parts })
     }
 }
 

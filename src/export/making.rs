@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::driver::{Desk, LaidOut};
+use super::driver::Desk;
 use super::error::ExportError;
 use super::gathering::Held;
+use super::laying::LaidOut;
 use super::manifest::{ClipManifest, Source, seal};
 use super::naming::{Named, Pattern};
 use super::plan::{Extras, Part, the_one};
@@ -17,7 +18,10 @@ use crate::model::{Camera, CameraId, Clip, ClipId, ClipMode, Event, EventKind, J
 use crate::storage::{Draft, Durable};
 
 /// What a clip leaves free on the disk, so that it never takes the last of what recording needs.
-const ROOM: u64 = 512 << 20;
+pub(super) const ROOM: u64 = 512 << 20;
+
+/// What of the work is encoding, where all pictures are encoded anew.
+const ENCODING: f64 = 0.95;
 
 /// A clip that somebody wants.
 #[derive(Debug, Clone)]
@@ -58,11 +62,15 @@ impl Desk {
         (from, share): (f64, f64),
         stop: &Stop,
     ) -> Result<Vec<Clip>, ExportError> {
+        let encoding = if wanted.burn_in { share * ENCODING } else { 0.0 };
         let LaidOut {
             held,
             camera,
             mut parts,
-        } = self.lay_out(wanted, stop)?;
+            // Until everything is written.
+            spool: _spool,
+        } = self.lay_out(wanted, stop, &|part| stop.reach(from + encoding * part))?;
+        let (from, share) = (from + encoding, share - encoding);
         if is_one {
             parts = vec![the_one(parts)?];
         }

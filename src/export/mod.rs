@@ -13,6 +13,7 @@ mod fixture;
 mod footage;
 mod frame;
 mod gathering;
+mod laying;
 mod ledger;
 mod making;
 mod manifest;

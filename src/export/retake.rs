@@ -184,8 +184,6 @@ impl<'a> Retaker<'a> {
             quality: QUALITY + 1,
         };
         let taken = self.encode(&lead, span, into, Some(Label { name }))?;
-        let share = span.end.since(self.window.start).as_secs_f64() / self.window.duration().as_secs_f64();
-        (self.tell)(share.clamp(0.0, 1.0));
         self.remember(strip);
         Ok(Some(taken))
     }
@@ -209,6 +207,7 @@ impl<'a> Retaker<'a> {
         let Look {
             codec, width, height, ..
         } = strip.look;
+        let label_is_written = label.is_some();
         let kind = entry_kind(&strip.entry).unwrap_or_default();
         let retaking = Retaking {
             codec,
@@ -219,9 +218,15 @@ impl<'a> Retaker<'a> {
             into,
             label,
         };
+        // Of a head not much is to be told.
+        let told = label_is_written.then_some((self.tell, self.window));
         let (mut frames, spool) = (Vec::new(), &mut self.spool);
         let config = retake(self.catalog, retaking, PATIENCE, self.is_wanted, &mut |encoded| {
             let offset = spool.add(encoded.bytes)?;
+            if let Some((tell, window)) = told {
+                let done = encoded.at.since(window.start).as_secs_f64() / window.seconds();
+                tell(done.clamp(0.0, 1.0));
+            }
             frames.push(Frame::anew(
                 encoded.at,
                 u32::try_from(encoded.bytes.len()).unwrap_or(u32::MAX),

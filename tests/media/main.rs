@@ -7,6 +7,7 @@
     clippy::result_large_err
 )]
 
+mod anew;
 mod check;
 mod clock;
 mod cuts;
