@@ -272,7 +272,7 @@ impl Sealed {
         write_atomic(&signature_path(clip), &self.signature)
     }
 
-    /// Reads what lies beside a clip, as it is. Whether it is right is another question: see [`super::verify`].
+    /// Reads what lies beside a clip, as it is. Whether it is right is another question: see [`super::verify()`].
     pub fn read_beside(clip: &Path) -> Result<Self, StorageError> {
         let path = signature_path(clip);
         let signature = read_small(&path, 65)?;
