@@ -203,7 +203,11 @@ fn what_cannot_be_shown_is_told_with_what_there_is() {
         let state = site.daemon().get(health).ok()["state"].clone();
         if state == "recording" { Err(state) } else { Ok(()) }
     });
-    let end = site.closed("door").last().unwrap().end_ns;
+    let end = wait_for(SOON, "the last segment to be closed", || {
+        let rows = site.rows("door");
+        let last = rows.last().unwrap();
+        if last.open { Err(last.clone()) } else { Ok(last.end_ns) }
+    });
     wait_until(SOON, "the newest frame to be old", || {
         (now_ns() - end > 11_000_000_000).then_some(())
     });
