@@ -144,6 +144,9 @@ impl Gate {
                 self.shut(&mut held, &unit, now);
                 held.push(unit, buffer);
                 held.trim(since);
+                if let Some(oldest) = held.groups.front() {
+                    self.writing.hold_sound_from(oldest.starts);
+                }
                 Ok(false)
             }
             Fate::Write { from } | Fate::WriteLate { behind: from } => self

@@ -24,8 +24,8 @@ const MOST_BEHIND: i64 = 3 * SECOND;
 const OVERLAP: i64 = SECOND / 200;
 /// A packet's length when nobody says it.
 const UNKNOWN_PACKET: i64 = SECOND / 50;
-/// Bytes that wait for a branch that takes sound: minutes of it.
-const MOST_WAITING: usize = 4 << 20;
+/// Bytes that wait for a branch that takes sound: the longest pre-roll of good sound.
+const MOST_WAITING: usize = 12 << 20;
 
 /// What goes into the branch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,6 +108,14 @@ impl SoundTrack {
     pub(super) fn picture_dropped(&mut self, dts: i64) {
         self.video = dts;
         self.open_from = None;
+    }
+
+    /// Sound from before this is not wanted any more: the oldest picture that is held is newer.
+    pub(super) fn forget_before(&mut self, pts: i64) {
+        while let Some(unit) = self.waiting.front().filter(|unit| unit.pts < pts) {
+            self.waiting_bytes -= unit.payload.len();
+            self.waiting.pop_front();
+        }
     }
 
     /// Whether sound comes at present.
@@ -262,6 +270,19 @@ mod tests {
         for ms in (64..3000).step_by(64) {
             assert!(track.unit(unit(ms), 3_010 * MS).is_some());
         }
+    }
+
+    #[test]
+    fn no_more_sound_waits_than_pictures() {
+        let mut track = SoundTrack::default();
+        track.picture_dropped(0);
+        for ms in (0..600_000).step_by(64) {
+            assert_eq!(track.unit(unit(ms), ms * MS), None);
+            track.forget_before((ms - 10_000) * MS);
+            assert!(track.waiting.len() <= 158 && track.waiting_bytes == 100 * track.waiting.len());
+        }
+        let pieces = track.begin(true, 590_000 * MS, 600_000 * MS);
+        assert_eq!((track.waiting_bytes, pieces.len()), (0, 156));
     }
 
     #[test]

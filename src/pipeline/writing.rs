@@ -225,6 +225,11 @@ impl Writing {
         state.track.picture_dropped(dts);
     }
 
+    /// Pictures are held from here on, and so is sound.
+    pub(super) fn hold_sound_from(&self, pts: i64) {
+        self.lock().track.forget_before(pts);
+    }
+
     /// Every file is closed, so branches that only had that to do can go.
     pub(super) fn forget_closed(&self) {
         let mut state = self.lock();
