@@ -28,6 +28,11 @@ const REST: Duration = Duration::from_millis(900);
 /// How long all of it may take together.
 const ALL: Duration = Duration::from_millis(4800);
 
+/// A start that takes longer waits for a disk, and says so.
+const PROMPT: Duration = Duration::from_secs(2);
+/// How often systemd is told meanwhile that we are not hung.
+const ALIVE: Duration = Duration::from_secs(2);
+
 /// How many clips and stills may be made at once.
 const MEDIA_JOBS: usize = 3;
 
@@ -60,13 +65,11 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
         Some(directory) => Catalog::with_overrides(directory)?,
         None => Catalog::built_in()?,
     });
-    let house = {
-        let (config, clock) = (config.clone(), clock.clone());
-        on_a_thread(move || House::open(&config, clock)).await?
-    };
-    let listener = listen(config.http.listen).await?;
     let mut signals =
         Signals::listen().map_err(|error| DaemonError::System(format!("cannot hear signals: {error}")))?;
+    let Some((house, listener)) = open_house(&config, &clock, &mut signals).await? else {
+        return Ok(());
+    };
 
     let (news, hears) = mpsc::unbounded_channel();
     let mut ingest = Tasks::new();
@@ -210,6 +213,49 @@ async fn stop(doors: Tasks, recorder: Recorder, ingest: Tasks, all_told: Shutdow
     if !(closed && written) {
         tracing::warn!(doors = closed, index = written, "not everything ended in time");
     }
+}
+
+/// Opens what lies on disks. While a disk does not answer, people are told so; nothing when they had enough of it.
+async fn open_house(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    signals: &mut Signals,
+) -> Result<Option<(House, TcpListener)>, DaemonError> {
+    let (of, clock) = (config.clone(), clock.clone());
+    let mut house = Box::pin(on_a_thread(move || House::open(&of, clock)));
+    tokio::select! {
+        house = &mut house => return Ok(Some((house?, listen(config.http.listen).await?))),
+        () = tokio::time::sleep(PROMPT) => {}
+    }
+    let listener = listen(config.http.listen).await?;
+    if let Ok(address) = listener.local_addr() {
+        let data = config.storage.data.display();
+        tracing::warn!(address = %format!("http://{address}"), %data, "listening, but the data directory's disk does not answer; nothing is recorded");
+    }
+    // Whoever started us shall not take us for hung, because starting again would help nobody.
+    tell_systemd(sd_notify::NotifyState::Ready);
+    let over = Shutdown::new();
+    let told = http::serve_waiting(&listener, over.clone());
+    let house = async {
+        let mut alive = tokio::time::interval(ALIVE);
+        let house = loop {
+            tokio::select! {
+                house = &mut house => break house.map(Some),
+                _ = alive.tick() => tell_systemd(sd_notify::NotifyState::Watchdog),
+                signal = signals.next() => {
+                    tracing::info!(signal, "stopping, though the disk still holds what it was asked");
+                    break Ok(None);
+                }
+            }
+        };
+        over.ask();
+        house
+    };
+    let (house, told) = tokio::join!(house, told);
+    if let Err(error) = told {
+        tracing::warn!(%error, "nobody could be told that the disk does not answer");
+    }
+    Ok(house?.map(|house| (house, listener)))
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, DaemonError> {

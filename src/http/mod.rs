@@ -27,6 +27,7 @@ mod system;
 mod tests;
 mod trial;
 mod trigger;
+mod waiting;
 mod web;
 mod wire;
 
@@ -34,4 +35,5 @@ pub use app::App;
 pub use problem::Problem;
 pub use router::router;
 pub use serve::serve;
+pub use waiting::serve_waiting;
 pub use wire::CAMERA_FIELDS;

@@ -65,7 +65,19 @@ pub(super) async fn serve_within(
     shutdown: Shutdown,
     limits: Limits,
 ) -> std::io::Result<()> {
-    let (router, lines, mut tasks) = (router(app), Lines::default(), Tasks::new());
+    let outcome = serve_router(&listener, router(app), shutdown, limits).await;
+    drop(listener);
+    outcome
+}
+
+/// Answers by a router until the end is asked for. The listener stays its owner's.
+pub(super) async fn serve_router(
+    listener: &TcpListener,
+    router: Router,
+    shutdown: Shutdown,
+    limits: Limits,
+) -> std::io::Result<()> {
+    let (lines, mut tasks) = (Lines::default(), Tasks::new());
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -91,7 +103,6 @@ pub(super) async fn serve_within(
             }
         }
     }
-    drop(listener);
     if !tasks.join_all(GRACE).await {
         tracing::info!("requests that did not end in time were cut off");
     }

@@ -4,10 +4,15 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 
 use super::error::StorageError;
+use crate::runtime::pause;
+
+/// How often is looked whether one that was killed has gone.
+const DYING: Duration = Duration::from_millis(50);
 
 /// The right to work with a data directory. It ends when this is dropped, and with the process however it ends: the
 /// kernel holds the lock, not the file.
@@ -21,7 +26,8 @@ impl DaemonLock {
     /// Name of the lock file.
     pub const FILE: &'static str = ".camkeep-lock";
 
-    /// Takes the lock of a data directory, or says who has it.
+    /// Takes the lock of a data directory, or says who has it. One that was killed and cannot go yet is waited for: it does
+    /// nothing any more.
     pub fn take(data: &Path) -> Result<Self, StorageError> {
         let path = data.join(Self::FILE);
         let mut file = OpenOptions::new()
@@ -32,13 +38,18 @@ impl DaemonLock {
             .mode(0o644)
             .open(&path)
             .map_err(|error| StorageError::io("open the lock", &path, error))?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                let pid = read_pid(&mut file);
-                return Err(StorageError::AlreadyRunning { pid, path });
+        loop {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => break,
+                Err(rustix::io::Errno::WOULDBLOCK) => {
+                    let pid = read_pid(&mut file);
+                    if !pid.is_some_and(is_dying) {
+                        return Err(StorageError::AlreadyRunning { pid, path });
+                    }
+                    pause(DYING);
+                }
+                Err(errno) => return Err(StorageError::errno("lock", &path, errno)),
             }
-            Err(errno) => return Err(StorageError::errno("lock", &path, errno)),
         }
         // The process id is for people; the lock is what counts.
         let note = format!("{}\n", std::process::id());
@@ -55,8 +66,30 @@ impl DaemonLock {
     }
 }
 
+/// Whether a process was killed and is only not gone yet, because a disk holds one of its threads in the kernel.
+fn is_dying(pid: u32) -> bool {
+    // Signal 9 is the ninth bit of what is pending for a thread.
+    const KILL: u64 = 1 << 8;
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else {
+        return false;
+    };
+    threads.flatten().any(|thread| {
+        let status = std::fs::read_to_string(thread.path().join("status")).unwrap_or_default();
+        let value = |label: &str| status.lines().find_map(|line| line.strip_prefix(label)).map(str::trim);
+        let pending = |label| {
+            value(label)
+                .and_then(|bits| u64::from_str_radix(bits, 16).ok())
+                .unwrap_or(0)
+        };
+        let is_gone = value("State:").is_some_and(|state| state.starts_with(['Z', 'X']));
+        is_gone || (pending("SigPnd:") | pending("ShdPnd:")) & KILL != 0
+    })
+}
+
 fn read_pid(file: &mut File) -> Option<u32> {
     let mut text = String::new();
+    // It is read again while somebody is waited for.
+    file.rewind().ok()?;
     file.take(32).read_to_string(&mut text).ok()?;
     text.trim().parse().ok()
 }

@@ -11,6 +11,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::daemon_site::{Row, SOON, Site, lost_frames, now_ns};
+use crate::kit::daemon::Daemon;
 use crate::kit::referee;
 use crate::kit::wait::{pause, wait_for};
 
@@ -91,6 +92,19 @@ impl Disk {
     #[track_caller]
     fn thaw(&self) {
         run("fsfreeze", &["--unfreeze", self.mounted.to_str().unwrap()]);
+    }
+}
+
+/// Thaws a disk before what hangs on it is waited for, also when a test fails.
+struct Thaws<'a>(&'a Disk);
+
+impl Drop for Thaws<'_> {
+    fn drop(&mut self) {
+        Command::new("fsfreeze")
+            .arg("--unfreeze")
+            .arg(&self.0.mounted)
+            .output()
+            .ok();
     }
 }
 
@@ -259,5 +273,68 @@ fn a_kill_while_the_disk_hangs_costs_what_could_not_be_written_and_nothing_else(
         lost.len()
     );
     assert!(lost.len() as i64 * FRAME_NS <= 250_000_000, "{lost:?}");
+    site.stop();
+}
+
+#[test]
+#[ignore = "mounts file systems: ./tests/run --long as root"]
+fn a_start_while_the_disk_still_hangs_says_so_and_records_as_soon_as_it_answers() {
+    let camera = camera(1);
+    let disk = Disk::make();
+    // The log lies beside this link: only what is the daemon's own hangs.
+    let room = TempDir::new().unwrap();
+    let data = room.path().join("data");
+    std::fs::create_dir(disk.data()).unwrap();
+    std::os::unix::fs::symlink(disk.data(), &data).unwrap();
+    let mut site = Site::at(&data);
+    site.boot();
+    site.add_camera("door", &camera, 4);
+    site.wait_closed("door", 2, SOON);
+    let closed = site.closed("door");
+    let _thaws = Thaws(&disk);
+    disk.freeze();
+    pause(Duration::from_secs(2));
+    site.daemon().signal(Signal::KILL);
+    let killed = now_ns();
+    // The first is not gone yet, and cannot go.
+    let second = Daemon::start(&data);
+    for path in ["/readyz", "/api/v1/cameras", "/api/v1/health/cameras", "/"] {
+        let answer = second.get(path);
+        assert_eq!(answer.status, 503, "{path}: {answer:?}");
+        assert!(
+            answer.body["error"].as_str().unwrap().contains("waits for the disk"),
+            "{answer:?}"
+        );
+    }
+    assert!(second.log().contains("does not answer"), "{}", second.log());
+    pause(Duration::from_secs(3));
+    assert_eq!(second.get("/healthz").status, 200);
+    disk.thaw();
+    let thawed = Instant::now();
+    wait_for(Duration::from_secs(15), "the camera is recorded again", || {
+        let health = second.get("/api/v1/cameras/door/health");
+        if health.body["state"] == "recording" {
+            Ok(())
+        } else {
+            Err(health)
+        }
+    });
+    eprintln!("recorded {:?} after the disk answered again", thawed.elapsed());
+    site.kill_9();
+    assert_eq!(second.terminate().code, Some(0));
+    site.boot();
+    let rows = site.wait_mended("door", killed, CONSISTENT);
+    for before in &closed {
+        assert!(
+            rows.iter().any(|row| row.id == before.id && row.state == "whole"),
+            "a closed segment is gone: {before:?}"
+        );
+    }
+    let whole: Vec<Row> = rows.into_iter().filter(|row| !row.open).collect();
+    assert_all_play(&site, "door", &whole);
+    assert!(
+        whole.last().unwrap().start_ns > killed,
+        "the second daemon's footage is there"
+    );
     site.stop();
 }

@@ -32,6 +32,7 @@ mod peers;
 mod pipeline_door;
 mod recorder;
 mod snapshot;
+mod soak;
 mod sound;
 mod sound_kept;
 mod trial;

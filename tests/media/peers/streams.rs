@@ -283,3 +283,51 @@ fn datagrams_are_recorded_and_what_the_network_loses_bends_no_time() {
     }
     crowd.stop();
 }
+
+#[test]
+fn units_without_a_time_of_their_own_and_decoding_times_before_the_first_picture_are_recorded() {
+    // Every second frame carries the ticks of the one before it.
+    let careless = Bench {
+        off: |frame| if frame % 2 == 1 { -i64::from(footage::TICKS) } else { 0 },
+        ..Bench::default()
+    }
+    .start();
+    // With B-frames decoding begins before the first picture is shown, at less than nothing.
+    let camera = FakeCamera::start(StreamOptions {
+        bframes: 2,
+        ..StreamOptions::small()
+    })
+    .unwrap();
+    let mut crowd = Crowd::new();
+    let pairs = crowd.record("pairs", &careless.url("/main"));
+    let early = crowd.record("early", &camera.url());
+    crowd.wait_for_closed(&pairs, 2, PATIENCE);
+    crowd.wait_for_closed(&early, 2, PATIENCE);
+    crowd.stop();
+    let segments = crowd.closed(&pairs);
+    for segment in &segments {
+        // That two frames have one time is what the camera said, and all that there is to complain of.
+        let mut errors = referee::decode_errors(&crowd.path(segment));
+        errors.retain(|error| !error.contains("non monotonically increasing dts to muxer"));
+        assert_eq!(errors, Vec::<String>::new());
+    }
+    assert_eq!((runs(&segments), crowd.losses(&pairs)), (1, vec![]));
+    assert!(gaps(&segments).iter().all(|gap| *gap == 0), "{:?}", gaps(&segments));
+    for segment in &segments[..2] {
+        // Half a frame's time more or less, because the last of a pair ends where its neighbour does.
+        let due = segment.span.seconds() * f64::from(footage::FPS);
+        assert!(
+            (segment.frames as f64 - due).abs() < 1.5,
+            "{} frames, {due}",
+            segment.frames
+        );
+    }
+    let segments = crowd.closed(&early);
+    assert_plays(&crowd, &segments);
+    let stamps: Vec<_> = segments
+        .iter()
+        .flat_map(|segment| referee::read_stamps(&crowd.path(segment)))
+        .collect();
+    assert!(referee::missing_or_doubled(&stamps).is_nothing());
+    assert_eq!(crowd.losses(&early), []);
+}
