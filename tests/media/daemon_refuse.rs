@@ -183,7 +183,7 @@ fn the_command_line_is_refused_with_two() {
     for arguments in [
         &["run", "--nonsense"][..],
         &["nonsense"],
-        &["timeline"],
+        &["segments"],
         &["run", "--listen", "here"],
     ] {
         let (code, said) = command(arguments);
