@@ -4,12 +4,7 @@
 //! `cargo bench --bench timeline` fills an index in a temporary directory (a minute) and prints a table. It ends with 1 when
 //! a promise of `docs/benchmarks.md` does not hold. No footage is made: the rows name files on a mirror that is not there.
 //! `CAMKEEP_BENCH_DATA=DIR` keeps what was filled, and measures it again the next time.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    clippy::disallowed_methods
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
