@@ -60,6 +60,11 @@ export const addCamera = (body) => ask(`${ROOT}/cameras`, { method: 'POST', body
 export const removeCamera = (id) => ask(camera(id), { method: 'DELETE', timeout: 20000 });
 export const healthz = () => ask('/healthz', { timeout: 5000 });
 
+/** Orders a clip of one camera; the recorder makes it in the background. */
+export const orderExport = (id, from, to) => ask(`${ROOT}/exports`, { method: 'POST', body: { cameras: [id], from: iso(from), to: iso(to) } });
+export const exportJob = (id) => ask(`${ROOT}/exports/${part(id)}`);
+export const callOffExport = (id) => ask(`${ROOT}/exports/${part(id)}`, { method: 'DELETE' });
+
 /** Recorded spans `{start, end}` in milliseconds, and those of them that came back from the camera's own storage. */
 export async function fetchTimeline(id, from, to) {
   const answer = await ask(`${camera(id)}/timeline?${range(from, to)}`);

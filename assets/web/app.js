@@ -1,6 +1,7 @@
 // The operator's page: asks the recorder, keeps the lanes, ties the player and the dialogues to them.
 
 import { fetchSegments, healthz, listCameras, listHealth, now, skew } from './api.js';
+import { ClipMaker } from './clip.js';
 import { Days } from './days.js';
 import { byId, make, say, show } from './dom.js';
 import { drawAxis, forgetColours } from './drawing.js';
@@ -259,8 +260,10 @@ const player = new Player(zone, (camera, at, leftFocus) => {
     head = { camera: camera.id, at };
     for (const lane of lanes.values()) lane.node.toggleAttribute('data-playing', lane.id === camera.id);
   }
+  clips.follow(camera);
   redraw();
 });
+const clips = new ClipMaker(zone, () => player.moment);
 
 const desk = {
   zone,
@@ -314,6 +317,8 @@ document.addEventListener('keydown', (event) => {
   else if (event.key === 'ArrowRight') player.jump(10_000);
   else if (event.key === ',') player.step(-1);
   else if (event.key === '.') player.step(1);
+  else if (event.key === 'i') clips.mark('from');
+  else if (event.key === 'o') clips.mark('to');
   else return;
   event.preventDefault();
 });

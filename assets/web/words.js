@@ -1,6 +1,6 @@
 // The box's state in plain words. Pure.
 
-import { agoWords } from './time.js';
+import { agoWords, clock, durationWords } from './time.js';
 
 export const STATE_WORDS = {
   recording: 'Recording', connecting: 'Connecting', offline: 'Offline', error: 'Error', idle: 'Armed', disabled: 'Disabled',
@@ -164,3 +164,27 @@ export function fieldOf(problem, names) {
   const words = [...names].sort((a, b) => b.length - a.length);
   return words.find((name) => new RegExp(`(^|[^a-z_])${name}([^a-z_]|$)`, 'i').test(text)) ?? null;
 }
+
+/** What is marked for a clip so far. */
+export function markWords(from, to, zone) {
+  if (from === null && to === null) return 'Play to where it begins, and mark it; then the same for its end.';
+  if (to === null) return `From ${clock(from, zone, true)} to …`;
+  if (from === null) return `From … to ${clock(to, zone, true)}`;
+  return `${clock(from, zone, true)} to ${clock(to, zone, true)}, ${durationWords(to - from)}`;
+}
+
+/** What a clip holds, and what it passes over. */
+export function clipWords(clip, zone) {
+  const gaps = (clip.gaps ?? []).map((g) => ({ start: Date.parse(g.from), end: Date.parse(g.to) }));
+  const lacking = gaps.reduce((sum, gap) => sum + gap.end - gap.start, 0);
+  const held = `${durationWords(clip.covered_seconds * 1000)}, ${sizeWords(clip.size_bytes)}`;
+  if (gaps.length === 0) return held;
+  if (gaps.length === 1) return `${held}; ${durationWords(lacking)} are missing from ${clock(gaps[0].start, zone)}`;
+  return `${held}; ${durationWords(lacking)} are missing in ${gaps.length} gaps`;
+}
+
+/** The recorder names the camera first; here there is only one. */
+export const missingWords = (error) => {
+  const said = String(error).replace(/^[a-z0-9_-]{1,64}: /, '');
+  return `No clip: ${said}.`;
+};

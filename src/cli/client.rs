@@ -9,6 +9,9 @@ use ureq::http::{Response, StatusCode, header};
 
 use super::failure::Failure;
 
+/// How long an answer may take to begin.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// A daemon.
 #[derive(Debug)]
 pub(super) struct Client {
@@ -108,6 +111,29 @@ impl Client {
         let header = header.ok_or_else(|| self.stranger())?.to_owned();
         let body = answer.body_mut().with_config().limit(256 << 20).read_to_vec();
         Ok((body.map_err(|error| self.unanswered(&error))?, header))
+    }
+
+    /// Asks for a file that may be of any length, to be read as it comes.
+    pub(super) fn open(&self, path: &str) -> Result<impl std::io::Read + use<>, Failure> {
+        let request = self.agent.get(self.url(path)).config();
+        // However long all of it takes, as long as something comes.
+        let request = request.timeout_global(None).timeout_recv_response(Some(PATIENCE));
+        let answer = self.checked(request.build().call())?;
+        Ok(answer.into_body().into_reader())
+    }
+
+    /// Asks for a small file that may not be there.
+    pub(super) fn find_bytes(&self, path: &str) -> Result<Option<Vec<u8>>, Failure> {
+        let answer = self.agent.get(self.url(path)).call();
+        if answer
+            .as_ref()
+            .is_ok_and(|answer| answer.status() == StatusCode::NOT_FOUND)
+        {
+            return Ok(None);
+        }
+        let mut answer = self.checked(answer)?;
+        let bytes = answer.body_mut().with_config().limit(256 << 20).read_to_vec();
+        bytes.map(Some).map_err(|error| self.unanswered(&error))
     }
 
     fn url(&self, path: &str) -> String {

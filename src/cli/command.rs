@@ -50,6 +50,13 @@ pub(super) enum Command {
     Days(super::coverage::DaysArgs),
     /// Save one frame of a camera as a still: the one that is shown at a moment, or the newest
     Snapshot(super::snapshot::SnapshotArgs),
+    /// Save a window of footage as a clip, exact to the frame
+    Export(super::export::ExportArgs),
+    /// List export jobs, or call one off
+    Exports(super::export::ExportsArgs),
+    /// List and remove clips that are kept
+    #[command(subcommand)]
+    Clips(super::export::ClipsCommand),
     /// Say how every camera is; the exit code is 1 when one that should record does not
     Health(HealthArgs),
     /// Hold the recordings of a stopped camkeep against its index

@@ -8,8 +8,8 @@ use clap::Parser;
 use super::command::{CameraCommand, Command, CommandLine, ScheduleCommand};
 use super::failure::Failure;
 use super::{
-    apply, camera, check, coverage, gaps, health, pipeline, run as daemon, schedule, segments, snapshot, timeline,
-    trigger, verify,
+    apply, camera, check, coverage, export, gaps, health, pipeline, run as daemon, schedule, segments, snapshot,
+    timeline, trigger, verify,
 };
 
 /// Does what the arguments say and gives the exit code: 0 done, 1 failed, 2 the command line is wrong, 78 the
@@ -56,6 +56,9 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Coverage(args) => coverage::coverage(&args),
         Command::Days(args) => coverage::days(&args),
         Command::Snapshot(args) => snapshot::snapshot(&args),
+        Command::Export(args) => export::export(&args),
+        Command::Exports(args) => export::exports(&args),
+        Command::Clips(command) => export::clips(&command),
         Command::Health(args) => health::health(&args),
         Command::Pipeline(command) => pipeline::pipeline(&command),
         Command::Check(args) => check::check(&args),

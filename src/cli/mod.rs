@@ -11,7 +11,9 @@ mod coverage;
 #[cfg(feature = "demo-camera")]
 mod demo_camera;
 mod entry;
+mod export;
 mod failure;
+mod fetch;
 mod gaps;
 mod health;
 mod lanes;

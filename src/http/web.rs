@@ -30,6 +30,7 @@ static FILES: LazyLock<Vec<File>> = LazyLock::new(|| {
         "index.html",
         "api.js",
         "app.js",
+        "clip.js",
         "days.js",
         "dom.js",
         "drawing.js",

@@ -21,6 +21,7 @@ mod daemon_site;
 mod daemon_stop;
 mod edge;
 mod evidence;
+mod exports;
 mod handover;
 mod kit;
 mod kit_tests;

@@ -118,3 +118,18 @@ test('a month is all of its days, and each says how many cameras have something 
   assert.equal(days.dayWords(2, 3), 'footage of 2 of 3 cameras');
   assert.equal(days.dayWords(3, 3), 'footage of every camera');
 });
+
+test('what is marked for a clip, and what it holds, reads as a person says it', () => {
+  const from = at('2026-11-20T10:30:00.125Z');
+  const marked = (a, b) => words.markWords(a, b, 'UTC');
+  assert.match(marked(null, null), /mark it/);
+  assert.equal(marked(from, null), 'From 10:30:00.125 to …');
+  assert.equal(marked(null, from), 'From … to 10:30:00.125');
+  assert.equal(marked(from, from + 62_000), '10:30:00.125 to 10:31:02.125, 1 min 2 s');
+  const clip = { covered_seconds: 57, size_bytes: 4_120_313, gaps: [] };
+  assert.equal(words.clipWords(clip, 'UTC'), `57 s, ${words.sizeWords(4_120_313)}`);
+  const gap = (a, b) => ({ from: `2026-11-20T10:30:${a}Z`, to: `2026-11-20T10:30:${b}Z` });
+  assert.match(words.clipWords({ ...clip, gaps: [gap('20', '23')] }, 'UTC'), /; 3 s are missing from 10:30:20$/);
+  assert.match(words.clipWords({ ...clip, gaps: [gap('20', '23'), gap('30', '32')] }, 'UTC'), /; 5 s are missing in 2 gaps$/);
+  assert.equal(words.missingWords('front-door: no recorded footage in the requested range'), 'No clip: no recorded footage in the requested range.');
+});
