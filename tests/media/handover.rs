@@ -5,7 +5,7 @@ use std::time::Duration;
 use camkeep::model::{
     Camera, CameraId, CameraState, GapCause, Loss, News, RecordStream, RunId, Secret, Segment, TimeSource, Transport,
 };
-use camkeep::pipeline::demo::{CameraOptions, FakeCamera, Login, StreamOptions, VideoCodec};
+use camkeep::pipeline::demo::{AudioCodec, CameraOptions, FakeCamera, Login, StreamOptions, VideoCodec};
 
 use crate::daemon_site::{Site, lost_frames};
 use crate::kit::desk::Desk;
@@ -248,6 +248,35 @@ fn another_stream_of_the_camera_follows_within_a_frame() {
 #[test]
 fn another_stream_in_another_codec_follows_within_a_frame() {
     to_the_small_stream(VideoCodec::H265);
+}
+
+#[test]
+fn sound_goes_over_to_the_new_session_with_its_pictures() {
+    let camera = FakeCamera::start(StreamOptions {
+        audio: AudioCodec::Aac,
+        ..StreamOptions::small()
+    })
+    .unwrap();
+    let mut scene = Scene::begin(&camera.url(), |settings| settings.record_audio = true);
+    scene.change(|settings| settings.transport = Transport::Udp);
+    scene.wait_for_runs(2);
+    scene.change(|settings| settings.record_audio = false);
+    scene.wait_for_runs(3);
+    let closed = scene.end();
+    let wrong = referee::missing_or_doubled(&scene.desk.stamps(&closed));
+    assert!(wrong.is_nothing(), "{wrong:?}");
+    let runs = scene.runs();
+    assert_eq!(runs.len(), 3);
+    for segment in &closed {
+        let probe = referee::probe(&scene.desk.path(segment));
+        assert_eq!(
+            (probe.audio().is_some(), segment.has_audio),
+            (segment.run != runs[2], segment.run != runs[2])
+        );
+        // What was kept back of the pictures had let its sound go ahead: at most that much stands over.
+        let over = probe.seconds - segment.span.seconds();
+        assert!(over < 1.2, "{over} s of sound without pictures");
+    }
 }
 
 #[test]

@@ -1,83 +1,61 @@
 //! Recording modes: what an event keeps from before it, what is written while nothing happens, and when windows open.
 
+use std::ops::{Deref, DerefMut};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use camkeep::model::{
     Camera, CameraId, CameraState, Days, EventKind, News, RecordMode, Schedule, ScheduleId, Segment, Timestamp,
-    VolumeRole,
 };
 use camkeep::pipeline::demo::{FakeCamera, StreamOptions};
-use camkeep::pipeline::{self, Catalog};
-use camkeep::record::{Cause, Recorder, Refusal, Setting, Triggered};
+use camkeep::record::{Cause, Refusal, Triggered};
 use camkeep::runtime::{Clock, SystemClock};
-use camkeep::storage::{Complain, Syncer, TailWriter, Volume};
 use tempfile::TempDir;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
+use crate::kit;
 use crate::kit::daemon::Daemon;
+use crate::kit::desk::Equipment;
 use crate::kit::referee::{self, Stamp};
 use crate::kit::wait::{pause, wait_until};
 
 /// One group of pictures of the small camera, and what a busy machine adds.
 const GOP_MS: i64 = 1000 + 100;
 
-/// A recorder of one camera on a directory of its own, and all it has said.
+/// A recorder of one camera.
 struct Desk {
-    runtime: tokio::runtime::Runtime,
-    recorder: Recorder,
-    hears: UnboundedReceiver<News>,
-    news: Vec<News>,
-    volume: Arc<Volume>,
-    room: TempDir,
+    desk: kit::desk::Desk,
     camera: Camera,
     clock: Arc<dyn Clock>,
+}
+
+impl Deref for Desk {
+    type Target = kit::desk::Desk;
+
+    fn deref(&self) -> &Self::Target {
+        &self.desk
+    }
+}
+
+impl DerefMut for Desk {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.desk
+    }
 }
 
 impl Desk {
     /// Takes up a camera as it is after `change`.
     fn new(fake: &FakeCamera, clock: Arc<dyn Clock>, change: impl FnOnce(&mut Camera)) -> Self {
-        pipeline::init().unwrap();
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .unwrap();
-        let room = TempDir::new().unwrap();
-        let made_at = Timestamp::from_seconds(1_763_000_000);
-        let volume = Arc::new(Volume::open(room.path(), VolumeRole::Primary, made_at).unwrap());
-        let (news, hears) = unbounded_channel();
-        let complain: Complain = Arc::new(|error| panic!("a disk refuses: {error}"));
-        let recorder = Recorder::new(Setting {
+        let desk = kit::desk::Desk::with(Equipment {
             clock: clock.clone(),
-            catalog: Arc::new(Catalog::built_in().unwrap()),
-            volume: volume.clone(),
-            tail: Some(Arc::new(
-                TailWriter::start(room.path(), TailWriter::LIMIT_BYTES, complain.clone()).unwrap(),
-            )),
-            syncer: Arc::new(Syncer::start("sync", Syncer::PERIOD, complain).unwrap()),
-            suspects: Arc::default(),
-            news,
             remember: Duration::from_secs(3),
-            stall: Duration::from_secs(5),
-            connect: Duration::from_secs(10),
-            latency: Duration::from_millis(200),
+            ..Equipment::default()
         });
         let id = CameraId::parse("door").unwrap();
         let mut camera = Camera::new(id, "Door".into(), Timestamp::EPOCH);
         camera.main_stream_url = Some(fake.url().as_str().into());
         change(&mut camera);
-        Self {
-            runtime,
-            recorder,
-            hears,
-            news: Vec::new(),
-            volume,
-            room,
-            camera,
-            clock,
-        }
+        Self { desk, camera, clock }
     }
 
     fn events(fake: &FakeCamera, pre_roll: u32, post_roll: u32) -> Self {
@@ -124,12 +102,6 @@ impl Desk {
         self.runtime.block_on(self.recorder.trigger(&self.camera.id, cause))
     }
 
-    fn listen(&mut self) {
-        while let Ok(news) = self.hears.try_recv() {
-            self.news.push(news);
-        }
-    }
-
     #[track_caller]
     fn wait_for_unwanted(&mut self, count: usize) {
         wait_until(Duration::from_secs(40), "nothing is wanted any more", || {
@@ -141,20 +113,6 @@ impl Desk {
             let opened = self.count(|news| matches!(news, News::Opened(segment) if segment.copies.is_empty()));
             (self.count(|news| matches!(news, News::Closed(_))) == opened).then_some(())
         });
-    }
-
-    fn count(&self, which: impl Fn(&News) -> bool) -> usize {
-        self.news.iter().filter(|news| which(news)).count()
-    }
-
-    fn closed(&self) -> Vec<Segment> {
-        let closed = self.news.iter().filter_map(|news| match news {
-            News::Closed(segment) => Some(segment.clone()),
-            _ => None,
-        });
-        let mut closed: Vec<Segment> = closed.collect();
-        closed.sort_by_key(|segment| segment.span.start);
-        closed
     }
 
     /// What the referee reads in the files, in order; each file alone is clean and says when its frames were taken.
@@ -181,11 +139,6 @@ impl Desk {
         walk(self.room.path(), &mut files);
         files.retain(|name| name.ends_with(".mp4") || name.contains("tail"));
         files
-    }
-
-    fn stop(&mut self) {
-        assert!(self.runtime.block_on(self.recorder.stop(Duration::from_secs(10))));
-        self.listen();
     }
 }
 

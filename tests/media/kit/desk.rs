@@ -70,7 +70,7 @@ impl Desk {
             news,
             remember: equipment.remember,
             stall: Duration::from_secs(5),
-            connect: Duration::from_secs(10),
+            connect: Duration::from_secs(8),
             latency: Duration::from_millis(200),
         });
         Self {

@@ -1,64 +1,33 @@
 //! A recorder of many cameras, and all it has said.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use camkeep::model::{Camera, CameraHealth, CameraId, GapCause, Loss, News, Segment, Timestamp, VolumeRole};
-use camkeep::pipeline::{self, Catalog};
-use camkeep::record::{Recorder, Setting};
-use camkeep::runtime::SystemClock;
-use camkeep::storage::{Complain, Syncer, TailWriter, Volume};
-use tempfile::TempDir;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use camkeep::model::{Camera, CameraHealth, CameraId, GapCause, Loss, News, Segment, Timestamp};
 
+use crate::kit::desk::Desk;
 use crate::kit::wait::wait_for;
 
-pub(super) struct Crowd {
-    runtime: tokio::runtime::Runtime,
-    pub(super) recorder: Recorder,
-    hears: UnboundedReceiver<News>,
-    pub(super) news: Vec<News>,
-    volume: Arc<Volume>,
-    _room: TempDir,
+pub(super) struct Crowd(Desk);
+
+impl Deref for Crowd {
+    type Target = Desk;
+
+    fn deref(&self) -> &Desk {
+        &self.0
+    }
+}
+
+impl DerefMut for Crowd {
+    fn deref_mut(&mut self) -> &mut Desk {
+        &mut self.0
+    }
 }
 
 impl Crowd {
     pub(super) fn new() -> Self {
-        pipeline::init().unwrap();
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .unwrap();
-        let room = TempDir::new().unwrap();
-        let made_at = Timestamp::from_seconds(1_763_000_000);
-        let volume = Arc::new(Volume::open(room.path(), VolumeRole::Primary, made_at).unwrap());
-        let (news, hears) = unbounded_channel();
-        let complain: Complain = Arc::new(|error| panic!("a disk refuses: {error}"));
-        let tail = TailWriter::start(room.path(), TailWriter::LIMIT_BYTES, complain.clone()).unwrap();
-        let recorder = Recorder::new(Setting {
-            clock: SystemClock::shared(),
-            catalog: Arc::new(Catalog::built_in().unwrap()),
-            volume: volume.clone(),
-            tail: Some(Arc::new(tail)),
-            syncer: Arc::new(Syncer::start("sync", Syncer::PERIOD, complain).unwrap()),
-            suspects: Arc::default(),
-            news,
-            stall: Duration::from_secs(5),
-            connect: Duration::from_secs(8),
-            latency: Duration::from_millis(200),
-            remember: Duration::from_secs(15),
-        });
-        Self {
-            runtime,
-            recorder,
-            hears,
-            news: Vec::new(),
-            volume,
-            _room: room,
-        }
+        Self(Desk::new())
     }
 
     pub(super) fn record(&self, name: &str, url: &str) -> CameraId {
@@ -74,12 +43,6 @@ impl Crowd {
         let _inside = self.runtime.enter();
         self.recorder.apply(camera);
         id
-    }
-
-    pub(super) fn listen(&mut self) {
-        while let Ok(news) = self.hears.try_recv() {
-            self.news.push(news);
-        }
     }
 
     pub(super) fn health(&self, id: &CameraId) -> CameraHealth {
@@ -156,17 +119,8 @@ impl Crowd {
         losses.collect()
     }
 
-    pub(super) fn path(&self, segment: &Segment) -> PathBuf {
-        self.volume.absolute(&segment.copies[0].path)
-    }
-
     pub(super) fn remove(&mut self, id: &CameraId) {
         self.runtime.block_on(self.recorder.remove(id));
-        self.listen();
-    }
-
-    pub(super) fn stop(&mut self) {
-        assert!(self.runtime.block_on(self.recorder.stop(Duration::from_secs(10))));
         self.listen();
     }
 }
