@@ -71,6 +71,15 @@ impl Scene {
         causes.collect()
     }
 
+    /// What people were told.
+    fn told(&self) -> Vec<&str> {
+        let told = self.desk.news.iter().filter_map(|news| match news {
+            News::Happened(event) => Some(event.message.as_str()),
+            _ => None,
+        });
+        told.collect()
+    }
+
     /// Stops; every file is clean, and the rows join from the first to the last.
     #[track_caller]
     fn end(&mut self) -> Vec<Segment> {
@@ -295,7 +304,8 @@ fn a_camera_that_allows_one_session_is_left_and_asked_again_and_the_gap_is_told(
     scene.change(|settings| settings.main_stream_url = Some(Secret::new(url)));
     scene.wait_for_runs(2);
     scene.desk.stop();
-    assert_eq!(scene.causes(), [GapCause::Changed, GapCause::Stopped]);
+    let causes = [GapCause::Changed, GapCause::Stopped];
+    assert_eq!(scene.causes(), causes, "{:?}", scene.told());
     let (mut lost, mut regained) = (None, None);
     for news in &scene.desk.news {
         match news {
