@@ -83,7 +83,7 @@ impl Cut {
         self.look == strip.look
     }
 
-    pub(super) fn add(&mut self, strip: &Strip, chosen: &Chosen, is_joined: bool, ends: Timestamp) {
+    pub(super) fn add(&mut self, strip: &Strip, chosen: &Chosen, is_joined: bool, ends: Timestamp, goes_on: bool) {
         if !is_joined {
             // What lacks is closed up: the first frame shown follows the last one at once.
             self.closed = picture_ticks(chosen.first) - self.zero - self.end;
@@ -96,7 +96,8 @@ impl Cut {
             .as_ref()
             .or(self.sets.as_ref().filter(|_| !strip.retaken))
             .cloned();
-        self.sound.add(&mut self.head, strip, chosen.first, ends, self.closed);
+        let heard = (!goes_on).then_some(ends);
+        self.sound.add(&mut self.head, strip, chosen.first, heard, self.closed);
         let scale = self.sound.scale();
         let mut sound = self.sound.waiting();
         let mut packet = sound.next();

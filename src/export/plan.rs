@@ -172,6 +172,8 @@ impl Editing {
             (None, Some(next)) if follows => next.earliest().min(self.window.end),
             (None, _) => strip.end.min(limit),
         };
+        // Whether all of it is shown, so that what comes next may join it.
+        let goes_on = ends < self.window.end && wanted.is_none();
         if !is_joined {
             self.hole(range.first);
             if !self.on.as_ref().is_some_and(|cut| cut.strip_fits(&strip)) {
@@ -181,11 +183,11 @@ impl Editing {
         let cut = self
             .on
             .get_or_insert_with(|| Cut::new(&strip, range.first, self.extras));
-        cut.add(&strip, &range, is_joined, ends);
+        cut.add(&strip, &range, is_joined, ends, goes_on && follows);
         self.reached = ends;
         strip.frames = Vec::new();
         strip.sound = None;
-        self.last = Some((strip, ends < self.window.end && wanted.is_none()));
+        self.last = Some((strip, goes_on));
         Ok(())
     }
 

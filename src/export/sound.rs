@@ -56,8 +56,17 @@ impl SoundLine {
     /// Takes from a strip the sound of the pictures that are shown of it. Times of the part are `closed` ticks of the
     /// pictures less than since it began.
     ///
+    /// What goes on in the next strip has no end here: its last packet may be heard beyond its last picture.
+    ///
     /// Sound that needs another decoder than that of the part is left out: no picture is worth less for it.
-    pub(super) fn add(&mut self, head: &mut HeadPlan, strip: &Strip, shown: Timestamp, ends: Timestamp, closed: i64) {
+    pub(super) fn add(
+        &mut self,
+        head: &mut HeadPlan,
+        strip: &Strip,
+        shown: Timestamp,
+        ends: Option<Timestamp>,
+        closed: i64,
+    ) {
         let Some(sound) = &strip.sound else { return };
         let known = self.known.get_or_insert_with(|| Known {
             track: head.track(TrackPlan {
@@ -75,7 +84,10 @@ impl SoundLine {
         }
         let scale = known.scale;
         let shift = ticks(self.from, scale) + rescale(closed, PICTURE_SCALE, scale);
-        let (from, until) = (ticks(shown, scale) - shift, ticks(ends, scale) - shift);
+        let (from, until) = (
+            ticks(shown, scale) - shift,
+            ends.map_or(i64::MAX, |ends| ticks(ends, scale) - shift),
+        );
         let is_first = known.last.is_none();
         // A decoder needs the packet before the first to make that sound as it did.
         let lead = sound

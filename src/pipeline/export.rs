@@ -26,7 +26,7 @@ use super::template::Filling;
 /// The pipeline's name in the catalogue.
 const NAME: &str = "export";
 /// How much is read and written at a time.
-const STEP: usize = 1 << 20;
+const STEP: usize = 256 << 10;
 /// So many of these steps are on their way at most: in the source, in the hash, and in hand.
 const STEPS: usize = 12;
 /// How often it is looked whether somebody wants it to stop.

@@ -10,10 +10,13 @@ use camkeep::model::{
     Timestamp, VideoFormat,
 };
 use camkeep::pipeline;
+use camkeep::pipeline::demo::{AudioCodec, Microphone};
 use camkeep::storage::Movie;
 
-use super::{second_opinion, write};
+use super::{Roll, second_opinion, write};
+use crate::kit::desk::Desk;
 use crate::kit::referee;
+use crate::sound;
 
 /// The clock of the footage begins here.
 const ZERO: Timestamp = Timestamp::from_seconds(1_790_000_000);
@@ -213,4 +216,55 @@ fn captions_say_each_second_when_it_was() {
         ]
     );
     assert_eq!(referee::decode_errors(&clip), Vec::<String>::new());
+}
+
+/// The demo camera's microphone ticks at every full second: in a clip when it does in the files.
+fn ticks_where_it_was_recorded(audio: AudioCodec) {
+    let camera = sound::camera(audio, Microphone::default());
+    let mut desk = Desk::new();
+    desk.record_with(&camera.url(), 8, |camera| camera.record_audio = true);
+    desk.wait_for_closed(2, 60);
+    let roll = Roll::of(desk);
+    let of_files = roll.segments.iter().flat_map(|segment| {
+        let heard = sound::ticks(&sound::hear(&roll.desk.path(segment)));
+        heard
+            .into_iter()
+            .map(|at| segment.span.start.offset((at * 1e9) as i64).as_nanos())
+    });
+    let of_files: Vec<i64> = of_files.collect();
+    // By four seconds the camera has told how its sound lies to its pictures; the files join at eight.
+    for (offset, length) in [(4_310, 6_200), (5_030, 2_100), (7_900, 3_000)] {
+        let part = roll.judge(roll.window(offset, length));
+        assert!(part.has_audio);
+        let room = tempfile::tempdir().unwrap();
+        let file = write(&part, room.path());
+        let heard = sound::ticks(&sound::hear(&file));
+        let expected = of_files
+            .iter()
+            .map(|tick| (tick - part.shown.start.as_nanos()) as f64 / 1e9);
+        // One that is at an edge may be heard or not.
+        let clear = |at: &f64| *at > 0.1 && *at < part.covered.as_secs_f64() - 0.1;
+        let (expected, heard): (Vec<f64>, Vec<f64>) = (
+            expected.filter(clear).collect(),
+            heard.into_iter().filter(clear).collect(),
+        );
+        let near = expected
+            .iter()
+            .zip(&heard)
+            .all(|(expected, heard)| (expected - heard).abs() < 0.02);
+        assert!(
+            near && expected.len() == heard.len(),
+            "{offset}: {heard:?} instead of {expected:?}"
+        );
+    }
+}
+
+#[test]
+fn aac_of_a_camera_is_heard_in_a_clip_when_it_was_recorded() {
+    ticks_where_it_was_recorded(AudioCodec::Aac);
+}
+
+#[test]
+fn opus_of_a_camera_is_heard_in_a_clip_when_it_was_recorded() {
+    ticks_where_it_was_recorded(AudioCodec::Opus);
 }
