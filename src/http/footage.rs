@@ -15,7 +15,7 @@ use super::problem::Problem;
 use super::query::{InPath, Query, path_part};
 use super::wire::{CoverageShown, DayShown, GapShown, KeptGapShown, LaneShown, SegmentShown, TimelineShown};
 use crate::index::GapFilter;
-use crate::model::{CameraId, GapFate, GapId, Span};
+use crate::model::{CameraId, GapFate, GapId, Segment, Span};
 use crate::timeline;
 
 pub(super) async fn segments(
@@ -28,13 +28,18 @@ pub(super) async fn segments(
     let limit = query.number("limit", 1..=MOST, USUAL)?;
     let after = Cursor::parse(query.text("cursor"))?;
     query.done()?;
-    let mut rows = app
+    let (mut rows, locked) = app
         .about(&id, move |reader, camera| {
-            reader.segments(&camera.id, window, limit + 1, after)
+            let rows = reader.segments(&camera.id, window, limit + 1, after)?;
+            Ok((rows, reader.locked_segments()?))
         })
         .await?;
     let next = cut(&mut rows, limit, |segment| (segment.span.start, segment.id));
-    let rows: Vec<SegmentShown> = rows.into_iter().map(SegmentShown::from).collect();
+    let shown = |segment: Segment| {
+        let is_locked = locked.contains(&segment.id);
+        SegmentShown::new(segment, is_locked)
+    };
+    let rows: Vec<SegmentShown> = rows.into_iter().map(shown).collect();
     Ok(page(rows, next, &uri))
 }
 

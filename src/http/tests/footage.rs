@@ -464,3 +464,23 @@ fn events_are_told_in_order_and_by_kind() {
             .contains("camera_offline")
     );
 }
+
+#[test]
+fn a_segment_that_somebody_reads_says_so_until_he_is_done() {
+    let desk = Desk::new();
+    desk.add_segments(vec![segment(0, 10, 1, 0), segment(10, 20, 1, 1)]);
+    let locked = || {
+        let rows = desk.get("/api/v1/cameras/door/segments").json();
+        let rows = rows.as_array().unwrap().iter();
+        rows.map(|row| row["locked"].as_bool().unwrap()).collect::<Vec<_>>()
+    };
+    let index = &desk.app.index;
+    let held = index
+        .write_blocking(|writer| writer.lock_segments(&door(), Span::new(at(12), at(15))))
+        .unwrap();
+    assert_eq!(locked(), [false, true]);
+    index
+        .write_blocking(move |writer| writer.unlock_segments(&[held[0].id]))
+        .unwrap();
+    assert_eq!(locked(), [false, false]);
+}

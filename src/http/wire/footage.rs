@@ -47,8 +47,9 @@ struct CopyShown {
     sha256: Option<String>,
 }
 
-impl From<Segment> for SegmentShown {
-    fn from(segment: Segment) -> Self {
+impl SegmentShown {
+    /// A segment, and whether somebody reads it, so that it cannot be deleted.
+    pub(in crate::http) fn new(segment: Segment, locked: bool) -> Self {
         // The index gives the primary's copy first.
         let readable = segment.copies.iter().find(|copy| is_readable(copy.state));
         let size_bytes = readable.or(segment.copies.first()).map_or(0, |copy| copy.size_bytes);
@@ -77,7 +78,7 @@ impl From<Segment> for SegmentShown {
             frames: segment.frames,
             damaged: segment.is_damaged(),
             lost_packets: segment.lost_packets,
-            locked: false,
+            locked,
             evidence_locked: false,
             incident_id: None,
             created_at: segment.created_at,
