@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -26,9 +26,9 @@ use super::template::Filling;
 /// The pipeline's name in the catalogue.
 const NAME: &str = "export";
 /// How much is read and written at a time.
-const STEP: usize = 256 << 10;
-/// So many of these steps are on their way at most: in the source, in the hash, and in hand.
-const STEPS: usize = 12;
+const STEP: usize = 128 << 10;
+/// So many of these steps wait for the hash at most.
+const STEPS: usize = 8;
 /// How often it is looked whether somebody wants it to stop.
 const LOOK: Duration = Duration::from_millis(100);
 /// How long it may take to begin, and to come down.
@@ -99,30 +99,23 @@ pub fn export(
         .downcast::<gst_app::AppSrc>()
         .map_err(|_| failed("`cuts` is no appsrc"))?;
     let (tell, told) = channel();
-    let tell_end = tell.clone();
+    let feed = Feed::new(pieces, progress.clone(), tell.clone()).map_err(failed)?;
+    feed.serve(&source);
     let runner = Runner::new(pipeline, move |event| {
         // Nobody listens any more when it is over.
         let _ = tell.send(News::Event(event));
     });
-    let begun = runner.reach(gst::State::Playing, CHANGE).and_then(|()| {
-        let feed = Feed {
-            source,
-            progress: progress.clone(),
-        };
-        let work = move || drop(tell_end.send(News::Fed(feed.run(pieces))));
-        spawn_thread("export-feed", work).map_err(failed)
-    });
+    let begun = runner.reach(gst::State::Playing, CHANGE);
     let end = match begun {
-        Ok(feeding) => wait(&told, target, progress, patience).map(|written| (written, feeding)),
+        Ok(()) => wait(&told, target, progress, patience),
         Err(error) => Err(heard(&told, target).unwrap_or(error)),
     };
-    // Down before the feeding thread is waited for: it is what wakes one that waits for room.
     let is_down = runner.take_down(CHANGE);
-    let (written, feeding) = end?;
-    if !is_down || feeding.join().is_err() {
-        return Err(failed("it did not end in order"));
-    }
-    Ok(written)
+    end.and_then(|written| {
+        is_down
+            .then_some(written)
+            .ok_or_else(|| failed("it did not end in order"))
+    })
 }
 
 enum News {
@@ -174,7 +167,6 @@ fn wait(
                 }
             }
             Ok(News::Fed(Ok(written))) => fed = Some(written),
-            // A source that takes no more was told so by an error that is on its way or was heard.
             Ok(News::Fed(Err(error))) => return Err(heard(told, target).unwrap_or(error)),
             Err(RecvTimeoutError::Timeout) => {
                 let bytes = progress.bytes();
@@ -193,7 +185,34 @@ fn wait(
 }
 
 /// A step of a clip, lent to the pipeline and to the hash; it comes back when both have let go of it.
-type Block = Arc<Vec<u8>>;
+type Block = Arc<Room>;
+
+/// Room for a step, at the beginning of a page: a processor copies pages to pages several times as fast as it does what lies
+/// a few bytes beside them.
+struct Room {
+    bytes: Vec<u8>,
+    from: usize,
+}
+
+/// How pages are aligned on every machine that this is built for, or finer.
+const PAGE: usize = 4096;
+
+impl Room {
+    fn new() -> Self {
+        let bytes = vec![0; STEP + PAGE];
+        // Where a page begins is a matter of speed only.
+        let from = bytes.as_ptr().align_offset(PAGE).min(PAGE);
+        Self { bytes, from }
+    }
+
+    fn whole(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(self.from..self.from + STEP).unwrap_or_default()
+    }
+
+    fn first(&self, count: usize) -> &[u8] {
+        self.bytes.get(self.from..self.from + count).unwrap_or_default()
+    }
+}
 
 /// So many bytes of a block.
 type Step = (Block, usize);
@@ -203,59 +222,102 @@ struct Lent(Block, usize);
 
 impl AsRef<[u8]> for Lent {
     fn as_ref(&self) -> &[u8] {
-        self.0.get(..self.1).unwrap_or_default()
+        self.0.first(self.1)
     }
 }
 
-struct Feed {
-    source: gst_app::AppSrc,
+/// Reads the next step when the source has none, on the thread that writes: what was just read is then still in the cache of
+/// the processor that writes it.
+struct Feed<R> {
+    pieces: R,
     progress: Progress,
+    tell: Sender<News>,
+    /// Nothing when the end was reached.
+    hash: Option<(SyncSender<Step>, JoinHandle<[u8; 32]>)>,
+    blocks: Vec<Block>,
+    size_bytes: u64,
 }
 
-impl Feed {
-    fn run(self, mut pieces: impl Read) -> Result<Written, PipelineError> {
-        let (hash, hashing) = begin_hash().map_err(failed)?;
-        let mut blocks: Vec<Block> = Vec::with_capacity(STEPS);
-        let mut size_bytes = 0u64;
-        let fed = loop {
-            if self.progress.is_cancelled() {
-                break Err(PipelineError::Cancelled { name: NAME.to_owned() });
+impl<R: Read + Send + 'static> Feed<R> {
+    fn new(pieces: R, progress: Progress, tell: Sender<News>) -> io::Result<Self> {
+        Ok(Self {
+            pieces,
+            progress,
+            tell,
+            hash: Some(begin_hash()?),
+            blocks: Vec::with_capacity(STEPS + 2),
+            size_bytes: 0,
+        })
+    }
+
+    fn serve(mut self, source: &gst_app::AppSrc) {
+        let need = move |source: &gst_app::AppSrc, _| {
+            if self.hash.is_none() {
+                return;
             }
-            let mut block = take_block(&mut blocks);
-            let count = match Arc::get_mut(&mut block).map(|block| fill(&mut pieces, block)) {
-                Some(Ok(0)) => break Ok(()),
-                Some(Ok(count)) => count,
-                Some(Err(error)) => {
-                    break Err(PipelineError::Unreadable {
-                        reason: error.to_string(),
-                    });
+            match self.step() {
+                Ok(Some(buffer)) => {
+                    // Refused only when the pipeline is on its way down.
+                    let _ = source.push_buffer(buffer);
                 }
-                None => break Err(failed("a block was lent twice")),
-            };
-            blocks.push(block.clone());
-            let buffer = gst::Buffer::from_slice(Lent(block.clone(), count));
-            if hash.send((block, count)).is_err() {
-                break Err(failed("the thread that hashes died"));
+                Ok(None) => {
+                    self.tell_end();
+                    let _ = source.end_of_stream();
+                }
+                Err(error) => {
+                    self.hash = None;
+                    // Nobody listens any more when it is over.
+                    let _ = self.tell.send(News::Fed(Err(error)));
+                }
             }
-            if self.source.push_buffer(buffer).is_err() {
-                break Err(failed("it takes no more"));
-            }
-            size_bytes += count as u64;
-            self.progress.0.bytes.store(size_bytes, Ordering::Relaxed);
         };
+        source.set_callbacks(gst_app::AppSrcCallbacks::builder().need_data(need).build());
+    }
+
+    /// The next step, or nothing at the end.
+    fn step(&mut self) -> Result<Option<gst::Buffer>, PipelineError> {
+        if self.progress.is_cancelled() {
+            return Err(PipelineError::Cancelled { name: NAME.to_owned() });
+        }
+        let mut block = take_block(&mut self.blocks);
+        let room = Arc::get_mut(&mut block).ok_or_else(|| failed("a block was lent twice"))?;
+        let count = fill(&mut self.pieces, room.whole()).map_err(|error| PipelineError::Unreadable {
+            reason: error.to_string(),
+        })?;
+        if count == 0 {
+            return Ok(None);
+        }
+        self.blocks.push(block.clone());
+        let buffer = gst::Buffer::from_slice(Lent(block.clone(), count));
+        let sent = self.hash.as_ref().map(|(hash, _)| hash.send((block, count)));
+        if !matches!(sent, Some(Ok(()))) {
+            return Err(failed("the thread that hashes died"));
+        }
+        self.size_bytes += count as u64;
+        self.progress.0.bytes.store(self.size_bytes, Ordering::Relaxed);
+        Ok(Some(buffer))
+    }
+
+    fn tell_end(&mut self) {
+        let Some((hash, hashing)) = self.hash.take() else {
+            return;
+        };
+        // It ends when nothing more can come.
         drop(hash);
-        let sha256 = hashing.join().map_err(|_| failed("the thread that hashes died"))?;
-        fed?;
-        self.source.end_of_stream().map_err(|_| failed("it takes no more"))?;
-        Ok(Written { size_bytes, sha256 })
+        let hashed = hashing.join().map_err(|_| failed("the thread that hashes died"));
+        let written = hashed.map(|sha256| Written {
+            size_bytes: self.size_bytes,
+            sha256,
+        });
+        let _ = self.tell.send(News::Fed(written));
     }
 }
 
-/// A block that nobody uses any more, or a new one. The source bounds how many are on their way.
+/// A block that nobody uses any more, or a new one. The hash bounds how many are on their way.
 fn take_block(blocks: &mut Vec<Block>) -> Block {
     let free = blocks.iter_mut().position(|block| Arc::get_mut(block).is_some());
     let known = free.map(|at| blocks.swap_remove(at));
-    known.unwrap_or_else(|| Arc::new(vec![0; STEP]))
+    known.unwrap_or_else(|| Arc::new(Room::new()))
 }
 
 /// Fills a block as far as there is anything left.
@@ -274,11 +336,11 @@ fn fill(pieces: &mut impl Read, block: &mut [u8]) -> io::Result<usize> {
 
 /// Hashes beside reading and writing.
 fn begin_hash() -> io::Result<(SyncSender<Step>, JoinHandle<[u8; 32]>)> {
-    let (send, receive) = sync_channel::<Step>(STEPS / 2);
+    let (send, receive) = sync_channel::<Step>(STEPS);
     let work = move || {
         let mut hasher = Sha256::new();
         for (block, count) in receive {
-            hasher.update(block.get(..count).unwrap_or_default());
+            hasher.update(block.first(count));
         }
         hasher.finalize().into()
     };
