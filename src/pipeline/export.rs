@@ -26,9 +26,9 @@ use super::template::Filling;
 /// The pipeline's name in the catalogue.
 const NAME: &str = "export";
 /// How much is read and written at a time.
-const STEP: usize = 128 << 10;
+const STEP: usize = 64 << 10;
 /// So many of these steps wait for the hash at most.
-const STEPS: usize = 8;
+const STEPS: usize = 3;
 /// How often it is looked whether somebody wants it to stop.
 const LOOK: Duration = Duration::from_millis(100);
 /// How long it may take to begin, and to come down.
