@@ -25,7 +25,7 @@ let
   # Every package that the flake may name; a name that is not here is an error, as it would be in nixpkgs.
   packages =
     lib.genAttrs
-      [ "pkg-config" "makeWrapper" "cargo" "rustc" "rustfmt" "clippy" "ffmpeg" "strace" "nodejs" "shellcheck" ]
+      [ "pkg-config" "makeWrapper" "cargo" "rustc" "rustfmt" "clippy" "ffmpeg" "openssl" "strace" "nodejs" "shellcheck" ]
       (name: name);
 
   packagesFor =

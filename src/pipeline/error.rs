@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::model::Fault;
-use crate::runtime::TooFewFiles;
+use crate::runtime::{TooFewFiles, TooLittle};
 
 use super::template::TemplateError;
 
@@ -21,6 +21,14 @@ pub enum PipelineError {
         name: String,
         /// How many there are.
         files: TooFewFiles,
+    },
+    /// There are too few threads or too little memory left.
+    #[error("the pipeline {name} is not begun, because what runs needs what is left: {left}")]
+    Room {
+        /// The pipeline.
+        name: String,
+        /// What there is.
+        left: TooLittle,
     },
     /// An element is not installed.
     #[error("GStreamer's element `{element}` is missing; install Debian's package {package}")]
@@ -122,7 +130,7 @@ impl PipelineError {
             Self::Full { .. } => Fault::Full,
             Self::Unreadable { .. } => Fault::Corrupt,
             Self::Cancelled { .. } => Fault::Conflict,
-            Self::Init(_) | Self::MissingElement { .. } | Self::Files { .. } => Fault::Unavailable,
+            Self::Init(_) | Self::MissingElement { .. } | Self::Files { .. } | Self::Room { .. } => Fault::Unavailable,
             Self::State { .. } | Self::Deadline { .. } | Self::Failed { .. } => Fault::Internal,
         }
     }

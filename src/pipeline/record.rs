@@ -9,7 +9,7 @@ use gst::prelude::*;
 use gstreamer as gst;
 
 use crate::model::{Address, Codec, Timestamp, Track, TrackCaps, Transport, Unit, VideoFormat};
-use crate::runtime::{claim_files, pause};
+use crate::runtime::{claim_files, claim_room, pause};
 
 use super::catalog::Catalog;
 use super::error::PipelineError;
@@ -30,6 +30,10 @@ const BEGIN: Duration = Duration::from_secs(5);
 
 /// Descriptors that one camera needs: sockets, what its threads are woken by, its file and its journal.
 const FILES: u64 = 16;
+/// Threads that it needs: of the session, of each queue, and of the file that is written.
+const THREADS: u64 = 16;
+/// Bytes that it needs to begin with.
+const MEMORY: u64 = 16 << 20;
 
 /// What is to be recorded, and how.
 #[derive(Debug, Clone)]
@@ -150,6 +154,10 @@ impl Recording {
         filling: &Filling,
         feed: Arc<dyn Feed>,
     ) -> Result<Self, PipelineError> {
+        claim_room(THREADS, MEMORY).map_err(|left| PipelineError::Room {
+            name: "record".to_owned(),
+            left,
+        })?;
         claim_files(FILES).map_err(|files| PipelineError::Files {
             name: "record".to_owned(),
             files,

@@ -1,5 +1,6 @@
 //! What every long-running thing needs: a clock, an end, patience, a name, and a voice.
 
+mod allowance;
 mod backoff;
 mod clock;
 mod descriptors;
@@ -7,6 +8,7 @@ mod shutdown;
 mod task;
 mod telemetry;
 
+pub use allowance::{TooLittle, claim_room};
 pub use backoff::Backoff;
 pub use clock::{Clock, Instant, ManualClock, SystemClock, pause};
 pub use descriptors::{TooFewFiles, claim_files, file_limit, raise_file_limit};

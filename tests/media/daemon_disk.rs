@@ -1,6 +1,7 @@
 //! Disks that refuse, an index that is locked, and no more files to be had: what was recorded is told truly, and recording
 //! goes on.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -214,4 +215,67 @@ fn a_volume_that_goes_away_is_told_once_and_recording_goes_on_when_it_is_back() 
         let gaps = site.gaps(id);
         assert!(gaps.iter().all(|gap| gap.cause == "volume_lost"), "{gaps:?}");
     }
+}
+
+/// A control group of its own for a process, with so many tasks; gone when this is.
+struct Group(PathBuf);
+
+impl Group {
+    /// The first version of control groups has a tree for each limit, the second one tree.
+    fn of(pid: u32, tasks: u64) -> Self {
+        let tree = ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"]
+            .iter()
+            .find(|tree| Path::new(tree).join("cgroup.procs").exists())
+            .expect("control groups are mounted");
+        let own = Path::new(tree).join(format!("camkeep-test-{pid}"));
+        std::fs::create_dir(&own).expect("this needs root");
+        std::fs::write(own.join("cgroup.procs"), pid.to_string()).unwrap();
+        std::fs::write(own.join("pids.max"), tasks.to_string()).unwrap();
+        Self(own)
+    }
+
+    fn allow(&self, tasks: &str) {
+        std::fs::write(self.0.join("pids.max"), tasks).unwrap();
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // Only an empty one can go, and what is left of it harms nobody.
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
+#[test]
+#[ignore = "makes a control group: ./tests/run --long as root"]
+fn without_threads_to_be_had_new_cameras_are_refused_with_that_word_and_all_is_well_afterwards() {
+    let (first, second) = (FakeCamera::start(tiny()).unwrap(), FakeCamera::start(tiny()).unwrap());
+    let site = Site::start();
+    site.add_camera("first", &first, 2);
+    site.wait_closed("first", 1, SOON);
+    let pid = site.daemon().pid();
+    let running = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().count() as u64;
+    let group = Group::of(pid, running + 24);
+    site.add_camera("second", &second, 2);
+    let health = |id: &str| site.daemon().get(&format!("/api/v1/cameras/{id}/health")).ok();
+    wait_until(
+        Duration::from_secs(30),
+        "the second to be refused for want of threads",
+        || {
+            let message = health("second")["message"].as_str()?.to_owned();
+            message.contains("TasksMax").then_some(message)
+        },
+    );
+    let before = site.closed("first").len();
+    site.wait_closed("first", before + 2, SOON);
+    assert_none_lost(&site, "first");
+    group.allow("max");
+    wait_for(Duration::from_secs(60), "the second to be recorded after all", || {
+        let health = health("second");
+        if health["state"] == "recording" {
+            Ok(())
+        } else {
+            Err(health)
+        }
+    });
 }

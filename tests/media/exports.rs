@@ -259,9 +259,12 @@ fn a_job_that_is_called_off_leaves_nothing_and_holds_nothing() {
     let (_camera, site, rows) = recorded(tiny(), 3);
     let stuck = Stuck::at(site.path("door", &rows[1]));
     let id = order(&site, "door", &rows[..3]);
-    wait_until(SOON, "the job to run", || {
-        (job(&site, &id)["state"] == "running").then_some(())
+    // It runs a moment before it holds what it reads.
+    wait_until(SOON, "the job to hold what it reads", || {
+        let rows = site.daemon().get("/api/v1/cameras/door/segments").ok();
+        rows.as_array()?.iter().any(|row| row["locked"] == true).then_some(())
     });
+    assert_eq!(job(&site, &id)["state"], "running");
     assert_eq!(site.daemon().delete(&format!("/api/v1/exports/{id}")).status, 204);
     assert_eq!(job(&site, &id)["state"], "cancelled");
     assert!(!remove_row(&site, &rows[0]), "what is still being read is not deleted");

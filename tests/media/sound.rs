@@ -27,13 +27,14 @@ pub(crate) fn camera(audio: AudioCodec, microphone: Microphone) -> FakeCamera {
     .unwrap()
 }
 
-/// What is heard in a file, from the beginning of its pictures on; silence where it has none.
+/// What is heard in a file, from the beginning of its pictures on; silence where it has none, also where less than the
+/// tenth of a second lacks that ffmpeg passes over by itself.
 pub(crate) fn hear(path: &Path) -> Vec<f64> {
     let output = Command::new("ffmpeg")
         .args(["-nostdin", "-v", "error", "-i"])
         .arg(path)
         .args(["-map", "0:a:0", "-af"])
-        .arg(format!("aresample={RATE}:async=1:first_pts=0"))
+        .arg(format!("aresample={RATE}:async=1:min_hard_comp=0.01:first_pts=0"))
         .args(["-f", "s16le", "-ac", "1", "pipe:1"])
         .output()
         .unwrap();
