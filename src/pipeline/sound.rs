@@ -14,7 +14,7 @@ use gstreamer_rtsp::RTSPMethod;
 use gstreamer_sdp::SDPMessageRef;
 
 use crate::model::{Track, Unit};
-use crate::runtime::{Clock, Instant, SystemClock};
+use crate::runtime::{Clock, Instant, SystemClock, pause};
 
 use super::alignment::Alignment;
 use super::catalog::Catalog;
@@ -22,10 +22,12 @@ use super::error::PipelineError;
 use super::event::PipelineEvent;
 use super::launch::launch;
 use super::record::Feed;
-use super::runner::Runner;
+use super::runner::{Runner, on_the_side};
 use super::sound_plan::{Plan, plan};
 use super::writing::Writing;
 
+/// A stream that the camera agreed to send shows its pad within this time of the others.
+const SHOWN: Duration = Duration::from_secs(2);
 /// Bits a second that a channel gets when it is made into AAC.
 const BITRATE_A_CHANNEL: i32 = 48_000;
 /// A pipeline that broke is tried again after so long.
@@ -139,14 +141,28 @@ impl Sound {
     }
 
     /// The camera has agreed to all that it agrees to. It may have left the sound out of that.
-    pub(super) fn all_is_agreed(&self) {
-        let inner = self.lock();
-        let is_left_out = inner.plan.is_some() && !inner.is_promised;
-        drop(inner);
-        if is_left_out {
-            self.feed
-                .sound_trouble("the camera does not send the sound that it describes by this transport".to_owned());
+    ///
+    /// rtspsrc says so from the thread of whichever stream it has dealt with first, while that of the other may be about to
+    /// show its pad: what is not there yet is looked for once more a moment later.
+    pub(super) fn all_is_agreed(self: &Arc<Self>) {
+        if !self.is_left_out() {
+            return;
         }
+        let sound = Arc::downgrade(self);
+        on_the_side(move || {
+            pause(SHOWN);
+            let left_out = sound.upgrade().filter(|sound| sound.is_left_out());
+            left_out.is_some_and(|sound| {
+                let trouble = "the camera does not send the sound that it describes by this transport";
+                sound.feed.sound_trouble(trouble.to_owned());
+                true
+            })
+        });
+    }
+
+    fn is_left_out(&self) -> bool {
+        let inner = self.lock();
+        inner.wanted && inner.plan.is_some() && !inner.is_promised
     }
 
     /// Nothing is recorded of this conversation, so that its sound does not matter.
