@@ -30,10 +30,13 @@ function look() {
   paper.drawImage(film, 0, 0);
   const levels = [];
   for (let row = 0; row < rows; row++) for (let column = 0; column < columns; column++) {
-    const x = Math.floor((column + 0.5) * canvas.width / columns);
-    const y = Math.floor((row + 0.5) * canvas.height / rows / divisor);
-    const [r, g, b] = paper.getImageData(x, y, 1, 1).data;
-    levels.push(Math.round(0.2126 * r + 0.7152 * g + 0.0722 * b));
+    // The middle half of a block: a single pixel may be one that the encoder spoilt.
+    const [wide, high] = [canvas.width / columns, canvas.height / rows / divisor];
+    const [x, y] = [Math.floor((column + 0.25) * wide), Math.floor((row + 0.25) * high)];
+    const { data } = paper.getImageData(x, y, Math.max(1, Math.floor(wide / 2)), Math.max(1, Math.floor(high / 2)));
+    let sum = 0;
+    for (let at = 0; at < data.length; at += 4) sum += 0.2126 * data[at] + 0.7152 * data[at + 1] + 0.0722 * data[at + 2];
+    levels.push(Math.round(sum / (data.length / 4)));
   }
   return levels;
 }
