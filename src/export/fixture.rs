@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use super::manifest::{ClipManifest, Source};
 use crate::model::{
-    Camera, CameraClock, CameraId, ChainLink, Clip, ClipId, ClipMode, ClockSource, Codec, Container, Copy, CopyState,
-    Fingerprint, Origin, RunId, Segment, SegmentId, SegmentState, Span, Timestamp, VideoFormat, VolumeId,
+    Camera, CameraClock, CameraId, ChainLink, Clip, ClipId, ClipMode, Copy, CopyState, Fingerprint, RunId, Segment,
+    Span, Timestamp, VolumeId, fixture,
 };
 use crate::storage::BoxKey;
 
@@ -33,30 +33,16 @@ pub(super) fn bytes(sequence: u32) -> Vec<u8> {
 
 pub(super) fn segment(sequence: u32) -> Segment {
     let start = Timestamp::from_nanos((FROM - 2 + 10 * i64::from(sequence)) * 1_000_000_000 + 7);
+    let span = Span::new(start, start.offset(10_000_000_000));
     Segment {
-        id: SegmentId(Uuid::from_u128(u128::from(sequence) + 1)),
         camera: door(),
         run: RunId(0xc0ffee),
         sequence,
-        span: Span::new(start, start.offset(10_000_000_000)),
-        format: VideoFormat {
-            codec: Codec::H264,
-            width: 640,
-            height: 360,
-            fps: Some(25.0),
-        },
-        has_audio: false,
-        container: Container::Mp4,
-        state: SegmentState::Closed,
-        origin: Origin::Live,
-        clock: ClockSource::Arrival,
         camera_clock: Some(CameraClock {
             offset_ns: -1_234_567,
             drift_ppm: 1.5,
         }),
         frames: 250,
-        lost_packets: 0,
-        created_at: start,
         copies: vec![Copy {
             volume: VolumeId(Uuid::from_u128(1)),
             path: format!("front-door/2026-09-21/{sequence}.mp4"),
@@ -64,6 +50,7 @@ pub(super) fn segment(sequence: u32) -> Segment {
             sha256: Some(Fingerprint::of(&bytes(sequence)).0),
             state: CopyState::Whole,
         }],
+        ..fixture::segment(u128::from(sequence) + 1, span)
     }
 }
 

@@ -34,7 +34,7 @@ pub(crate) fn hear(path: &Path) -> Vec<f64> {
         .args(["-nostdin", "-v", "error", "-i"])
         .arg(path)
         .args(["-map", "0:a:0", "-af"])
-        .arg(format!("aresample={RATE}:async=1:min_hard_comp=0.01:first_pts=0"))
+        .arg(format!("aresample={RATE}:async=1:min_hard_comp=0.005:first_pts=0"))
         .args(["-f", "s16le", "-ac", "1", "pipe:1"])
         .output()
         .unwrap();

@@ -218,28 +218,6 @@ fn captions_say_each_second_when_it_was() {
     assert_eq!(referee::decode_errors(&clip), Vec::<String>::new());
 }
 
-/// What is heard in a file, each packet where its time is: by itself ffmpeg passes over jumps of less than a tenth of a second,
-/// and a camera's sound may jump by less when its first report comes.
-fn hear(file: &Path) -> Vec<f64> {
-    let output = Command::new("ffmpeg")
-        .args(["-nostdin", "-v", "error", "-i"])
-        .arg(file)
-        .args([
-            "-map",
-            "0:a:0",
-            "-af",
-            "aresample=8000:async=1:first_pts=0:min_hard_comp=0.005",
-        ])
-        .args(["-f", "s16le", "-ac", "1", "pipe:1"])
-        .output()
-        .expect("ffmpeg has to be installed");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let samples = output.stdout.chunks_exact(2);
-    samples
-        .map(|pair| f64::from(i16::from_le_bytes([pair[0], pair[1]])) / 32768.0)
-        .collect()
-}
-
 /// The demo camera's microphone ticks at every full second: in a clip when it does in the files.
 fn ticks_where_it_was_recorded(audio: AudioCodec) {
     let camera = sound::camera(audio, Microphone::default());
@@ -248,7 +226,7 @@ fn ticks_where_it_was_recorded(audio: AudioCodec) {
     desk.wait_for_closed(2, 60);
     let roll = Roll::of(desk);
     let of_files = roll.segments.iter().flat_map(|segment| {
-        let heard = sound::ticks(&hear(&roll.desk.path(segment)));
+        let heard = sound::ticks(&sound::hear(&roll.desk.path(segment)));
         heard
             .into_iter()
             .map(|at| segment.span.start.offset((at * 1e9) as i64).as_nanos())
@@ -260,7 +238,7 @@ fn ticks_where_it_was_recorded(audio: AudioCodec) {
         assert!(part.has_audio);
         let room = tempfile::tempdir().unwrap();
         let file = write(&part, room.path());
-        let heard = sound::ticks(&hear(&file));
+        let heard = sound::ticks(&sound::hear(&file));
         let expected = of_files
             .iter()
             .map(|tick| (tick - part.shown.start.as_nanos()) as f64 / 1e9);
