@@ -90,6 +90,9 @@ pub(super) struct RunArgs {
     /// Keep the index and the recordings here [default: ./camkeep-data]
     #[arg(long, value_name = "DIR")]
     pub(super) data: Option<PathBuf>,
+    /// Keep second copies of recordings here, on another disk [default: no mirror]
+    #[arg(long, value_name = "DIR")]
+    pub(super) mirror: Option<PathBuf>,
     /// Answer at this address [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR:PORT")]
     pub(super) listen: Option<SocketAddr>,

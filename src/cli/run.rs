@@ -14,6 +14,7 @@ pub(super) fn run(args: RunArgs) -> Result<(), Failure> {
     let flags = Flags {
         config: args.config,
         data: args.data,
+        mirror: args.mirror,
         listen: args.listen,
     };
     let config = Config::load(&flags, std::env::vars_os()).map_err(Failure::configuration)?;

@@ -19,6 +19,10 @@ pub struct Config {
     pub storage: Storage,
     /// How cameras are received.
     pub record: Record,
+    /// What happens to the second volume.
+    pub mirror: Mirror,
+    /// What is fetched from cameras that keep footage themselves.
+    pub refill: Refill,
     /// What is made for people.
     pub clips: Clips,
     /// Where pipeline files come from.
@@ -40,6 +44,8 @@ pub struct Http {
 pub struct Storage {
     /// `data`: directory of the index, the keys and, under `recordings`, the video.
     pub data: PathBuf,
+    /// `mirror`: the second volume, on which copies of recordings lie.
+    pub mirror: Option<PathBuf>,
     /// `tail_journal`: whether each camera's newest pictures also go to a small journal, which a crash does not take.
     pub tail_journal: bool,
     /// `tail_seconds`: how much of each camera's video is held in memory.
@@ -55,6 +61,32 @@ pub struct Record {
     pub latency: Duration,
     /// `connect_seconds`: how long a camera may take to answer.
     pub connect: Duration,
+}
+
+/// `[mirror]`: what happens to the second volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mirror {
+    /// `copy_mb_per_second`: how fast what the mirror lacks is copied to it; 0 is as fast as the disks are.
+    pub copy_mb_per_second: u64,
+    /// `retention_hours`: how long the mirror keeps a copy; 0 is until room is wanted.
+    pub retention: Duration,
+    /// `max_gb`: how much the mirror holds at the most; 0 is as much as fits.
+    pub max_gb: u64,
+    /// `min_free_gb`: how much of the mirror's disk stays free.
+    pub min_free_gb: u64,
+}
+
+/// `[refill]`: what is fetched from cameras that keep footage themselves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refill {
+    /// `max_gap_hours`: older gaps are not tried by themselves.
+    pub max_gap: Duration,
+    /// `attempts`: so often a gap is tried before it is given up.
+    pub attempts: u64,
+    /// `cameras_at_once`: from so many cameras footage is fetched at the same time.
+    pub cameras_at_once: u64,
+    /// `mb_per_second`: how much is fetched at the most, from all cameras together; 0 is as much as they send.
+    pub mb_per_second: u64,
 }
 
 /// `[clips]`: what is made for people.
@@ -93,6 +125,7 @@ impl Default for Storage {
     fn default() -> Self {
         Self {
             data: PathBuf::from("./camkeep-data"),
+            mirror: None,
             tail_journal: true,
             tail: Duration::from_secs(15),
         }
@@ -105,6 +138,28 @@ impl Default for Record {
             stall: Duration::from_secs(5),
             latency: Duration::from_millis(200),
             connect: Duration::from_secs(8),
+        }
+    }
+}
+
+impl Default for Mirror {
+    fn default() -> Self {
+        Self {
+            copy_mb_per_second: 20,
+            retention: Duration::ZERO,
+            max_gb: 0,
+            min_free_gb: 1,
+        }
+    }
+}
+
+impl Default for Refill {
+    fn default() -> Self {
+        Self {
+            max_gap: Duration::from_secs(24 * 3600),
+            attempts: 3,
+            cameras_at_once: 3,
+            mb_per_second: 0,
         }
     }
 }
@@ -140,6 +195,11 @@ pub(super) const KEYS: &[Key] = &[
     },
     Key {
         section: "storage",
+        name: "mirror",
+        slot: |c| Slot::OptionalPath(&mut c.storage.mirror),
+    },
+    Key {
+        section: "storage",
         name: "tail_journal",
         slot: |c| Slot::Truth(&mut c.storage.tail_journal),
     },
@@ -162,6 +222,46 @@ pub(super) const KEYS: &[Key] = &[
         section: "record",
         name: "connect_seconds",
         slot: |c| Slot::seconds(&mut c.record.connect, 1, 120),
+    },
+    Key {
+        section: "mirror",
+        name: "copy_mb_per_second",
+        slot: |c| Slot::number(&mut c.mirror.copy_mb_per_second, 0, 10_000),
+    },
+    Key {
+        section: "mirror",
+        name: "retention_hours",
+        slot: |c| Slot::hours(&mut c.mirror.retention, 0, 87_600),
+    },
+    Key {
+        section: "mirror",
+        name: "max_gb",
+        slot: |c| Slot::number(&mut c.mirror.max_gb, 0, 1_000_000),
+    },
+    Key {
+        section: "mirror",
+        name: "min_free_gb",
+        slot: |c| Slot::number(&mut c.mirror.min_free_gb, 0, 1_000_000),
+    },
+    Key {
+        section: "refill",
+        name: "max_gap_hours",
+        slot: |c| Slot::hours(&mut c.refill.max_gap, 1, 8_760),
+    },
+    Key {
+        section: "refill",
+        name: "attempts",
+        slot: |c| Slot::number(&mut c.refill.attempts, 1, 100),
+    },
+    Key {
+        section: "refill",
+        name: "cameras_at_once",
+        slot: |c| Slot::number(&mut c.refill.cameras_at_once, 1, 64),
+    },
+    Key {
+        section: "refill",
+        name: "mb_per_second",
+        slot: |c| Slot::number(&mut c.refill.mb_per_second, 0, 10_000),
     },
     Key {
         section: "clips",

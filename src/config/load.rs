@@ -21,6 +21,8 @@ pub struct Flags {
     pub config: Option<PathBuf>,
     /// `--data DIR`
     pub data: Option<PathBuf>,
+    /// `--mirror DIR`
+    pub mirror: Option<PathBuf>,
     /// `--listen ADDR:PORT`
     pub listen: Option<SocketAddr>,
 }
@@ -60,6 +62,12 @@ impl Config {
         if let Some(data) = &flags.data {
             config.storage.data.clone_from(data);
             config.sources.put("storage.data".to_owned(), Source::Flag("--data"));
+        }
+        if let Some(mirror) = &flags.mirror {
+            config.storage.mirror = Some(mirror.clone());
+            config
+                .sources
+                .put("storage.mirror".to_owned(), Source::Flag("--mirror"));
         }
         if let Some(listen) = flags.listen {
             config.http.listen = listen;

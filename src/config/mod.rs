@@ -12,7 +12,7 @@ mod tests;
 mod value;
 
 pub use error::ConfigError;
-pub use keys::{Clips, Config, Http, Log, Pipelines, Record, Storage};
+pub use keys::{Clips, Config, Http, Log, Mirror, Pipelines, Record, Refill, Storage};
 pub use load::Flags;
 pub use source::{Setting, Source};
 pub use value::Level;

@@ -99,6 +99,11 @@ pub(super) enum Slot<'a> {
         least: u64,
         most: u64,
     },
+    Number {
+        place: &'a mut u64,
+        least: u64,
+        most: u64,
+    },
     Level(&'a mut Level),
 }
 
@@ -133,6 +138,10 @@ impl<'a> Slot<'a> {
         }
     }
 
+    pub(super) fn number(place: &'a mut u64, least: u64, most: u64) -> Self {
+        Self::Number { place, least, most }
+    }
+
     /// Takes the value if it is allowed here; says whether it was.
     pub(super) fn set(self, given: &Given<'_>) -> bool {
         match self {
@@ -151,6 +160,9 @@ impl<'a> Slot<'a> {
                 let count = allowed.and_then(|number| u32::try_from(number).ok());
                 put(place, count.and_then(|count| unit.checked_mul(count)))
             }
+            Self::Number { place, least, most } => {
+                put(place, given.number().filter(|number| (least..=most).contains(number)))
+            }
             Self::Level(place) => put(
                 place,
                 given
@@ -167,6 +179,7 @@ impl<'a> Slot<'a> {
             Self::Path(_) | Self::OptionalPath(_) => "the path of a directory, as text".to_owned(),
             Self::Truth(_) => "true or false".to_owned(),
             Self::Span { word, least, most, .. } => format!("a whole number of {word} from {least} to {most}"),
+            Self::Number { least, most, .. } => format!("a whole number from {least} to {most}"),
             Self::Level(_) => {
                 let words: Vec<String> = Level::ALL.iter().map(|level| format!("{:?}", level.as_str())).collect();
                 format!("one of {}", words.join(", "))
@@ -183,6 +196,7 @@ impl<'a> Slot<'a> {
             Self::OptionalPath(place) => place.as_ref().map(|path| text(&path.to_string_lossy())),
             Self::Truth(place) => Some(place.to_string()),
             Self::Span { place, unit, .. } => Some((place.as_millis() / unit.as_millis().max(1)).to_string()),
+            Self::Number { place, .. } => Some(place.to_string()),
             Self::Level(place) => Some(text(place.as_str())),
         }
     }

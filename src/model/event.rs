@@ -31,11 +31,19 @@ pub enum EventKind {
     ClipReady,
     /// A clip that was asked for could not be made.
     ClipFailed,
+    /// The mirror takes no copies, or missed some.
+    MirrorLost,
+    /// The mirror has all that it should have again.
+    MirrorCaughtUp,
+    /// A gap, or a part of it, came back from the camera's own storage.
+    GapFilled,
+    /// Nothing more of a gap will be fetched from the camera by itself.
+    GapFailed,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::CameraOffline,
         Self::CameraOnline,
         Self::RecorderError,
@@ -47,6 +55,10 @@ impl EventKind {
         Self::Triggered,
         Self::ClipReady,
         Self::ClipFailed,
+        Self::MirrorLost,
+        Self::MirrorCaughtUp,
+        Self::GapFilled,
+        Self::GapFailed,
     ];
 
     /// The word in the index and on the wire.
@@ -63,6 +75,10 @@ impl EventKind {
             Self::Triggered => "triggered",
             Self::ClipReady => "clip_ready",
             Self::ClipFailed => "clip_failed",
+            Self::MirrorLost => "mirror_lost",
+            Self::MirrorCaughtUp => "mirror_caught_up",
+            Self::GapFilled => "gap_filled",
+            Self::GapFailed => "gap_failed",
         }
     }
 

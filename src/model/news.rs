@@ -5,6 +5,7 @@ use super::event::Event;
 use super::gap::GapCause;
 use super::segment::{Segment, SegmentId};
 use super::time::{Span, Timestamp};
+use super::volume::Copy;
 
 /// One change of what is known. The order of sending is the order of writing.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +27,13 @@ pub enum News {
     },
     /// A segment's file is closed, synced and hashed. Also how a refilled or mended segment enters.
     Closed(Segment),
+    /// A segment has another copy, or what is known of one has changed: one on the mirror, or one that was restored.
+    Copied {
+        /// Which segment.
+        segment: SegmentId,
+        /// The copy as it is now.
+        copy: Copy,
+    },
     /// An open segment came to nothing: no frame of it reached a file.
     Vanished(SegmentId),
     /// From this moment on the camera's footage is missing.

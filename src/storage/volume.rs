@@ -232,11 +232,17 @@ impl Volume {
     /// A file that exists already is an error: whoever asked takes the next millisecond. Everything is made below the
     /// directory that is held, so that nothing can land beneath a mount point between the check and the making.
     pub fn create_new(&self, relative: &str) -> Result<PathBuf, StorageError> {
+        self.create_open(relative)?;
+        Ok(self.absolute(relative))
+    }
+
+    /// The same, and the file to write to: for whoever must not find it by its path again.
+    pub fn create_open(&self, relative: &str) -> Result<File, StorageError> {
         let path = self.prepare(relative)?;
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         openat(&*self.directory, relative, flags, Mode::from_raw_mode(0o640))
-            .map_err(|errno| StorageError::errno("create", &path, errno))?;
-        Ok(path)
+            .map(File::from)
+            .map_err(|errno| StorageError::errno("create", &path, errno))
     }
 
     /// Removes a copy; `false` when it was gone already.

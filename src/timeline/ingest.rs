@@ -123,6 +123,11 @@ fn apply(writer: &Writer<'_>, news: &News) -> Result<(), IndexError> {
                 Origin::Refill => Ok(()),
             }
         }
+        // What was removed meanwhile needs no copy.
+        News::Copied { segment, copy } => match writer.segment(*segment)? {
+            Some(_) => writer.put_copy(*segment, copy),
+            None => Ok(()),
+        },
         News::Vanished(id) => writer.remove_open_segment(*id).map(|_| ()),
         News::Lost { camera, at, cause } => begin_gap(writer, camera, *at, *cause),
         News::Regained { camera, at } => {
