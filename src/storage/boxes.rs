@@ -100,6 +100,9 @@ pub struct TrackTable {
     pub samples: Vec<Sample>,
 }
 
+/// What is shown less than this before the start of a file is shown at its start: times are rounded to ticks.
+const ROUNDING: i64 = 1_000_000;
+
 impl TrackTable {
     pub(super) fn nanos(&self, ticks: i64) -> i64 {
         let nanos = i128::from(ticks) * 1_000_000_000 / i128::from(self.timescale.max(1));
@@ -117,8 +120,50 @@ impl TrackTable {
             .saturating_add(self.shift)
     }
 
-    /// From the decoding of the first frame to the end of the last, in nanoseconds.
+    /// Frames in front that are there only so that the first one shown can be decoded, as a refilled segment has that
+    /// begins inside a group of pictures: where they end in time, and nothing when there are none.
+    ///
+    /// They are told by the first frame. Pictures that a camera sends behind its first keyframe and shows before it are
+    /// none: they are footage, of the segment before.
+    fn lead_in(&self) -> Option<i64> {
+        let first = self.samples.first()?;
+        (self.pts(first) < -ROUNDING).then_some(-ROUNDING)
+    }
+
+    /// Whether a frame is decoded and hidden by the edit list.
+    pub fn is_hidden(&self, sample: &Sample) -> bool {
+        self.lead_in().is_some_and(|end| self.pts(sample) < end)
+    }
+
+    /// The frame with which the footage begins: the first in order of decoding, unless that one is hidden.
+    pub fn first_shown(&self) -> Option<&Sample> {
+        match self.lead_in() {
+            None => self.samples.first(),
+            Some(end) => {
+                let shown = self.samples.iter().filter(|sample| self.pts(sample) >= end);
+                shown.min_by_key(|sample| sample.dts.saturating_add(sample.shown_after))
+            }
+        }
+    }
+
+    /// Frames that are shown.
+    pub fn frames(&self) -> u64 {
+        match self.lead_in() {
+            None => self.samples.len() as u64,
+            Some(end) => self.samples.iter().filter(|sample| self.pts(sample) >= end).count() as u64,
+        }
+    }
+
+    /// From the decoding of the first frame to the end of the last, in nanoseconds; what is hidden in front does not count.
     pub fn duration(&self) -> u64 {
+        if self.lead_in().is_some() {
+            let end = |sample: &Sample| {
+                let lasts = self.nanos(i64::from(sample.duration));
+                self.pts(sample).saturating_add(lasts)
+            };
+            let last = self.samples.iter().map(end).max();
+            return last.and_then(|end| u64::try_from(end).ok()).unwrap_or(0);
+        }
         match (self.samples.first(), self.samples.last()) {
             (Some(first), Some(last)) => {
                 let end = last.dts.saturating_add(i64::from(last.duration));
@@ -198,9 +243,9 @@ impl Movie {
         }
     }
 
-    /// Video frames that are wholly there.
+    /// Video frames that are wholly there and shown.
     pub fn frames(&self) -> u64 {
-        self.video.as_ref().map_or(0, |track| track.samples.len() as u64)
+        self.video.as_ref().map_or(0, TrackTable::frames)
     }
 
     /// How long the pictures last, in nanoseconds.

@@ -34,7 +34,7 @@ pub use journal::{Anchor, Entry, JournalContents, JournalHeader, JournalReader, 
 pub use layout::{Place, QUARANTINE, TailPlace, quarantine_path, reason_path};
 pub use lock::DaemonLock;
 pub use mirror_writer::{MirrorLane, MirrorTold, MirrorWriter};
-pub use reel::{HeadPlan, Laid, Piece, Reel, ReelReader, Showing, TrackKind, TrackPlan};
+pub use reel::{HeadPlan, Laid, Piece, Reel, ReelReader, Showing, TrackKind, TrackPlan, picture_entry};
 pub use seal::SealKey;
 pub use shelf::{Draft, Shelf, plain_name};
 pub use syncer::{Complain, Syncer};
