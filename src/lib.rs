@@ -9,10 +9,11 @@
 //! | 6 | `daemon`: what starts in which order, and stops in the reverse |
 //! | 5 | `http`: router, wire shapes, errors, one file a resource |
 //! | 4 | engines `record`, `export`, `check`; and `timeline`, where they meet |
-//! | 3 | tools `config`, `pipeline`, `index`, `storage` |
+//! | 3 | tools `config`, `pipeline`, `index`, `storage`, `archive` |
 //! | 2 | [`runtime`]: clock, shutdown, waits, named tasks and threads, logging |
 //! | 1 | [`model`]: pure types |
 
+pub mod archive;
 pub mod check;
 pub mod cli;
 pub mod config;
