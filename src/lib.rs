@@ -24,6 +24,7 @@ pub mod index;
 pub mod model;
 pub mod pipeline;
 pub mod record;
+pub mod refill;
 pub mod runtime;
 pub mod storage;
 pub mod timeline;

@@ -4,6 +4,7 @@
 //! segment's file says whose it is, so that the index can be rebuilt from the files. Nothing here deletes a file of a
 //! person: what cannot be used is moved to the quarantine with a reason beside it.
 
+mod arrival;
 mod box_key;
 mod boxes;
 mod durable;
@@ -24,6 +25,7 @@ mod tail_writer;
 mod unit_reader;
 mod volume;
 
+pub use arrival::UNFINISHED;
 pub use box_key::{BoxKey, PublicKey};
 pub use boxes::{FileShape, Movie, Sample, TrackCoding, TrackTable};
 pub use durable::{Durable, make_durable, measure, read_small, sync_data, sync_directory, write_atomic};

@@ -38,7 +38,7 @@ pub async fn ingest(index: Index, mut news: mpsc::UnboundedReceiver<News>, end: 
             return;
         }
         let items: Arc<[News]> = std::mem::take(&mut batch).into();
-        let closed = items.iter().any(|news| matches!(news, News::Closed(_)));
+        let closed = items.iter().any(|news| matches!(news, News::Closed(_) | News::Refilled { .. }));
         store(&index, items).await;
         if closed {
             sum_up(&index).await;
@@ -123,6 +123,16 @@ fn apply(writer: &Writer<'_>, news: &News) -> Result<(), IndexError> {
                 Origin::Refill => Ok(()),
             }
         }
+        News::Refilled {
+            before,
+            after,
+            segments,
+        } => {
+            segments
+                .iter()
+                .try_for_each(|segment| writer.close_segment(segment))?;
+            settle_gap(writer, before, after)
+        }
         // What was removed meanwhile needs no copy.
         News::Copied { segment, copy } => match writer.segment(*segment)? {
             Some(_) => writer.put_copy(*segment, copy),
@@ -141,6 +151,21 @@ fn apply(writer: &Writer<'_>, news: &News) -> Result<(), IndexError> {
         }
         News::Happened(event) => writer.add_event(event).map(|_| ()),
     }
+}
+
+/// Writes what became of a gap, when it is still the one that was tried: a person may have had it tried anew meanwhile, or
+/// footage of it may have been found, and then it is looked at again.
+fn settle_gap(writer: &Writer<'_>, before: &Gap, after: &[Gap]) -> Result<(), IndexError> {
+    if writer.gap(before.id)?.as_ref() != Some(before) {
+        return Ok(());
+    }
+    for (number, row) in after.iter().enumerate() {
+        match number {
+            0 => writer.update_gap(row)?,
+            _ => writer.insert_gap(row).map(|_| ())?,
+        }
+    }
+    Ok(())
 }
 
 /// A loss of a camera that was removed meanwhile is nobody's.
