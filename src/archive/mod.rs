@@ -4,12 +4,23 @@
 //! seconds at most, so they belong on a thread that may wait. What a camera answers is not trusted: answers are limited in
 //! size, depth and time, and nothing in them leads to another host.
 
+mod by_url;
 mod choose;
+mod digest;
 mod error;
 mod keeping;
+mod line;
+mod narrowing;
 mod offset;
+mod profile_g;
+mod rtsp_date;
+mod soap;
+mod telling;
+mod template;
+mod xml;
 
 pub use choose::{Surroundings, archive_of};
 pub use error::{ArchiveError, NoArchive};
 pub use keeping::{Archive, Holdings, Replay};
 pub use offset::{ClockOffset, LocalTime, ToldBy};
+pub use template::{Template, TemplateError};

@@ -134,6 +134,7 @@ impl DemoCamera {
             port,
             login: None,
             streams,
+            storage: None,
         };
         Ok(match (&self.user, &self.password) {
             (Some(user), Some(password)) => options.with_login(user, password),

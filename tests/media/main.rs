@@ -36,4 +36,5 @@ mod snapshot;
 mod soak;
 mod sound;
 mod sound_kept;
+mod storage_tests;
 mod trial;

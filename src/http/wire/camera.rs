@@ -17,6 +17,7 @@ pub const CAMERA_FIELDS: &[&str] = &[
     "model",
     "address",
     "rtsp_port",
+    "http_port",
     "channel",
     "username",
     "password",
@@ -52,6 +53,7 @@ pub(in crate::http) struct CameraShown {
     model: Option<String>,
     address: Option<String>,
     rtsp_port: u16,
+    http_port: u16,
     channel: u32,
     username: Option<String>,
     has_password: bool,
@@ -88,6 +90,7 @@ impl From<Camera> for CameraShown {
             model: camera.model,
             address: camera.address,
             rtsp_port: camera.rtsp_port,
+            http_port: camera.http_port,
             channel: camera.channel,
             username: camera.username,
             has_password: camera.password.is_some(),
@@ -140,6 +143,7 @@ pub(in crate::http) fn change_camera(camera: &mut Camera, mut fields: Fields, fr
     text(given, "model", &mut camera.model)?;
     text(given, "address", &mut camera.address)?;
     set(given, "rtsp_port", &mut camera.rtsp_port, &fresh.rtsp_port)?;
+    set(given, "http_port", &mut camera.http_port, &fresh.http_port)?;
     set(given, "channel", &mut camera.channel, &fresh.channel)?;
     text(given, "username", &mut camera.username)?;
     secret(given, "password", &mut camera.password, |_| None)?;
