@@ -103,7 +103,7 @@ fn run(data: &Path, catalog: Catalog, mode: Mode) -> Result<Report, Failure> {
     // The same door that news of a running camkeep go through; it closes when the check has told all.
     let door = spawn_thread("ingest", move || -> std::io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-        runtime.block_on(ingest(writing, told, Shutdown::new()));
+        runtime.block_on(ingest(writing, told, Shutdown::new(), Arc::default()));
         Ok(())
     });
     let report = thread.join().map_err(|_| Failure::other("the check died"))?;

@@ -20,6 +20,7 @@ mod lanes;
 mod pipeline;
 mod pipeline_run;
 mod pipeline_source;
+mod refill;
 mod run;
 mod schedule;
 mod segments;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::config::Config;
 use crate::export::{Exporter, Snapshots, Turns};
@@ -13,6 +13,7 @@ use crate::http::{self, App};
 use crate::model::{Event, EventKind, News};
 use crate::pipeline::{self, Catalog};
 use crate::record::{Recorder, Setting, Suspects};
+use crate::refill::Refiller;
 use crate::runtime::{Clock, Shutdown, Signals, SystemClock, Tasks, init_logging, raise_file_limit};
 use crate::storage::{Syncer, TailWriter};
 use crate::timeline;
@@ -74,7 +75,11 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let (news, hears) = mpsc::unbounded_channel();
     let mut ingest = Tasks::new();
     let all_told = Shutdown::new();
-    ingest.spawn("ingest", timeline::ingest(house.index.clone(), hears, all_told.clone()));
+    let stir = Arc::new(Notify::new());
+    ingest.spawn(
+        "ingest",
+        timeline::ingest(house.index.clone(), hears, all_told.clone(), stir.clone()),
+    );
     let suspects = Arc::new(Suspects::default());
     let complain = complain(&news, &clock, &suspects);
     let tail = match config.storage.tail_journal {
@@ -119,6 +124,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
         let means = house.exporting(&config, catalog.clone(), clock.clone(), edges, turns.clone())?;
         on_a_thread(move || Ok(Exporter::open(means)?)).await?
     };
+    let refiller = Refiller::new(house.refilling(&config, &catalog, &clock, &recorder, &news), stir);
     let shutdown = Shutdown::new();
     let mend = mend(&house, catalog.clone(), &clock, &shutdown, &news)?;
     let mut doors = Tasks::new();
@@ -134,6 +140,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     doors.spawn("watchdog", watch.clone().for_systemd());
     doors.spawn("backup", watch.over_the_backup());
     doors.spawn("exports", exporter.clone().run(shutdown.clone()));
+    doors.spawn("refill", refiller.clone().run(shutdown.clone()));
     if let Ok(address) = listener.local_addr() {
         tracing::info!(address = %format!("http://{address}"), data = %config.storage.data.display(), "listening");
     }
@@ -150,6 +157,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
         recorder.clone(),
         snapshots,
         exporter,
+        refiller,
         clock,
         house.volume.root().to_owned(),
         house.key.public(),

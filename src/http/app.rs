@@ -10,6 +10,7 @@ use crate::export::{Exporter, Snapshots};
 use crate::index::{Index, IndexError, Reader};
 use crate::model::{Camera, CameraId, Timestamp};
 use crate::record::Recorder;
+use crate::refill::Refiller;
 use crate::runtime::Clock;
 use crate::storage::PublicKey;
 
@@ -24,6 +25,8 @@ pub struct App {
     pub snapshots: Snapshots,
     /// Who makes clips.
     pub exporter: Exporter,
+    /// Who fetches what lacks from cameras.
+    pub refiller: Refiller,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// Where the primary volume's files lie.
@@ -45,6 +48,7 @@ impl App {
         recorder: Recorder,
         snapshots: Snapshots,
         exporter: Exporter,
+        refiller: Refiller,
         clock: Arc<dyn Clock>,
         recordings: PathBuf,
         public_key: PublicKey,
@@ -54,6 +58,7 @@ impl App {
             recorder,
             snapshots,
             exporter,
+            refiller,
             started_at: clock.now(),
             clock,
             recordings,

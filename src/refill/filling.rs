@@ -107,12 +107,7 @@ impl Scene {
         }
     }
 
-    fn receive(
-        &self,
-        means: &Means,
-        wanted: &[Span],
-        stop: &Shutdown,
-    ) -> Result<(Received, Asked), RefillError> {
+    fn receive(&self, means: &Means, wanted: &[Span], stop: &Shutdown) -> Result<(Received, Asked), RefillError> {
         let space = means.volume.free_space()?;
         if space.available_bytes < ROOM {
             return Err(RefillError::Disk("no room is left on the volume".to_owned()));
@@ -214,8 +209,14 @@ impl Scene {
         let writing = Writing {
             camera: &self.gap.camera,
             came,
+            bytes: received.spool.path().into(),
             placed: &placed,
-            runs: &|number| *runs.borrow_mut().entry(number).or_insert_with(|| RunId(fastrand::u32(..))),
+            runs: &|number| {
+                *runs
+                    .borrow_mut()
+                    .entry(number)
+                    .or_insert_with(|| RunId(fastrand::u32(..)))
+            },
             now: means.clock.now(),
         };
         for cutting in &cuttings {
@@ -240,7 +241,10 @@ impl Scene {
         let (recovered, lacking) = (settled.recovered.as_secs_f64(), settled.lacking.as_secs_f64());
         let is_filled = settled.rows.iter().all(|row| row.fate == GapFate::Filled);
         let filled = match is_filled {
-            true => Some(format!("{recovered:.1} s of {name} came back from the camera's own storage: {}", gap.span)),
+            true => Some(format!(
+                "{recovered:.1} s of {name} came back from the camera's own storage: {}",
+                gap.span
+            )),
             false if !segments.is_empty() => Some(format!(
                 "{recovered:.1} s of {name} came back from the camera's own storage, {lacking:.1} s still lack: {}; {reason}",
                 gap.span
@@ -257,7 +261,9 @@ impl Scene {
             _ if is_filled => {
                 tracing::info!(camera = %gap.camera, gap = gap.id.0, recovered, "a gap is filled");
             }
-            _ => tracing::warn!(camera = %gap.camera, gap = gap.id.0, recovered, lacking, reason, "a gap is not filled"),
+            _ => {
+                tracing::warn!(camera = %gap.camera, gap = gap.id.0, recovered, lacking, reason, "a gap is not filled")
+            }
         }
         // Fails only when the timeline has ended, which it does after everybody who sends.
         let _ = means.news.send(News::Refilled {

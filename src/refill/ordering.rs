@@ -24,7 +24,12 @@ impl Refiller {
         }
         archive_of(camera, &self.0.means.surroundings)?;
         let id = camera.id.clone();
-        let gaps = self.0.means.index.write(move |writer| keep(writer, &id, &missing)).await?;
+        let gaps = self
+            .0
+            .means
+            .index
+            .write(move |writer| keep(writer, &id, &missing))
+            .await?;
         if gaps.is_empty() {
             let message = "nothing is missing there that could be fetched".to_owned();
             return Err(RefillError::Refused(message));

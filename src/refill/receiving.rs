@@ -9,7 +9,7 @@ use super::plan::time_for;
 use super::spool::{Came, Ending, Progress, Spool};
 use crate::archive::{ArchiveError, Replay};
 use crate::model::{Camera, Codec, GapId, Loss, Span, Transport};
-use crate::pipeline::{Refilling, RefillSpec, Replayed};
+use crate::pipeline::{RefillSpec, Refilling, Replayed};
 use crate::runtime::{Shutdown, pause};
 
 /// A replay of which nothing comes for so long is over.
@@ -23,7 +23,7 @@ const DOWN: Duration = Duration::from_secs(2);
 
 /// What a replay brought, and why it ended where that is not as it should be.
 pub(super) struct Received {
-    /// Kept alive for as long as its file is needed.
+    /// Where the bytes are. Its file goes with it.
     pub(super) spool: Arc<Spool>,
     pub(super) came: Came,
     pub(super) trouble: Option<RefillError>,
@@ -79,7 +79,9 @@ pub(super) fn receive(
 fn begin_spool(means: &Means, camera: &Camera, gap: GapId) -> Result<Arc<Spool>, RefillError> {
     let name = format!("{}-{}.part", camera.id, gap.0);
     let spool = Spool::begin(&means.data, &name, means.pace.clone(), means.clock.clone());
-    spool.map(Arc::new).map_err(|error| RefillError::Disk(error.to_string()))
+    spool
+        .map(Arc::new)
+        .map_err(|error| RefillError::Disk(error.to_string()))
 }
 
 /// Waits until no more comes or is wanted; nothing when it is we who had enough.

@@ -64,8 +64,6 @@ pub(super) struct Progress {
 pub(super) struct Came {
     pub(super) frames: Vec<Frame>,
     pub(super) looks: Vec<Look>,
-    /// Where the bytes are.
-    pub(super) path: Arc<Path>,
     /// Whether the camera said that nothing follows the last frame.
     pub(super) ends: bool,
 }
@@ -144,9 +142,13 @@ impl Spool {
         Ok(Came {
             frames: std::mem::take(&mut inner.frames),
             looks: std::mem::take(&mut inner.looks),
-            path: self.path.clone().into(),
             ends: inner.ends,
         })
+    }
+
+    /// Where the bytes are, for as long as this is kept.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     fn heard(&self) {

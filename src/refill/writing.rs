@@ -1,5 +1,6 @@
 //! What was cut becomes files: laid out from the bytes that came, labelled, on the disk for certain, and hashed.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::cutting::Cutting;
@@ -20,6 +21,8 @@ const SCALE: u32 = 90_000;
 pub(super) struct Writing<'a> {
     pub(super) camera: &'a CameraId,
     pub(super) came: &'a Came,
+    /// Where its bytes are.
+    pub(super) bytes: Arc<Path>,
     pub(super) placed: &'a Placed,
     /// Drawn once for each number of a run.
     pub(super) runs: &'a dyn Fn(u32) -> RunId,
@@ -59,7 +62,7 @@ impl Writing<'_> {
             entries: vec![picture_entry(format.codec, &config, format.width, format.height)],
         });
         let zero = ticks(cutting.span.start);
-        let path = &self.came.path;
+        let path = &self.bytes;
         let (mut shown, mut has_lead_in) = (0, false);
         let range = cutting.frames.clone();
         let frames = self.came.frames.get(range.clone()).unwrap_or_default();

@@ -32,6 +32,7 @@ mod peer_tests;
 mod peers;
 mod pipeline_door;
 mod recorder;
+mod refill;
 mod snapshot;
 mod soak;
 mod sound;
