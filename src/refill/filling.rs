@@ -56,6 +56,7 @@ pub(super) fn fill(means: &Means, id: GapId, stop: &Shutdown) -> Result<Ended, R
     let Some(scene) = Scene::look(means, id)? else {
         return Ok(Ended::Nothing);
     };
+    tracing::info!(camera = %scene.gap.camera, gap = id.0, span = %scene.gap.span, "a gap is tried");
     let (came, error) = scene.fetch(means, stop);
     if stop.is_asked() && came.is_empty() {
         return Err(RefillError::Unwanted);

@@ -14,8 +14,10 @@ use crate::runtime::{Shutdown, pause};
 
 /// A replay of which nothing comes for so long is over.
 const IDLE: Duration = Duration::from_secs(10);
-/// What comes is enough when it lies so far behind what was asked for.
-const BEYOND: Duration = Duration::from_millis(500);
+/// What comes is enough when it is so near to the end of what was asked for. Many cameras take seconds to say goodbye.
+const NEARLY: Duration = Duration::from_millis(200);
+/// The same where nobody told when frames were taken, or what comes ends by the camera's word, and nothing more comes for this.
+const QUIET: Duration = Duration::from_secs(1);
 /// How often it is looked.
 const STEP: Duration = Duration::from_millis(50);
 /// How long a pipeline may take to come down.
@@ -115,9 +117,11 @@ fn is_enough(progress: &Progress, asked: Span) -> bool {
     let by_time = progress.taken.is_some_and(|taken| {
         // What tells another time altogether is judged by its length.
         let told = Span::new(asked.start, asked.end.plus(Duration::from_secs(60)));
-        told.contains(taken) && taken > asked.end.plus(BEYOND)
+        told.contains(taken) && taken.plus(NEARLY) >= asked.end
     });
-    by_time || progress.length > asked.duration() + Duration::from_secs(60)
+    let is_long = progress.length + QUIET >= asked.duration();
+    let is_quiet = progress.frames > 0 && progress.idle >= QUIET && (progress.ends || is_long);
+    by_time || is_quiet || progress.length > asked.duration() + Duration::from_secs(60)
 }
 
 /// What to tell of an ending; nothing of one that is as it should be.

@@ -55,6 +55,8 @@ pub(super) struct Progress {
     pub(super) taken: Option<Timestamp>,
     /// From the first to the last on the stream's own scale.
     pub(super) length: Duration,
+    /// Whether the camera said that nothing follows the last.
+    pub(super) ends: bool,
     /// Why no more comes.
     pub(super) ending: Option<Ending>,
 }
@@ -131,6 +133,7 @@ impl Spool {
             idle: self.clock.instant().since(heard),
             taken: last.and_then(|last| last.taken).map(|(taken, _)| taken),
             length: Duration::from_nanos(u64::try_from(length).unwrap_or(0)),
+            ends: inner.ends,
             ending: inner.ending.clone(),
         }
     }

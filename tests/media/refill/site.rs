@@ -54,12 +54,21 @@ fn time(value: &Value) -> i64 {
 impl RefillSite {
     #[track_caller]
     pub(crate) fn new(form: Form, options: StorageOptions) -> Self {
+        Self::with(form, options, 3, true)
+    }
+
+    /// One whose gaps are tried so often, by themselves or only when a person says so.
+    #[track_caller]
+    pub(crate) fn with(form: Form, options: StorageOptions, attempts: u32, by_itself: bool) -> Self {
         let camera = camera_with(options);
         let beside = FakeCamera::start(tiny()).unwrap();
-        let site = Site::start();
+        let mut site = Site::empty();
+        site.boot_with(|command| {
+            command.env("CAMKEEP_REFILL_ATTEMPTS", attempts.to_string());
+        });
         let keeps = storage(&camera);
         let mut body = json!({
-            "id": GATE, "name": "Gate", "main_stream_url": camera.url(), "segment_seconds": 4, "anr_enabled": true,
+            "id": GATE, "name": "Gate", "main_stream_url": camera.url(), "segment_seconds": 4, "anr_enabled": by_itself,
             "address": "127.0.0.1", "rtsp_port": camera.port(), "http_port": keeps.onvif_port(),
         });
         match form {
@@ -116,6 +125,62 @@ impl RefillSite {
             .collect();
         gaps.sort_by_key(|gap| gap.start_ns);
         gaps
+    }
+
+    /// Waits until nothing is tried any more, and every gap is filled or given up.
+    #[track_caller]
+    pub(crate) fn wait_tried(&self) -> Vec<Gap> {
+        wait_for(LONG, "every gap to be tried", || {
+            let gaps = self.gaps();
+            let place = format!("/api/v1/cameras/{GATE}/health");
+            let is_at_it = !self.site.daemon().get(&place).ok()["refilling"].is_null();
+            let is_over = !is_at_it && !gaps.is_empty() && gaps.iter().all(|gap| gap.state != "pending");
+            if is_over { Ok(gaps) } else { Err(gaps) }
+        })
+    }
+
+    /// Has every gap that was given up tried again.
+    #[track_caller]
+    pub(crate) fn retry_failed(&self) {
+        for gap in self.gaps().iter().filter(|gap| gap.state == "failed") {
+            let place = format!("/api/v1/cameras/{GATE}/recording-gaps/{}/retry", gap.id);
+            self.site.daemon().post(&place, &Value::Null).ok();
+        }
+    }
+
+    /// Rows that say `filled` lie over footage, those that do not lie over none, and no two lie over each other.
+    #[track_caller]
+    pub(crate) fn assert_told_truly(&self) {
+        let (gaps, rows) = (self.gaps(), self.site.rows(GATE));
+        for pair in gaps.windows(2) {
+            assert!(pair[0].end_ns <= pair[1].start_ns, "{pair:?}");
+        }
+        for gap in &gaps {
+            let there: i64 = rows
+                .iter()
+                .map(|row| (row.end_ns.min(gap.end_ns) - row.start_ns.max(gap.start_ns)).max(0))
+                .sum();
+            let (there, seconds) = (there as f64 / 1e9, gap.seconds);
+            match gap.state.as_str() {
+                "filled" => {
+                    assert!(there > 0.0 && there >= seconds - 1.01, "{there} s are there of {gap:?}");
+                    assert!((gap.recovered - there).abs() < 0.05, "{there} s are there of {gap:?}");
+                }
+                _ => assert!(there < 0.05 && gap.recovered == 0.0, "{there} s are there of {gap:?}"),
+            }
+        }
+    }
+
+    /// How long the last try took that filled a gap, by what the daemon logged.
+    #[track_caller]
+    pub(crate) fn last_try_seconds(&self) -> f64 {
+        let log = self.site.daemon().log();
+        let last = |what: &str| {
+            let line = log.lines().rfind(|line| line.contains(what));
+            let line = line.unwrap_or_else(|| panic!("nothing is logged of {what}"));
+            Timestamp::parse(line.split_whitespace().next().unwrap()).unwrap()
+        };
+        last("a gap is filled").since(last("a gap is tried")).as_secs_f64()
     }
 
     /// Waits until every gap that is kept is filled, and there are so many.
