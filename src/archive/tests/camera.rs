@@ -92,6 +92,8 @@ pub(super) enum Reply {
     Whole(u16, Vec<(&'static str, String)>, String),
     /// A body that does not end.
     Endless,
+    /// A body that comes a byte in a while, for as long as somebody listens.
+    Dripping,
     /// Bytes that are no HTTP.
     Raw(&'static str),
 }
@@ -208,6 +210,14 @@ fn talk(stream: TcpStream, kept: &Mutex<Vec<Asked>>, play: &dyn Fn(&Asked) -> Re
             Reply::Endless => {
                 let _ = writer.write_all(b"HTTP/1.1 200 X\r\nConnection: close\r\n\r\n");
                 while writer.write_all(&[b'<'; 65536]).is_ok() && !over.load(Ordering::Relaxed) {}
+                return;
+            }
+            Reply::Dripping => {
+                let _ = writer.write_all(b"HTTP/1.1 200 X\r\nContent-Length: 100000\r\n\r\n");
+                // Waits for what never comes, and drips meanwhile.
+                while !over.load(Ordering::Relaxed) && writer.write_all(b" ").is_ok() {
+                    let _ = writer.read(&mut [0]);
+                }
                 return;
             }
             Reply::Raw(bytes) => {

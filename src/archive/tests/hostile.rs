@@ -135,3 +135,14 @@ fn a_camera_that_is_silent_is_given_up_in_time() {
     );
     assert!(now(0).since(begun) < Duration::from_secs(60));
 }
+
+#[test]
+fn an_answer_that_drips_is_given_up_in_time() {
+    let begun = now(0);
+    let error = answered(Reply::Dripping);
+    assert!(
+        matches!(&error, ArchiveError::Unreachable(text) if text.contains("in time")),
+        "{error:?}"
+    );
+    assert!(now(0).since(begun) < Duration::from_secs(60));
+}
