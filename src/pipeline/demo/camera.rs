@@ -81,6 +81,11 @@ impl FakeCamera {
         self.server.port()
     }
 
+    /// Where it listens, like `127.0.0.1:8554`.
+    pub fn host(&self) -> String {
+        format!("{}:{}", self.host, self.port())
+    }
+
     /// The address of its first stream, without user and password.
     pub fn url(&self) -> String {
         self.streams

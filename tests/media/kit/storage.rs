@@ -83,6 +83,8 @@ pub(crate) fn receive_onvif(url: &str, file: &Path) -> Output {
             "onvif-mode=true",
             "onvif-rate-control=false",
             "protocols=tcp",
+            // By the clock of arrival, footage that comes faster than it was taken would all be dated alike.
+            "buffer-mode=none",
         ])
         .arg(format!("location={url}"))
         .args([

@@ -70,6 +70,8 @@ impl Programme {
             Some((numbers.len() / 2, Break::Hang))
         } else if does(Misbehaviour::BreaksOff) {
             Some((numbers.len() / 2, Break::Close))
+        } else if does(Misbehaviour::HangsUp) {
+            Some((numbers.len(), Break::Close))
         } else {
             None
         };
