@@ -7,7 +7,8 @@ mod times;
 
 use std::time::Duration;
 
-use camkeep::model::Span;
+use camkeep::model::{Span, Timestamp};
+use camkeep::pipeline::demo::{AudioCodec, CameraOptions, FakeCamera, StorageOptions, StreamOptions, VideoCodec};
 use tempfile::TempDir;
 
 use crate::kit::referee;
@@ -63,8 +64,8 @@ fn ffmpeg_gets_exactly_the_frames_of_a_span_by_each_plain_address() {
     let camera = camera();
     let span = two_seconds_of(wait_kept(&camera, Duration::from_secs(6)));
     let outwards = Span::new(
-        camkeep::model::Timestamp::from_seconds(span.start.as_millis().div_euclid(1000)),
-        camkeep::model::Timestamp::from_seconds((span.end.as_millis() + 999).div_euclid(1000)),
+        Timestamp::from_seconds(span.start.as_millis().div_euclid(1000)),
+        Timestamp::from_seconds((span.end.as_millis() + 999).div_euclid(1000)),
     );
     let room = TempDir::new().unwrap();
     let storage = storage(&camera);
@@ -85,6 +86,43 @@ fn ffmpeg_gets_exactly_the_frames_of_a_span_by_each_plain_address() {
     }
     assert_eq!((storage.count_sessions().total, camera.count_sessions().total), (3, 0));
     assert!(storage.count_bytes() > 50_000);
+}
+
+#[test]
+fn pictures_in_h265_are_kept_and_played_too() {
+    let options = StreamOptions {
+        codec: VideoCodec::H265,
+        fps: 15,
+        gop_frames: 15,
+        ..StreamOptions::small()
+    };
+    let camera = FakeCamera::start(CameraOptions::from(options).with_storage(StorageOptions::default())).unwrap();
+    let span = two_seconds_of(wait_kept(&camera, Duration::from_secs(5)));
+    let room = TempDir::new().unwrap();
+    let url = storage(&camera).template_url(span);
+    let file = Viewer::start(&url, &room.path().join("replay.mkv"), &[]).finish(SOON);
+    assert_eq!(referee::probe(&file).video().codec, "hevc");
+    assert_plays(&camera, &referee::read_stamps(&file), &numbers_of(&camera, span));
+    let live = viewer::watch(&camera.url(), &room.path().join("live.mp4"), Duration::from_secs(2));
+    assert!(referee::missing_or_doubled(&referee::read_stamps(&live)).is_nothing());
+}
+
+#[test]
+fn a_camera_with_storage_refuses_what_it_could_not_keep() {
+    for wrong in [
+        StreamOptions {
+            audio: AudioCodec::Aac,
+            ..StreamOptions::small()
+        },
+        StreamOptions {
+            bframes: 2,
+            ..StreamOptions::small()
+        },
+    ] {
+        assert!(FakeCamera::start(CameraOptions::from(wrong).with_storage(StorageOptions::default())).is_err());
+    }
+    let plain = FakeCamera::start(StreamOptions::small()).unwrap();
+    assert!(plain.storage().is_err() && plain.cut_live(true).is_err());
 }
 
 #[test]

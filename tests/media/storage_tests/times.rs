@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::two_seconds_of;
 use crate::kit::referee;
-use crate::kit::replay::{End, Replay, replay};
+use crate::kit::replay::{End, Replay, replay, watch_until_report};
 use crate::kit::storage::{assert_plays, camera, camera_with, numbers_of, storage, wait_kept};
 use crate::kit::wait::pause;
 
@@ -121,6 +121,22 @@ fn a_wrong_clock_is_wrong_in_all_that_is_said_and_in_no_picture() {
         let first = Timestamp::from_nanos(stamps[0].time_ns).offset(ahead_ms * 1_000_000);
         assert_eq!(plain.reports[0].0, first);
     }
+}
+
+#[test]
+fn a_wrong_clock_is_wrong_in_the_reports_of_the_live_view_too() {
+    let camera = camera_with(StorageOptions {
+        clock_ahead_ms: 37_000,
+        ..StorageOptions::default()
+    });
+    let room = TempDir::new().unwrap();
+    let live = watch_until_report(&camera.url());
+    let stamps = referee::read_stamps(&live.write(&room.path().join("live.h264")));
+    let (time, rtp_time) = live.reports[0];
+    let (stamp, unit) = (stamps[0], &live.units[0]);
+    let since = i64::from(rtp_time.wrapping_sub(unit.rtp_time) as i32) * 100_000 / 9;
+    let ahead = time.as_nanos() - since - stamp.time_ns;
+    assert!((ahead - 37_000_000_000).abs() < 20_000_000, "{ahead} ns ahead");
 }
 
 #[test]

@@ -2,19 +2,19 @@
 
 use gstreamer::glib;
 
+use crate::model::Timestamp;
+
 use super::super::options::VideoCodec;
-use super::form::{Asked, Form, write_clock};
+use super::form::{Asked, Form};
 use super::packets::split_units;
 use super::vault::Vault;
 
 /// Describes what an address asks for, to whoever asked for it as `target`.
 pub(super) fn describe(vault: &Vault, asked: Asked, target: &str) -> String {
     let range = match (asked.form, vault.shelf.extent()) {
-        (Form::Onvif, Some(extent)) => {
-            let [start, end] = [extent.start, extent.end].map(|time| write_clock(vault.clock.tell(time)));
-            format!("clock={start}-{end}")
-        }
+        (Form::Onvif, Some(extent)) => vault.tell_range(extent),
         (Form::Onvif, None) => "npt=0-".to_owned(),
+        _ if asked.span.end == Timestamp::MAX => "npt=0-".to_owned(),
         _ => format!("npt=0-{:.3}", asked.span.seconds()),
     };
     let (address, query) = match target.split_once('?') {

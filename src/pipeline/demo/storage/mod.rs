@@ -25,6 +25,7 @@ mod vault;
 mod warehouse;
 mod xml;
 
+pub(super) use clock::CameraClock;
 pub(super) use encoding::{Encoding, encoded_caps};
 pub(super) use shelf::{Shelf, Unit};
 

@@ -12,7 +12,7 @@ use crate::runtime::spawn_thread;
 
 use super::conduct::Misbehaviour;
 use super::description::describe;
-use super::form::{Asked, Form, read_clock_range, understand, write_clock};
+use super::form::{Asked, Form, read_clock_range, understand};
 use super::message::{Answer, Request};
 use super::options::Speed;
 use super::player::{Manner, Packet, Player, Step};
@@ -211,10 +211,7 @@ impl Session {
         };
         let player = Player::start(self.plan(span), manner, self.vault.clock.mean(span.start));
         let (sequence, rtp_time) = player.first();
-        let told = player.extent().map(|truth| {
-            let [start, end] = [truth.start, truth.end].map(|time| write_clock(self.vault.clock.tell(time)));
-            format!("clock={start}-{end}")
-        });
+        let told = player.extent().map(|pictures| self.vault.tell_range(pictures));
         self.player = Some(player);
         let mut answer = Answer::ok().with(
             "RTP-Info",
