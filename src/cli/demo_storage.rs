@@ -132,3 +132,35 @@ pub(super) fn announce(out: &mut impl Write, cameras: &[FakeCamera]) -> Result<(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stored(onvif_port: u16) -> Stored {
+        Stored {
+            storage: true,
+            onvif_port,
+            replay_fast: false,
+            clock_ahead: -37,
+            cut_every: None,
+            cut_for: Duration::from_secs(12),
+        }
+    }
+
+    #[test]
+    fn each_camera_has_an_onvif_port_of_its_own() {
+        let port = |first, number| {
+            let options = stored(first).options(number).ok().flatten();
+            options.map(|options| (options.onvif_port, options.clock_ahead_ms))
+        };
+        assert_eq!(port(8580, 3), Some((8583, -37_000)));
+        assert_eq!(port(0, 3), Some((0, -37_000)));
+        assert_eq!(port(65_534, 2), None);
+        let none = Stored {
+            storage: false,
+            ..stored(8580)
+        };
+        assert!(matches!(none.options(0), Ok(None)));
+    }
+}

@@ -45,6 +45,7 @@ pub(super) fn serve(socket: TcpStream, vault: &Arc<Vault>) -> std::io::Result<()
         asked: None,
         channels: None,
         player: None,
+        wants_replay: false,
         is_over: false,
         number: format!("{:016x}", fastrand::u64(..)),
     };
@@ -67,6 +68,8 @@ struct Session {
     /// The interleaved channels for media and reports, once agreed on.
     channels: Option<(u8, u8)>,
     player: Option<Player>,
+    /// Whether the client said, with any request, that it wants an ONVIF replay.
+    wants_replay: bool,
     is_over: bool,
     number: String,
 }
@@ -112,6 +115,7 @@ impl Session {
         {
             return Answer::new("551 Option not supported").with("Unsupported", other);
         }
+        self.wants_replay |= required.contains("onvif-replay");
         match request.method.as_str() {
             "OPTIONS" => Answer::ok().with("Public", METHODS),
             "DESCRIBE" => self.describe(request),
@@ -191,7 +195,7 @@ impl Session {
             }
             span = range;
         }
-        let is_replay = asked.form == Form::Onvif && request.header("Require").is_some();
+        let is_replay = asked.form == Form::Onvif && self.wants_replay;
         let (speed, reports) = self.vault.manners();
         let speed = match asked.form {
             _ if self.vault.conduct.does(Misbehaviour::RealTimeOnly) => Speed::RealTime,
