@@ -12,7 +12,7 @@ use camkeep::pipeline::demo::{AudioCodec, CameraOptions, FakeCamera, StorageOpti
 use tempfile::TempDir;
 
 use crate::kit::referee;
-use crate::kit::storage::{assert_plays, camera, camera_of, numbers_of, receive_onvif, storage, wait_kept};
+use crate::kit::storage::{assert_plays, camera, camera_of, numbers_of, receive, receive_onvif, storage, wait_kept};
 use crate::kit::viewer::{self, Viewer};
 use crate::kit::wait::{pause, wait_until};
 
@@ -89,6 +89,17 @@ fn ffmpeg_gets_exactly_the_frames_of_a_span_by_each_plain_address() {
 }
 
 #[test]
+fn gstreamer_gets_exactly_the_frames_of_a_span_by_a_plain_address() {
+    let camera = camera();
+    let span = two_seconds_of(wait_kept(&camera, Duration::from_secs(5)));
+    let room = TempDir::new().unwrap();
+    let file = room.path().join("replay.mkv");
+    let output = receive(&storage(&camera).template_url(span), &file, &[]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_plays(&camera, &referee::read_stamps(&file), &numbers_of(&camera, span));
+}
+
+#[test]
 fn a_vendors_live_view_and_its_archive_share_a_port() {
     let room = TempDir::new().unwrap();
     for (vendor, live) in [
@@ -158,7 +169,7 @@ fn a_camera_with_storage_refuses_what_it_could_not_keep() {
 #[test]
 fn an_onvif_client_without_rate_control_gets_everything_faster_than_real_time() {
     let camera = camera();
-    wait_kept(&camera, Duration::from_secs(8));
+    wait_kept(&camera, Duration::from_secs(15));
     camera.stall();
     pause(Duration::from_millis(300));
     let room = TempDir::new().unwrap();
@@ -173,7 +184,8 @@ fn an_onvif_client_without_rate_control_gets_everything_faster_than_real_time() 
     let took = started.elapsed();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_plays(&camera, &referee::read_stamps(&file), &kept);
-    assert!(took < Duration::from_secs(4), "eight seconds took {took:?}");
+    // GStreamer leaves some seconds between the farewell and its own end.
+    assert!(took < Duration::from_secs(12), "fifteen seconds took {took:?}");
     let requests = storage(&camera).requests();
     let has = |method: &str, word: &str| {
         let mut asked = requests.iter().filter(|request| request.starts_with(method));

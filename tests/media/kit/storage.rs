@@ -91,16 +91,20 @@ pub(crate) fn assert_plays(camera: &FakeCamera, stamps: &[Stamp], numbers: &[u32
 /// Has GStreamer's own client receive a replay into a Matroska file, as an ONVIF client without rate control.
 #[track_caller]
 pub(crate) fn receive_onvif(url: &str, file: &Path) -> Output {
+    // By the clock of arrival, footage that comes faster than it was taken would all be dated alike.
+    receive(
+        url,
+        file,
+        &["onvif-mode=true", "onvif-rate-control=false", "buffer-mode=none"],
+    )
+}
+
+/// Has GStreamer's own client receive a replay into a Matroska file, with more properties of `rtspsrc`.
+#[track_caller]
+pub(crate) fn receive(url: &str, file: &Path, properties: &[&str]) -> Output {
     let mut child = Command::new("gst-launch-1.0")
-        .args([
-            "-q",
-            "rtspsrc",
-            "onvif-mode=true",
-            "onvif-rate-control=false",
-            "protocols=tcp",
-            // By the clock of arrival, footage that comes faster than it was taken would all be dated alike.
-            "buffer-mode=none",
-        ])
+        .args(["-q", "rtspsrc", "protocols=tcp"])
+        .args(properties)
         .arg(format!("location={url}"))
         .args([
             "!",

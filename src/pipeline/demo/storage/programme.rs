@@ -82,6 +82,12 @@ impl Programme {
             says_farewell: !does(Misbehaviour::NoFarewell),
         }
     }
+
+    /// From its first picture to its last, in truth.
+    pub(super) fn extent(&self) -> Option<Span> {
+        let (first, last) = (self.numbers.first()?, self.numbers.last()?);
+        Some(Span::new(first.unit.taken(), last.unit.taken()))
+    }
 }
 
 /// Whether something was kept just after a picture.

@@ -142,13 +142,15 @@ impl Session {
         };
         let is_plain = asked.form != Form::Onvif;
         let may_be_empty = !is_plain || self.vault.conduct.does(Misbehaviour::EndsAtOnce);
-        if !may_be_empty && self.plan(asked.span).numbers.is_empty() {
+        let pictures = self.plan(asked.span).extent();
+        if !may_be_empty && pictures.is_none() {
             return Answer::new("404 Not Found");
         }
         self.asked = Some(asked);
-        Answer::ok()
-            .with("Content-Base", request.target.clone())
-            .with_body("application/sdp", describe(&self.vault, asked, &request.target))
+        Answer::ok().with("Content-Base", request.target.clone()).with_body(
+            "application/sdp",
+            describe(&self.vault, asked, pictures, &request.target),
+        )
     }
 
     fn set_up(&mut self, request: &Request) -> Answer {
@@ -215,23 +217,14 @@ impl Session {
         };
         let player = Player::start(self.plan(span), manner, self.vault.clock.mean(span.start));
         let (sequence, rtp_time) = player.first();
-        let told = player.extent().map(|pictures| self.vault.tell_range(pictures));
+        let range = self.vault.tell_range(asked.form, player.extent());
         self.player = Some(player);
-        let mut answer = Answer::ok().with(
-            "RTP-Info",
-            format!("url={};seq={sequence};rtptime={rtp_time}", request.target),
-        );
-        if asked.form == Form::Onvif {
-            if let Some(told) = told {
-                answer = answer.with("Range", told);
-            }
-            if let Some(control) = request.header("Rate-Control") {
-                answer = answer.with("Rate-Control", control);
-            }
-        } else {
-            answer = answer.with("Range", "npt=0.000-");
+        let info = format!("url={};seq={sequence};rtptime={rtp_time}", request.target);
+        let answer = Answer::ok().with("RTP-Info", info).with("Range", range);
+        match request.header("Rate-Control") {
+            Some(control) if asked.form == Form::Onvif => answer.with("Rate-Control", control),
+            _ => answer,
         }
-        answer
     }
 
     fn play_on(&mut self) {

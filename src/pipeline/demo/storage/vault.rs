@@ -9,7 +9,7 @@ use crate::model::Span;
 use super::super::options::{Login, StreamOptions, VideoCodec};
 use super::clock::CameraClock;
 use super::conduct::Conduct;
-use super::form::write_clock;
+use super::form::{Form, write_clock};
 use super::login::Doorkeeper;
 use super::options::{ReportTimes, Speed, StorageOptions};
 use super::shelf::Shelf;
@@ -76,12 +76,19 @@ impl Vault {
         }
     }
 
-    /// A true span from a first picture to a last one as `Range:` tells it. The last one lies inside, so the end is a picture
-    /// later.
-    pub(super) fn tell_range(&self, pictures: Span) -> String {
-        let [start, end] =
-            [pictures.start, pictures.end.plus(self.period)].map(|time| write_clock(self.clock.tell(time)));
-        format!("clock={start}-{end}")
+    /// What is played, from a first picture to a last one, as `Range:` tells it. The last one lies inside, so the end is a
+    /// picture later.
+    pub(super) fn tell_range(&self, form: Form, pictures: Option<Span>) -> String {
+        let Some(pictures) = pictures else {
+            return "npt=0-".to_owned();
+        };
+        let end = pictures.end.plus(self.period);
+        if form == Form::Onvif {
+            let [start, end] = [pictures.start, end].map(|time| write_clock(self.clock.tell(time)));
+            format!("clock={start}-{end}")
+        } else {
+            format!("npt=0-{:.3}", end.since(pictures.start).as_secs_f64())
+        }
     }
 
     /// How it plays at present, and what its reports tell.
