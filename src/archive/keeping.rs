@@ -12,7 +12,8 @@ use super::offset::ClockOffset;
 /// Calls block until the camera has answered or its time is over (some seconds a request, and few requests). The camera's clock
 /// is the caller's to hold: it is measured once ([`Archive::clock`]), made better by what is known besides, and handed in.
 pub trait Archive: Send + Sync + Debug {
-    /// What the camera has of a span (in this box's time), and what it has is in this box's time too.
+    /// What the camera has of a span (in this box's time), and what it has is in this box's time too,
+    /// as sure as the clock is. A camera that tells of no holes is taken to have none.
     fn find(&self, span: Span, clock: &ClockOffset) -> Result<Holdings, ArchiveError>;
 
     /// How to have a span (in this box's time) played.

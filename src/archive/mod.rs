@@ -8,15 +8,19 @@ mod by_url;
 mod choose;
 mod digest;
 mod error;
+mod history;
 mod keeping;
 mod line;
 mod narrowing;
 mod offset;
 mod profile_g;
+mod recordings;
 mod rtsp_date;
 mod soap;
 mod telling;
 mod template;
+#[cfg(test)]
+mod tests;
 mod xml;
 
 pub use choose::{Surroundings, archive_of};

@@ -5,24 +5,25 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDateTime};
 use chrono_tz::Tz;
 use url::Url;
 
-use crate::model::{Address, Span, Timestamp, scrub};
+use crate::model::{Address, Span, scrub};
 use crate::runtime::pause;
 
 use super::error::ArchiveError;
+use super::history;
 use super::keeping::{Archive, Holdings, Replay};
 use super::line::{Line, Place};
 use super::offset::ClockOffset;
-use super::soap::Soap;
+use super::recordings::{Read, Recording, by_capabilities, by_services, read_recording};
+use super::soap::{Soap, moment};
 use super::telling::{self, DEVICE};
 use super::xml::{Element, escaped};
 
-const DEVICE_SPACE: &str = "http://www.onvif.org/ver10/device/wsdl";
-const SEARCH_SPACE: &str = "http://www.onvif.org/ver10/search/wsdl";
-const REPLAY_SPACE: &str = "http://www.onvif.org/ver10/replay/wsdl";
+pub(super) const DEVICE_SPACE: &str = "http://www.onvif.org/ver10/device/wsdl";
+pub(super) const SEARCH_SPACE: &str = "http://www.onvif.org/ver10/search/wsdl";
+pub(super) const REPLAY_SPACE: &str = "http://www.onvif.org/ver10/replay/wsdl";
 const SCHEMA: &str = "http://www.onvif.org/ver10/schema";
 /// Most answers to one search.
 const ROUNDS: u32 = 20;
@@ -48,12 +49,13 @@ struct Services {
     replay: Place,
 }
 
-/// One recording, and of which time it has pictures, by the camera's clock.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Recording {
-    token: String,
-    source: String,
-    span: Span,
+/// A search: how it is begun, how its results are fetched, and what each of them is called.
+#[derive(Debug, Clone, Copy)]
+struct Search<'a> {
+    begin: &'a str,
+    inside: &'a str,
+    results: &'a str,
+    item: &'a str,
 }
 
 impl ProfileG {
@@ -122,38 +124,54 @@ impl ProfileG {
         Ok(services)
     }
 
-    /// The recordings of this camera's channel.
-    fn recordings(&self, services: &Services, clock: &ClockOffset) -> Result<Vec<Recording>, ArchiveError> {
-        let search = |name: &str, inside: &str| self.ask(&services.search, SEARCH_SPACE, name, inside, clock);
-        let begun = search("FindRecordings", "<Scope/><KeepAliveTime>PT30S</KeepAliveTime>")?;
+    /// Everything that a search finds.
+    fn search(
+        &self,
+        services: &Services,
+        clock: &ClockOffset,
+        what: &Search<'_>,
+    ) -> Result<Vec<Element>, ArchiveError> {
+        let ask = |name: &str, inside: &str| self.ask(&services.search, SEARCH_SPACE, name, inside, clock);
+        let begun = ask(what.begin, what.inside)?;
         let token = begun
             .text_at(&["SearchToken"])
             .ok_or_else(|| self.broken("no search"))?;
         let token = format!("<SearchToken>{}</SearchToken>", escaped(token));
         let mut told: Vec<Element> = Vec::new();
-        let mut is_over = false;
         for round in 0..ROUNDS {
             if round > 0 {
                 pause(BREATH);
             }
-            let inside = format!("{token}<WaitTime>PT2S</WaitTime>");
-            let mut answer = search("GetRecordingSearchResults", &inside)?;
+            let mut answer = ask(what.results, &format!("{token}<WaitTime>PT2S</WaitTime>"))?;
             let list = answer.children.iter_mut().find(|child| child.name == "ResultList");
-            let list = list.ok_or_else(|| self.broken("no list of recordings"))?;
-            is_over = list.text_at(&["SearchState"]) == Some("Completed");
+            let list = list.ok_or_else(|| self.broken("no list of what it found"))?;
+            let is_over = list.text_at(&["SearchState"]) == Some("Completed");
             let found = std::mem::take(&mut list.children).into_iter();
-            told.extend(found.filter(|child| child.name == "RecordingInformation"));
-            if told.len() > MOST {
-                return Err(self.broken("more recordings than a camera has"));
-            }
+            told.extend(found.filter(|child| child.name == what.item));
             if is_over {
+                return Ok(told);
+            }
+            if told.len() > MOST {
                 break;
             }
         }
-        if !is_over {
-            // Searches are few in a camera. One that cannot be ended ends by itself.
-            let _ = search("EndSearch", &token);
-        }
+        // Searches are few in a camera. One that cannot be ended ends by itself.
+        let _ = ask("EndSearch", &token);
+        Err(self.broken("a search that does not end"))
+    }
+
+    /// The recordings of this camera's channel.
+    fn recordings(&self, services: &Services, clock: &ClockOffset) -> Result<Vec<Recording>, ArchiveError> {
+        let told = self.search(
+            services,
+            clock,
+            &Search {
+                begin: "FindRecordings",
+                inside: "<Scope/><KeepAliveTime>PT30S</KeepAliveTime>",
+                results: "GetRecordingSearchResults",
+                item: "RecordingInformation",
+            },
+        )?;
         let now = clock.to_camera(self.line.clock.now());
         let mut recordings = Vec::new();
         for recording in &told {
@@ -161,7 +179,13 @@ impl ProfileG {
                 Read::Recording(recording) => Some(recording),
                 Read::Undated(token) => {
                     let inside = format!("<RecordingToken>{}</RecordingToken>", escaped(&token));
-                    let more = search("GetRecordingInformation", &inside)?;
+                    let more = self.ask(
+                        &services.search,
+                        SEARCH_SPACE,
+                        "GetRecordingInformation",
+                        &inside,
+                        clock,
+                    )?;
                     match more.child("RecordingInformation").map(|more| read_recording(more, now)) {
                         Some(Read::Recording(recording)) => Some(recording),
                         _ => None,
@@ -171,6 +195,38 @@ impl ProfileG {
             });
         }
         self.of_channel(recordings)
+    }
+
+    /// What of a recording's time is there, as far as the camera tells of holes in it; many do not.
+    fn present(&self, services: &Services, clock: &ClockOffset, recording: &Recording, asked: Span) -> Vec<Span> {
+        let Some(asked) = recording.span.intersect(&asked) else {
+            return Vec::new();
+        };
+        let inside = format!(
+            "<StartPoint>{}</StartPoint><EndPoint>{}</EndPoint><Scope><tt:IncludedRecordings>{}</tt:IncludedRecordings></Scope>\
+             <SearchFilter><wsnt:TopicExpression xmlns:wsnt=\"http://docs.oasis-open.org/wsn/b-2\" \
+             xmlns:tns1=\"http://www.onvif.org/ver10/topics\" \
+             Dialect=\"http://www.onvif.org/ver10/tev/topicExpression/ConcreteSet\">tns1:RecordingHistory/Track/State\
+             </wsnt:TopicExpression></SearchFilter><IncludeStartState>true</IncludeStartState>\
+             <KeepAliveTime>PT30S</KeepAliveTime>",
+            moment(asked.start),
+            moment(asked.end.plus(Duration::from_secs(1))),
+            escaped(&recording.token)
+        );
+        let told = self.search(
+            services,
+            clock,
+            &Search {
+                begin: "FindEvents",
+                inside: &inside,
+                results: "GetEventSearchResults",
+                item: "Result",
+            },
+        );
+        match told {
+            Ok(told) => history::present(asked, &recording.token, &recording.video, &told),
+            Err(_) => vec![asked],
+        }
     }
 
     /// Those of one source. Where there are several, they are counted in the order in which the camera names them.
@@ -232,11 +288,15 @@ impl ProfileG {
 impl Archive for ProfileG {
     fn find(&self, span: Span, clock: &ClockOffset) -> Result<Holdings, ArchiveError> {
         let services = self.services(clock)?;
-        let there = self.recordings(&services, clock)?.into_iter().map(|recording| {
-            let Span { start, end } = recording.span;
-            Span::new(clock.to_box(start), clock.to_box(end))
-        });
-        let mut spans: Vec<Span> = there.filter_map(|there| there.intersect(&span)).collect();
+        let asked = Span::new(clock.to_camera(span.start), clock.to_camera(span.end));
+        let mut spans = Vec::new();
+        for recording in self.recordings(&services, clock)? {
+            let there = self.present(&services, clock, &recording, asked);
+            let there = there
+                .into_iter()
+                .map(|there| Span::new(clock.to_box(there.start), clock.to_box(there.end)));
+            spans.extend(there);
+        }
         spans.sort_unstable();
         let mut joined: Vec<Span> = Vec::new();
         for span in spans {
@@ -282,71 +342,4 @@ impl Archive for ProfileG {
     fn clock(&self) -> Result<ClockOffset, ArchiveError> {
         telling::clock(&self.line, self.zone, false)
     }
-}
-
-/// Search and replay in an answer to GetServices.
-fn by_services(answer: &Element) -> Option<(String, String)> {
-    let of = |space: &str| {
-        let mut services = answer.all("Service");
-        let is_it = |service: &&Element| service.text_at(&["Namespace"]) == Some(space);
-        services.find(is_it)?.text_at(&["XAddr"]).map(str::to_owned)
-    };
-    Some((of(SEARCH_SPACE)?, of(REPLAY_SPACE)?))
-}
-
-/// The same in an answer to GetCapabilities.
-fn by_capabilities(answer: &Element) -> Option<(String, String)> {
-    let of = |name: &str| {
-        let address = answer.text_at(&["Capabilities", "Extension", name, "XAddr"]);
-        address.map(str::to_owned)
-    };
-    Some((of("Search")?, of("Replay")?))
-}
-
-enum Read {
-    Recording(Recording),
-    /// It does not say of which time it is.
-    Undated(String),
-    /// No recording, or one without pictures.
-    Other,
-}
-
-fn read_recording(told: &Element, now: Timestamp) -> Read {
-    let Some(token) = told.text_at(&["RecordingToken"]) else {
-        return Read::Other;
-    };
-    let tracks: Vec<&Element> = told.all("Track").collect();
-    let of_video = |track: &&&Element| track.text_at(&["TrackType"]) == Some("Video");
-    if !tracks.is_empty() && !tracks.iter().any(|track| of_video(&track)) {
-        return Read::Other;
-    }
-    let when = |element: &Element, name: &str| element.text_at(&[name]).and_then(read_moment);
-    let of_track = |track: &&Element| Some((when(track, "DataFrom")?, when(track, "DataTo")?));
-    let dated = tracks.iter().filter(of_video).filter_map(of_track);
-    let dated = dated.reduce(|(from, to), (other, till)| (from.min(other), to.max(till)));
-    let whole = || Some((when(told, "EarliestRecording")?, when(told, "LatestRecording")?));
-    let Some((start, mut end)) = dated.or_else(whole) else {
-        return Read::Undated(token.to_owned());
-    };
-    if told.text_at(&["RecordingStatus"]) == Some("Recording") {
-        // It goes on; some name the time at which they looked last.
-        end = end.max(now);
-    }
-    let source = told
-        .text_at(&["Source", "SourceId"])
-        .or(told.text_at(&["Source", "Name"]));
-    Read::Recording(Recording {
-        token: token.to_owned(),
-        source: source.unwrap_or_default().to_owned(),
-        span: Span::new(start, end),
-    })
-}
-
-/// A moment as XML Schema writes it. One without a zone is UTC.
-fn read_moment(text: &str) -> Option<Timestamp> {
-    let zoned = DateTime::parse_from_rfc3339(text).map(|time| time.naive_utc());
-    let time = zoned
-        .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f"))
-        .ok()?;
-    time.and_utc().timestamp_nanos_opt().map(Timestamp::from_nanos)
 }

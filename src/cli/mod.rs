@@ -10,6 +10,8 @@ mod command;
 mod coverage;
 #[cfg(feature = "demo-camera")]
 mod demo_camera;
+#[cfg(feature = "demo-camera")]
+mod demo_storage;
 mod entry;
 mod export;
 mod failure;

@@ -7,11 +7,12 @@ mod times;
 
 use std::time::Duration;
 
-use camkeep::model::Span;
+use camkeep::model::{Span, Timestamp, Vendor};
+use camkeep::pipeline::demo::{AudioCodec, CameraOptions, FakeCamera, StorageOptions, StreamOptions, VideoCodec};
 use tempfile::TempDir;
 
 use crate::kit::referee;
-use crate::kit::storage::{assert_plays, camera, numbers_of, receive_onvif, storage, wait_kept};
+use crate::kit::storage::{assert_plays, camera, camera_of, numbers_of, receive, receive_onvif, storage, wait_kept};
 use crate::kit::viewer::{self, Viewer};
 use crate::kit::wait::{pause, wait_until};
 
@@ -63,8 +64,8 @@ fn ffmpeg_gets_exactly_the_frames_of_a_span_by_each_plain_address() {
     let camera = camera();
     let span = two_seconds_of(wait_kept(&camera, Duration::from_secs(6)));
     let outwards = Span::new(
-        camkeep::model::Timestamp::from_seconds(span.start.as_millis().div_euclid(1000)),
-        camkeep::model::Timestamp::from_seconds((span.end.as_millis() + 999).div_euclid(1000)),
+        Timestamp::from_seconds(span.start.as_millis().div_euclid(1000)),
+        Timestamp::from_seconds((span.end.as_millis() + 999).div_euclid(1000)),
     );
     let room = TempDir::new().unwrap();
     let storage = storage(&camera);
@@ -88,9 +89,87 @@ fn ffmpeg_gets_exactly_the_frames_of_a_span_by_each_plain_address() {
 }
 
 #[test]
+fn gstreamer_gets_exactly_the_frames_of_a_span_by_a_plain_address() {
+    let camera = camera();
+    let span = two_seconds_of(wait_kept(&camera, Duration::from_secs(5)));
+    let room = TempDir::new().unwrap();
+    let file = room.path().join("replay.mkv");
+    let output = receive(&storage(&camera).template_url(span), &file, &[]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_plays(&camera, &referee::read_stamps(&file), &numbers_of(&camera, span));
+}
+
+#[test]
+fn a_vendors_live_view_and_its_archive_share_a_port() {
+    let room = TempDir::new().unwrap();
+    for (vendor, live) in [
+        (Vendor::Hikvision, "/Streaming/Channels/101"),
+        (Vendor::Dahua, "/cam/realmonitor?channel=1&subtype=0"),
+    ] {
+        let camera = camera_of(vendor);
+        let file = room.path().join(vendor.as_str()).with_extension("mp4");
+        let seen = viewer::watch(&camera.url_of(live), &file, Duration::from_secs(2));
+        assert!(referee::missing_or_doubled(&referee::read_stamps(&seen)).is_nothing());
+        let extent = wait_kept(&camera, Duration::from_secs(4));
+        let span = Span::new(
+            extent.start.plus(Duration::from_secs(1)),
+            extent.end.minus(Duration::from_secs(1)),
+        );
+        let url = match vendor {
+            Vendor::Dahua => storage(&camera).dahua_url(span),
+            _ => storage(&camera).hikvision_url(span),
+        };
+        assert!(
+            url.starts_with(&format!("rtsp://127.0.0.1:{}/", camera.port())),
+            "{url}"
+        );
+        let replayed = Viewer::start(&url, &file, &[]).finish(SOON);
+        assert!(referee::read_stamps(&replayed).len() > 25);
+        assert_eq!(camera.count_sessions().total, 1);
+    }
+}
+
+#[test]
+fn pictures_in_h265_are_kept_and_played_too() {
+    let options = StreamOptions {
+        codec: VideoCodec::H265,
+        fps: 15,
+        gop_frames: 15,
+        ..StreamOptions::small()
+    };
+    let camera = FakeCamera::start(CameraOptions::from(options).with_storage(StorageOptions::default())).unwrap();
+    let span = two_seconds_of(wait_kept(&camera, Duration::from_secs(5)));
+    let room = TempDir::new().unwrap();
+    let url = storage(&camera).template_url(span);
+    let file = Viewer::start(&url, &room.path().join("replay.mkv"), &[]).finish(SOON);
+    assert_eq!(referee::probe(&file).video().codec, "hevc");
+    assert_plays(&camera, &referee::read_stamps(&file), &numbers_of(&camera, span));
+    let live = viewer::watch(&camera.url(), &room.path().join("live.mp4"), Duration::from_secs(2));
+    assert!(referee::missing_or_doubled(&referee::read_stamps(&live)).is_nothing());
+}
+
+#[test]
+fn a_camera_with_storage_refuses_what_it_could_not_keep() {
+    for wrong in [
+        StreamOptions {
+            audio: AudioCodec::Aac,
+            ..StreamOptions::small()
+        },
+        StreamOptions {
+            bframes: 2,
+            ..StreamOptions::small()
+        },
+    ] {
+        assert!(FakeCamera::start(CameraOptions::from(wrong).with_storage(StorageOptions::default())).is_err());
+    }
+    let plain = FakeCamera::start(StreamOptions::small()).unwrap();
+    assert!(plain.storage().is_err() && plain.cut_live(true).is_err());
+}
+
+#[test]
 fn an_onvif_client_without_rate_control_gets_everything_faster_than_real_time() {
     let camera = camera();
-    wait_kept(&camera, Duration::from_secs(8));
+    wait_kept(&camera, Duration::from_secs(15));
     camera.stall();
     pause(Duration::from_millis(300));
     let room = TempDir::new().unwrap();
@@ -105,13 +184,14 @@ fn an_onvif_client_without_rate_control_gets_everything_faster_than_real_time() 
     let took = started.elapsed();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_plays(&camera, &referee::read_stamps(&file), &kept);
-    assert!(took < Duration::from_secs(4), "eight seconds took {took:?}");
+    // GStreamer leaves some seconds between the farewell and its own end.
+    assert!(took < Duration::from_secs(12), "fifteen seconds took {took:?}");
     let requests = storage(&camera).requests();
-    let play = requests
-        .iter()
-        .find(|request| request.starts_with("PLAY"))
-        .expect("a PLAY");
-    assert!(play.contains("onvif-replay") && play.contains(" no "), "{play}");
+    let has = |method: &str, word: &str| {
+        let mut asked = requests.iter().filter(|request| request.starts_with(method));
+        asked.any(|request| request.split(' ').any(|part| part == word))
+    };
+    assert!(has("DESCRIBE", "onvif-replay") && has("PLAY", "no"), "{requests:?}");
 }
 
 #[test]

@@ -52,13 +52,19 @@ impl FakeCamera {
                     "a camera with storage keeps no sound, so it has none",
                 ));
             }
+            Some(_) if options.streams[0].bframes > 0 => {
+                return Err(DemoError::Option(
+                    "a camera with storage keeps no B-frames, so it makes none",
+                ));
+            }
             Some(storage) => Some(Arc::new(Storage::new(&options, storage)?)),
             None => None,
         };
         let stalled = Arc::new(AtomicBool::new(false));
         let new = |(n, stream): (usize, &StreamOptions)| {
             let shelf = storage.as_ref().filter(|_| n == 0).map(|storage| storage.shelf());
-            Arc::new(Stream::new(stream.clone(), stalled.clone(), shelf))
+            let clock = storage.as_ref().map(|storage| storage.clock());
+            Arc::new(Stream::new(stream.clone(), stalled.clone(), clock, shelf))
         };
         let streams: Vec<_> = options.streams.iter().enumerate().map(new).collect();
         let server = Server::start(&options, &streams, storage.clone())?;
@@ -79,6 +85,11 @@ impl FakeCamera {
     /// The TCP port it listens on.
     pub fn port(&self) -> u16 {
         self.server.port()
+    }
+
+    /// Where it listens, like `127.0.0.1:8554`.
+    pub fn host(&self) -> String {
+        format!("{}:{}", self.host, self.port())
     }
 
     /// The address of its first stream, without user and password.

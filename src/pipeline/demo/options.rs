@@ -236,7 +236,7 @@ pub struct CameraOptions {
     pub login: Option<Login>,
     /// The streams, at least one, each with its own path.
     pub streams: Vec<StreamOptions>,
-    /// What it keeps of its first stream, when it keeps anything. That stream has no sound then.
+    /// What it keeps of its first stream, when it keeps anything. That stream has neither sound nor B-frames then.
     pub storage: Option<StorageOptions>,
 }
 

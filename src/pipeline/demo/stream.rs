@@ -16,7 +16,7 @@ use super::options::{DemoError, StreamOptions, check_size};
 use super::pump::Pump;
 use super::relay::Relay;
 use super::sound::Sound;
-use super::storage::{Encoding, Shelf, Unit, encoded_caps};
+use super::storage::{CameraClock, Encoding, Shelf, Unit, encoded_caps};
 
 /// What voaacenc makes of 16 kHz is heard 1600 samples late; a camera dates its sound as it was taken.
 const VOICE_DELAY_NS: i64 = 100_000_000;
@@ -61,6 +61,8 @@ pub struct Stream {
     sent: Mutex<Vec<SentFrame>>,
     live: Mutex<Vec<Live>>,
     idle: Condvar,
+    /// What a camera with storage believes about the time.
+    clock: Option<Arc<CameraClock>>,
     /// What is kept, by a camera with storage.
     shelf: Option<Arc<Shelf>>,
     encoding: Mutex<Option<Encoding>>,
@@ -68,7 +70,12 @@ pub struct Stream {
 }
 
 impl Stream {
-    pub(super) fn new(options: StreamOptions, stalled: Arc<AtomicBool>, shelf: Option<Arc<Shelf>>) -> Self {
+    pub(super) fn new(
+        options: StreamOptions,
+        stalled: Arc<AtomicBool>,
+        clock: Option<Arc<CameraClock>>,
+        shelf: Option<Arc<Shelf>>,
+    ) -> Self {
         Self {
             size: Mutex::new((options.width, options.height)),
             options,
@@ -77,6 +84,7 @@ impl Stream {
             sent: Mutex::new(Vec::new()),
             live: Mutex::new(Vec::new()),
             idle: Condvar::new(),
+            clock,
             shelf,
             encoding: Mutex::new(None),
             live_frozen: AtomicBool::new(false),
@@ -339,6 +347,10 @@ fn watch_exits(stream: &Weak<Stream>, gate: &Arc<Gate>, media: &gst_rtsp_server:
     // A sender report tells when a frame was taken, not when it was sent.
     rtpbin.set_property("rtcp-sync-send-time", false);
     for number in 0..media.n_streams() as usize {
+        let clock = stream.upgrade().and_then(|stream| stream.clock.clone());
+        if let Some((clock, pad)) = clock.zip(rtpbin.static_pad(&format!("send_rtcp_src_{number}"))) {
+            clock.date_reports(&pad);
+        }
         if let Some(pad) = rtpbin.static_pad(&format!("send_rtp_src_{number}")) {
             let stream = stream.clone();
             gate.watch_exit(number, &pad, move |frame| {

@@ -19,6 +19,8 @@ pub(crate) enum End {
     Farewell,
     /// The connection was closed.
     Closed,
+    /// The client had seen enough.
+    Left,
     /// Nothing came any more.
     Silence,
 }
@@ -64,30 +66,24 @@ impl Replay {
     }
 }
 
+/// Watches a live view until a sender report has come.
+pub(crate) fn watch_until_report(url: &str) -> Replay {
+    let mut client = Client::begin(url).expect("a live view");
+    client.until_report = true;
+    client.play(url, &[]).expect("a live view")
+}
+
 /// Has an address replayed; `headers` go with PLAY. `Err` is the status line of the request that was refused.
 pub(crate) fn replay(url: &str, headers: &[&str]) -> Result<Replay, String> {
-    let mut client = Client::connect(url);
-    client.ask("OPTIONS", url, &[])?;
-    client.ask("DESCRIBE", url, &["Accept: application/sdp"])?;
-    client.ask("SETUP", url, &["Transport: RTP/AVP/TCP;unicast;interleaved=0-1"])?;
-    let started = std::time::Instant::now();
-    let answer = client.ask("PLAY", url, headers)?;
-    let (mut units, mut reports) = (Vec::new(), Vec::new());
-    let end = client.receive(&mut units, &mut reports);
-    let silence = if end == End::Silence { SILENCE } else { Duration::ZERO };
-    Ok(Replay {
-        units,
-        reports,
-        end,
-        took: started.elapsed().saturating_sub(silence),
-        answer,
-    })
+    Client::begin(url)?.play(url, headers)
 }
 
 struct Client {
     socket: BufReader<TcpStream>,
     number: u32,
     session: Option<String>,
+    /// Whether it goes when the first report has come.
+    until_report: bool,
 }
 
 impl Client {
@@ -100,7 +96,41 @@ impl Client {
             socket: BufReader::new(socket),
             number: 0,
             session: None,
+            until_report: false,
         }
+    }
+
+    /// Comes as far as PLAY.
+    fn begin(url: &str) -> Result<Self, String> {
+        let mut client = Self::connect(url);
+        client.ask("OPTIONS", url, &[])?;
+        let described = client.ask("DESCRIBE", url, &["Accept: application/sdp"])?;
+        let control = described
+            .lines()
+            .filter_map(|line| line.strip_prefix("a=control:"))
+            .next_back();
+        let control = match control.unwrap_or("*") {
+            "*" => url.to_owned(),
+            whole if whole.contains("://") => whole.to_owned(),
+            part => format!("{url}/{part}"),
+        };
+        client.ask("SETUP", &control, &["Transport: RTP/AVP/TCP;unicast;interleaved=0-1"])?;
+        Ok(client)
+    }
+
+    fn play(&mut self, url: &str, headers: &[&str]) -> Result<Replay, String> {
+        let started = std::time::Instant::now();
+        let answer = self.ask("PLAY", url, headers)?;
+        let (mut units, mut reports) = (Vec::new(), Vec::new());
+        let end = self.receive(&mut units, &mut reports);
+        let silence = if end == End::Silence { SILENCE } else { Duration::ZERO };
+        Ok(Replay {
+            units,
+            reports,
+            end,
+            took: started.elapsed().saturating_sub(silence),
+            answer,
+        })
     }
 
     fn ask(&mut self, method: &str, url: &str, headers: &[&str]) -> Result<String, String> {
@@ -127,11 +157,13 @@ impl Client {
                 key.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
             })
         };
-        if let Some(length) = value("Content-Length") {
+        let (length, session) = (value("Content-Length"), value("Session"));
+        if let Some(length) = length {
             let mut body = vec![0; length.parse().unwrap()];
             self.socket.read_exact(&mut body).map_err(|error| error.to_string())?;
+            answer += &String::from_utf8_lossy(&body);
         }
-        if let Some(session) = value("Session") {
+        if let Some(session) = session {
             self.session = session.split(';').next().map(str::to_owned);
         }
         match answer.lines().next() {
@@ -157,6 +189,9 @@ impl Client {
                 take_media(&packet, units);
             } else if take_reports(&packet, reports) {
                 return End::Farewell;
+            }
+            if self.until_report && !reports.is_empty() && units.len() > 10 {
+                return End::Left;
             }
         }
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use camkeep::model::{Span, Timestamp};
+use camkeep::model::{Span, Timestamp, Vendor};
 use camkeep::pipeline::demo::{CameraOptions, FakeCamera, SentFrame, Storage, StorageOptions, StreamOptions};
 
 use super::referee::Stamp;
@@ -21,6 +21,21 @@ pub(crate) fn camera() -> FakeCamera {
 /// The same with other storage.
 pub(crate) fn camera_with(storage: StorageOptions) -> FakeCamera {
     FakeCamera::start(CameraOptions::from(StreamOptions::small()).with_storage(storage)).expect("a camera")
+}
+
+/// A camera with storage whose live view is where this vendor has it.
+pub(crate) fn camera_of(vendor: Vendor) -> FakeCamera {
+    let path = match vendor {
+        Vendor::Hikvision => "/Streaming/Channels/101",
+        Vendor::Dahua => "/cam/realmonitor",
+        Vendor::Axis => "/axis-media/media.amp",
+        Vendor::Generic | Vendor::Onvif => "/main",
+    };
+    let stream = StreamOptions {
+        path: path.into(),
+        ..StreamOptions::small()
+    };
+    FakeCamera::start(CameraOptions::from(stream).with_storage(StorageOptions::default())).expect("a camera")
 }
 
 /// The storage of a camera that has one.
@@ -76,14 +91,20 @@ pub(crate) fn assert_plays(camera: &FakeCamera, stamps: &[Stamp], numbers: &[u32
 /// Has GStreamer's own client receive a replay into a Matroska file, as an ONVIF client without rate control.
 #[track_caller]
 pub(crate) fn receive_onvif(url: &str, file: &Path) -> Output {
+    // By the clock of arrival, footage that comes faster than it was taken would all be dated alike.
+    receive(
+        url,
+        file,
+        &["onvif-mode=true", "onvif-rate-control=false", "buffer-mode=none"],
+    )
+}
+
+/// Has GStreamer's own client receive a replay into a Matroska file, with more properties of `rtspsrc`.
+#[track_caller]
+pub(crate) fn receive(url: &str, file: &Path, properties: &[&str]) -> Output {
     let mut child = Command::new("gst-launch-1.0")
-        .args([
-            "-q",
-            "rtspsrc",
-            "onvif-mode=true",
-            "onvif-rate-control=false",
-            "protocols=tcp",
-        ])
+        .args(["-q", "rtspsrc", "protocols=tcp"])
+        .args(properties)
         .arg(format!("location={url}"))
         .args([
             "!",

@@ -26,6 +26,8 @@ pub enum Misbehaviour {
     HangsHalfway,
     /// It closes the connection in the middle.
     BreaksOff,
+    /// It closes the connection behind the last picture, without a farewell.
+    HangsUp,
     /// No replay is begun while somebody watches the live view: `453 Not Enough Bandwidth`.
     OneSessionOnly,
     /// No replay is begun at all: `503 Service Unavailable`.

@@ -2,21 +2,17 @@
 
 use gstreamer::glib;
 
+use crate::model::Span;
+
 use super::super::options::VideoCodec;
-use super::form::{Asked, Form, write_clock};
+use super::form::Asked;
 use super::packets::split_units;
 use super::vault::Vault;
 
-/// Describes what an address asks for, to whoever asked for it as `target`.
-pub(super) fn describe(vault: &Vault, asked: Asked, target: &str) -> String {
-    let range = match (asked.form, vault.shelf.extent()) {
-        (Form::Onvif, Some(extent)) => {
-            let [start, end] = [extent.start, extent.end].map(|time| write_clock(vault.clock.tell(time)));
-            format!("clock={start}-{end}")
-        }
-        (Form::Onvif, None) => "npt=0-".to_owned(),
-        _ => format!("npt=0-{:.3}", asked.span.seconds()),
-    };
+/// Describes what an address asks for, to whoever asked for it as `target`. `pictures` is from the first that would be played
+/// to the last.
+pub(super) fn describe(vault: &Vault, asked: Asked, pictures: Option<Span>, target: &str) -> String {
+    let range = vault.tell_range(asked.form, pictures);
     let (address, query) = match target.split_once('?') {
         Some((address, query)) => (address, format!("?{query}")),
         None => (target, String::new()),

@@ -45,6 +45,11 @@ impl Encoding {
         };
         let encoder = gst::ElementFactory::make(encoder).build().map_err(failed)?;
         set_up_encoder(options, &encoder);
+        if options.codec == VideoCodec::H265 {
+            // Replay begins at any keyframe, so each has to come with its parameter sets. x264 does so by itself.
+            let more = encoder.property::<Option<String>>("option-string").unwrap_or_default();
+            encoder.set_property("option-string", format!("{more}:repeat-headers=1"));
+        }
         let gate = Arc::new(Gate::open());
         gate.watch_encoder(&encoder.static_pad("src").ok_or(DemoError::Encoder)?);
         let sink = gst_app::AppSink::builder()

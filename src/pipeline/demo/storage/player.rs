@@ -75,8 +75,7 @@ impl Player {
 
     /// From its first picture to its last, in truth.
     pub(super) fn extent(&self) -> Option<Span> {
-        let (first, last) = (self.programme.numbers.first()?, self.programme.numbers.last()?);
-        Some(Span::new(first.unit.taken(), last.unit.taken()))
+        self.programme.extent()
     }
 
     /// How long until something is due; `None` when nothing will be.

@@ -70,6 +70,8 @@ impl Programme {
             Some((numbers.len() / 2, Break::Hang))
         } else if does(Misbehaviour::BreaksOff) {
             Some((numbers.len() / 2, Break::Close))
+        } else if does(Misbehaviour::HangsUp) {
+            Some((numbers.len(), Break::Close))
         } else {
             None
         };
@@ -79,6 +81,12 @@ impl Programme {
             is_noise: does(Misbehaviour::Garbage),
             says_farewell: !does(Misbehaviour::NoFarewell),
         }
+    }
+
+    /// From its first picture to its last, in truth.
+    pub(super) fn extent(&self) -> Option<Span> {
+        let (first, last) = (self.numbers.first()?, self.numbers.last()?);
+        Some(Span::new(first.unit.taken(), last.unit.taken()))
     }
 }
 

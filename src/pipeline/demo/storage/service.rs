@@ -41,6 +41,10 @@ fn answer(request: &Request, vault: &Vault) -> Answer {
     if request.method != "POST" {
         return Answer::new("405 Method Not Allowed").with("Allow", "POST");
     }
+    // A client that expects to be asked for a login leaves the message out at first.
+    if request.body.is_empty() && !vault.keeper.admits(request) {
+        return soap::not_authorised(vault.keeper.refuse(true));
+    }
     let Some(operation) = xml::operation(&request.body) else {
         return soap::fault(
             "400 Bad Request",
@@ -55,8 +59,7 @@ fn answer(request: &Request, vault: &Vault) -> Answer {
     let is_admitted =
         is_public || vault.keeper.admits(request) || vault.keeper.admits_token(&request.body, vault.clock.now());
     if !is_admitted {
-        let ask = vault.keeper.refuse(true);
-        return soap::not_authorised(ask);
+        return soap::not_authorised(vault.keeper.refuse(true));
     }
     let host = request.header("Host").unwrap_or("127.0.0.1");
     soap::answer(operation, &request.body, host, vault)

@@ -12,7 +12,7 @@ use crate::runtime::spawn_thread;
 
 use super::conduct::Misbehaviour;
 use super::description::describe;
-use super::form::{Asked, Form, read_clock_range, understand, write_clock};
+use super::form::{Asked, Form, read_clock_range, understand};
 use super::message::{Answer, Request};
 use super::options::Speed;
 use super::player::{Manner, Packet, Player, Step};
@@ -45,6 +45,7 @@ pub(super) fn serve(socket: TcpStream, vault: &Arc<Vault>) -> std::io::Result<()
         asked: None,
         channels: None,
         player: None,
+        wants_replay: false,
         is_over: false,
         number: format!("{:016x}", fastrand::u64(..)),
     };
@@ -67,6 +68,8 @@ struct Session {
     /// The interleaved channels for media and reports, once agreed on.
     channels: Option<(u8, u8)>,
     player: Option<Player>,
+    /// Whether the client said, with any request, that it wants an ONVIF replay.
+    wants_replay: bool,
     is_over: bool,
     number: String,
 }
@@ -112,6 +115,7 @@ impl Session {
         {
             return Answer::new("551 Option not supported").with("Unsupported", other);
         }
+        self.wants_replay |= required.contains("onvif-replay");
         match request.method.as_str() {
             "OPTIONS" => Answer::ok().with("Public", METHODS),
             "DESCRIBE" => self.describe(request),
@@ -138,13 +142,15 @@ impl Session {
         };
         let is_plain = asked.form != Form::Onvif;
         let may_be_empty = !is_plain || self.vault.conduct.does(Misbehaviour::EndsAtOnce);
-        if !may_be_empty && self.plan(asked.span).numbers.is_empty() {
+        let pictures = self.plan(asked.span).extent();
+        if !may_be_empty && pictures.is_none() {
             return Answer::new("404 Not Found");
         }
         self.asked = Some(asked);
-        Answer::ok()
-            .with("Content-Base", request.target.clone())
-            .with_body("application/sdp", describe(&self.vault, asked, &request.target))
+        Answer::ok().with("Content-Base", request.target.clone()).with_body(
+            "application/sdp",
+            describe(&self.vault, asked, pictures, &request.target),
+        )
     }
 
     fn set_up(&mut self, request: &Request) -> Answer {
@@ -191,7 +197,7 @@ impl Session {
             }
             span = range;
         }
-        let is_replay = asked.form == Form::Onvif && request.header("Require").is_some();
+        let is_replay = asked.form == Form::Onvif && self.wants_replay;
         let (speed, reports) = self.vault.manners();
         let speed = match asked.form {
             _ if self.vault.conduct.does(Misbehaviour::RealTimeOnly) => Speed::RealTime,
@@ -211,26 +217,14 @@ impl Session {
         };
         let player = Player::start(self.plan(span), manner, self.vault.clock.mean(span.start));
         let (sequence, rtp_time) = player.first();
-        let told = player.extent().map(|truth| {
-            let [start, end] = [truth.start, truth.end].map(|time| write_clock(self.vault.clock.tell(time)));
-            format!("clock={start}-{end}")
-        });
+        let range = self.vault.tell_range(asked.form, player.extent());
         self.player = Some(player);
-        let mut answer = Answer::ok().with(
-            "RTP-Info",
-            format!("url={};seq={sequence};rtptime={rtp_time}", request.target),
-        );
-        if asked.form == Form::Onvif {
-            if let Some(told) = told {
-                answer = answer.with("Range", told);
-            }
-            if let Some(control) = request.header("Rate-Control") {
-                answer = answer.with("Rate-Control", control);
-            }
-        } else {
-            answer = answer.with("Range", "npt=0.000-");
+        let info = format!("url={};seq={sequence};rtptime={rtp_time}", request.target);
+        let answer = Answer::ok().with("RTP-Info", info).with("Range", range);
+        match request.header("Rate-Control") {
+            Some(control) if asked.form == Form::Onvif => answer.with("Rate-Control", control),
+            _ => answer,
         }
-        answer
     }
 
     fn play_on(&mut self) {

@@ -2,10 +2,14 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use super::super::options::{Login, VideoCodec};
+use crate::model::Span;
+
+use super::super::options::{Login, StreamOptions, VideoCodec};
 use super::clock::CameraClock;
 use super::conduct::Conduct;
+use super::form::{Form, write_clock};
 use super::login::Doorkeeper;
 use super::options::{ReportTimes, Speed, StorageOptions};
 use super::shelf::Shelf;
@@ -37,7 +41,9 @@ pub(super) struct Vault {
     pub(super) shelf: Arc<Shelf>,
     pub(super) codec: VideoCodec,
     pub(super) title: String,
-    pub(super) clock: CameraClock,
+    /// From one picture to the next.
+    pub(super) period: Duration,
+    pub(super) clock: Arc<CameraClock>,
     pub(super) conduct: Conduct,
     pub(super) keeper: Doorkeeper,
     pub(super) books: Books,
@@ -50,14 +56,15 @@ pub(super) struct Vault {
 }
 
 impl Vault {
-    pub(super) fn new(options: &StorageOptions, codec: VideoCodec, title: String, login: Option<Login>) -> Self {
+    pub(super) fn new(options: &StorageOptions, stream: &StreamOptions, login: Option<Login>) -> Self {
         let clock = CameraClock::default();
         clock.set_ahead_ms(options.clock_ahead_ms);
         Self {
             shelf: Arc::new(Shelf::new(options.keep)),
-            codec,
-            title,
-            clock,
+            codec: stream.codec,
+            title: stream.title.clone(),
+            period: stream.frame_period(),
+            clock: Arc::new(clock),
             conduct: Conduct::default(),
             keeper: Doorkeeper::new(login),
             books: Books::default(),
@@ -66,6 +73,21 @@ impl Vault {
             rtsp_port: AtomicU16::new(0),
             manners: Mutex::new((options.speed, options.reports)),
             watchers: Mutex::new(None),
+        }
+    }
+
+    /// What is played, from a first picture to a last one, as `Range:` tells it. The last one lies inside, so the end is a
+    /// picture later.
+    pub(super) fn tell_range(&self, form: Form, pictures: Option<Span>) -> String {
+        let Some(pictures) = pictures else {
+            return "npt=0-".to_owned();
+        };
+        let end = pictures.end.plus(self.period);
+        if form == Form::Onvif {
+            let [start, end] = [pictures.start, end].map(|time| write_clock(self.clock.tell(time)));
+            format!("clock={start}-{end}")
+        } else {
+            format!("npt=0-{:.3}", end.since(pictures.start).as_secs_f64())
         }
     }
 

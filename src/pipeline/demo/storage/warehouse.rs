@@ -9,6 +9,7 @@ use crate::model::{Span, Timestamp};
 use super::super::camera::Count;
 use super::super::options::{CameraOptions, DemoError, Login};
 use super::super::stream::SentFrame;
+use super::clock::CameraClock;
 use super::conduct::Misbehaviour;
 use super::crowd::Crowd;
 use super::door::Door;
@@ -39,7 +40,7 @@ impl Storage {
             .streams
             .first()
             .ok_or(DemoError::Option("a camera has at least one stream"))?;
-        let vault = Vault::new(options, first.codec, first.title.clone(), camera.login.clone());
+        let vault = Vault::new(options, first, camera.login.clone());
         let mut storage = Self {
             vault: Arc::new(vault),
             host: camera.address.clone(),
@@ -57,6 +58,10 @@ impl Storage {
 
     pub(in super::super) fn shelf(&self) -> Arc<Shelf> {
         self.vault.shelf.clone()
+    }
+
+    pub(in super::super) fn clock(&self) -> Arc<CameraClock> {
+        self.vault.clock.clone()
     }
 
     pub(in super::super) fn count_watchers_with(&self, count: impl Fn() -> u64 + Send + Sync + 'static) {
