@@ -13,7 +13,7 @@ use super::plan::choose;
 use super::spool;
 use crate::archive::ArchiveError;
 use crate::index::{GapFilter, IndexError, Reader};
-use crate::model::{Camera, CameraId, Gap, GapFate, GapId, Timestamp};
+use crate::model::{Camera, CameraId, Gap, GapFate, GapId, Span, Timestamp};
 use crate::runtime::{Instant, Shutdown, Tasks};
 
 /// How often it is looked whether a wait is over. What ends a gap is heard at once.
@@ -43,8 +43,8 @@ pub struct Refiller(pub(super) Arc<Shared>);
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) means: Arc<Means>,
-    /// Gaps that a person wants, whatever their age and their camera's settings. They are forgotten when we end.
-    pub(super) by_hand: Mutex<BTreeSet<GapId>>,
+    /// What a person wants of which camera, whatever its age and the camera's settings. It is forgotten when we end.
+    wishes: Mutex<Vec<Wish>>,
     /// Told when there may be something to do.
     pub(super) stir: Arc<Notify>,
     jobs: Mutex<BTreeMap<CameraId, Job>>,
@@ -55,6 +55,13 @@ pub(super) struct Shared {
 struct Job {
     running: Running,
     stop: Shutdown,
+}
+
+/// What lacks in a span, whichever gaps it is kept as by then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Wish {
+    camera: CameraId,
+    span: Span,
 }
 
 /// A camera that is not asked before a moment, unless its settings change.
@@ -75,7 +82,7 @@ impl Refiller {
     pub fn new(needs: Needs, stir: Arc<Notify>) -> Self {
         Self(Arc::new(Shared {
             means: Arc::new(Means::new(needs)),
-            by_hand: Mutex::default(),
+            wishes: Mutex::default(),
             stir,
             jobs: Mutex::default(),
             held: Mutex::default(),
@@ -85,6 +92,21 @@ impl Refiller {
     /// What is being fetched of a camera at this moment.
     pub fn running(&self, camera: &CameraId) -> Option<Running> {
         lock(&self.0.jobs).get(camera).map(|job| job.running)
+    }
+
+    /// A person wants what lacks in a span, at once and whatever its age.
+    pub fn wish(&self, camera: &CameraId, span: Span) {
+        let wish = Wish {
+            camera: camera.clone(),
+            span,
+        };
+        let mut wishes = lock(&self.0.wishes);
+        if !wishes.contains(&wish) {
+            wishes.push(wish);
+        }
+        drop(wishes);
+        lock(&self.0.held).remove(camera);
+        self.stir();
     }
 
     /// Something changed: it is looked now whether there is anything to do.
@@ -120,9 +142,20 @@ impl Refiller {
     }
 
     async fn begin_due(&self, tasks: &mut Tasks, over: &mpsc::UnboundedSender<Over>) -> Result<(), IndexError> {
-        let by_hand = lock(&self.0.by_hand).clone();
-        let hands = by_hand.clone();
-        let (cameras, pending) = self.0.means.index.read(move |reader| look(reader, &hands)).await?;
+        let wishes = lock(&self.0.wishes).clone();
+        let asked = wishes.clone();
+        let seen = self.0.means.index.read(move |reader| look(reader, &asked)).await?;
+        let Seen {
+            cameras,
+            pending,
+            by_hand,
+        } = seen;
+        // What nothing is pending of any more is fetched, or given up.
+        let is_left = |wish: &Wish| {
+            let mut of_it = pending.iter().filter(|gap| gap.camera == wish.camera);
+            of_it.any(|gap| gap.span.overlaps(&wish.span))
+        };
+        lock(&self.0.wishes).retain(|wish| !wishes.contains(wish) || is_left(wish));
         self.drop_unwanted(&cameras, &by_hand);
         let now = self.0.means.clock.now();
         let busy = self.busy(&cameras);
@@ -189,10 +222,7 @@ impl Refiller {
         lock(&self.0.jobs).remove(&camera.id);
         let error = match result {
             Ok(Ended::Told(error)) => error,
-            Ok(Ended::Nothing) => {
-                lock(&self.0.by_hand).remove(&gap);
-                None
-            }
+            Ok(Ended::Nothing) => None,
             Err(error) => Some(error),
         };
         let wait = match &error {
@@ -215,8 +245,17 @@ impl Refiller {
     }
 }
 
-/// The cameras that may be asked, and their gaps that may be filled.
-fn look(reader: &Reader<'_>, by_hand: &BTreeSet<GapId>) -> Result<(Vec<Camera>, Vec<Gap>), IndexError> {
+/// What there is to be done.
+struct Seen {
+    /// The cameras that may be asked.
+    cameras: Vec<Camera>,
+    /// Their gaps that may be filled.
+    pending: Vec<Gap>,
+    /// Those of them that a person wants.
+    by_hand: BTreeSet<GapId>,
+}
+
+fn look(reader: &Reader<'_>, wishes: &[Wish]) -> Result<Seen, IndexError> {
     let mut cameras = reader.cameras()?;
     cameras.retain(|camera| camera.enabled);
     let mut pending = Vec::new();
@@ -228,12 +267,21 @@ fn look(reader: &Reader<'_>, by_hand: &BTreeSet<GapId>) -> Result<(Vec<Camera>, 
         };
         pending.extend(reader.gaps(&filter, PENDING)?);
     }
-    for id in by_hand {
-        let wanted = reader.gap(*id)?.filter(|gap| gap.fate == GapFate::Pending);
-        pending.extend(wanted.filter(|gap| cameras.iter().any(|camera| camera.id == gap.camera)));
+    let mut by_hand = BTreeSet::new();
+    for wish in wishes
+        .iter()
+        .filter(|wish| cameras.iter().any(|camera| camera.id == wish.camera))
+    {
+        let mut wanted = reader.gaps_within(&wish.camera, wish.span)?;
+        wanted.retain(|gap| gap.fate == GapFate::Pending && !gap.open);
+        by_hand.extend(wanted.iter().map(|gap| gap.id));
+        pending.extend(wanted);
     }
-    pending.dedup_by_key(|gap| gap.id);
-    Ok((cameras, pending))
+    Ok(Seen {
+        cameras,
+        pending,
+        by_hand,
+    })
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -32,8 +32,6 @@ const TRAIL: Duration = Duration::from_millis(1500);
 const BREATH: Duration = Duration::from_millis(1);
 /// The index writes what it is told within this; else the next round finds out.
 const WRITTEN: Duration = Duration::from_secs(10);
-/// No gap of which so little room is left is begun.
-const ROOM: u64 = 256 << 20;
 
 /// How a try ended.
 #[derive(Debug)]
@@ -57,11 +55,12 @@ pub(super) fn fill(means: &Means, id: GapId, stop: &Shutdown) -> Result<Ended, R
         return Ok(Ended::Nothing);
     };
     tracing::info!(camera = %scene.gap.camera, gap = id.0, span = %scene.gap.span, "a gap is tried");
-    let (came, error) = scene.fetch(means, stop);
+    let Fetched { came, error, is_all } = scene.fetch(means, stop);
     if stop.is_asked() && came.is_empty() {
         return Err(RefillError::Unwanted);
     }
-    let counts = error.as_ref().is_none_or(RefillError::counts);
+    // A portion of a long gap that came wholly is no try in vain, though the rest of it lacks.
+    let counts = error.as_ref().map_or(is_all || came.is_empty(), RefillError::counts);
     let now = means.clock.now();
     // What there is by now, and not what there was when the camera was asked.
     let mut there = footage(&segments(means, &scene.gap)?);
@@ -93,25 +92,30 @@ impl Scene {
     }
 
     /// Fetches what lacks. What came counts whatever went wrong behind it.
-    fn fetch(&self, means: &Means, stop: &Shutdown) -> (Vec<Segment>, Option<RefillError>) {
+    fn fetch(&self, means: &Means, stop: &Shutdown) -> Fetched {
         let wanted = plan::wanted(self.gap.span, &footage(&self.segments));
-        if wanted.is_empty() {
-            return (Vec::new(), None);
+        let portion = plan::portion(&wanted);
+        let mut fetched = Fetched {
+            came: Vec::new(),
+            error: None,
+            is_all: portion == wanted,
+        };
+        if portion.is_empty() {
+            return fetched;
         }
-        match self.receive(means, &wanted, stop) {
+        fetched.error = match self.receive(means, &portion, stop) {
             Ok((received, clock)) => {
-                let mut came = Vec::new();
-                let error = self.keep(means, &received, &clock, &mut came, stop).err();
-                (came, error.or(received.trouble))
+                let kept = self.keep(means, &received, &clock, &mut fetched.came, stop);
+                kept.err().or(received.trouble)
             }
-            Err(error) => (Vec::new(), Some(error)),
-        }
+            Err(error) => Some(error),
+        };
+        fetched
     }
 
     fn receive(&self, means: &Means, wanted: &[Span], stop: &Shutdown) -> Result<(Received, Asked), RefillError> {
-        let space = means.volume.free_space()?;
-        if space.available_bytes < ROOM {
-            return Err(RefillError::Disk("no room is left on the volume".to_owned()));
+        if !means.has_room() {
+            return Err(RefillError::Disk("there is too little room on the volume".to_owned()));
         }
         let archive = archive_of(&self.camera, &means.surroundings)?;
         let clock = self.clock(means, archive.as_ref())?;
@@ -186,7 +190,7 @@ impl Scene {
         let came = &received.came;
         // Something else may have been found meanwhile, and the neighbours' files have grown.
         let segments = segments(means, &self.gap)?;
-        let wanted = plan::wanted(self.gap.span, &footage(&segments));
+        let wanted = plan::portion(&plan::wanted(self.gap.span, &footage(&segments)));
         let edges = self.edges(means, &wanted, &segments);
         let placed = place(&came.frames, asked.span, asked.ahead_ns, &edges);
         let length = Duration::from_secs(u64::from(self.camera.segment_seconds));
@@ -294,6 +298,14 @@ impl Scene {
             pause(Duration::from_millis(20));
         }
     }
+}
+
+/// What a try brought.
+struct Fetched {
+    came: Vec<Segment>,
+    error: Option<RefillError>,
+    /// Whether all that lacks was asked for.
+    is_all: bool,
 }
 
 /// What was asked of the camera, by its clock.

@@ -60,7 +60,17 @@ pub(super) struct Means {
     pub(super) pace: Pace,
 }
 
+/// What recording needs in the next minutes is not taken from it: with less room than this nothing is fetched.
+const ROOM: u64 = 1 << 30;
+
 impl Means {
+    /// Whether the volume has room for more than what is recorded.
+    pub(super) fn has_room(&self) -> bool {
+        self.volume
+            .free_space()
+            .is_ok_and(|space| space.available_bytes >= ROOM)
+    }
+
     pub(super) fn new(needs: Needs) -> Self {
         let config = &needs.config;
         Self {

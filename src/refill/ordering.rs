@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::driver::{Refiller, lock};
+use super::driver::Refiller;
 use super::error::RefillError;
 use crate::archive::archive_of;
 use crate::index::{IndexError, Writer};
@@ -34,15 +34,10 @@ impl Refiller {
             let message = "nothing is missing there that could be fetched".to_owned();
             return Err(RefillError::Refused(message));
         }
-        lock(&self.0.by_hand).extend(gaps.iter().map(|gap| gap.id));
-        self.stir();
+        for gap in &gaps {
+            self.wish(&camera.id, gap.span);
+        }
         Ok(gaps)
-    }
-
-    /// Has a kept gap tried again that a person wants, whatever its age.
-    pub fn wish(&self, gap: GapId) {
-        lock(&self.0.by_hand).insert(gap);
-        self.stir();
     }
 }
 

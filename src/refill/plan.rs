@@ -18,6 +18,8 @@ use crate::model::{CameraId, Gap, GapFate, GapId, Span, Timestamp};
 const LACKING: Duration = Duration::from_secs(1);
 /// What is shorter than this is no gap: nothing could be fetched that begins and ends in it.
 const SLIVER: Duration = Duration::from_millis(100);
+/// So much is fetched at once.
+const PORTION: Duration = Duration::from_secs(1800);
 /// How long after the first try in vain the second comes; each further one waits four times as long.
 const FIRST_WAIT: Duration = Duration::from_secs(10);
 /// The longest of these waits.
@@ -146,6 +148,16 @@ pub(super) fn settle(gap: &Gap, footage: &[Span], counts: bool, rules: Rules, no
 /// What of a gap there is to be fetched: all that has no footage, but for seams.
 pub(super) fn wanted(gap: Span, footage: &[Span]) -> Vec<Span> {
     holes(gap, footage.to_vec(), SLIVER)
+}
+
+/// As much of it as is fetched at once, from its end on: what is newest is wanted first, and what comes lies on the disk twice
+/// for a while.
+pub(super) fn portion(wanted: &[Span]) -> Vec<Span> {
+    let Some(end) = wanted.last().map(|last| last.end) else {
+        return Vec::new();
+    };
+    let newest = Span::new(end.minus(PORTION), end);
+    wanted.iter().filter_map(|span| span.intersect(&newest)).collect()
 }
 
 #[cfg(test)]

@@ -98,6 +98,9 @@ fn wait_for_end(means: &Means, spool: &Spool, asked: Span, stop: &Shutdown) -> O
         if stop.is_asked() || is_enough(&progress, asked) {
             return None;
         }
+        if !means.has_room() {
+            return Some(Ending::Full("there is too little room on the volume".to_owned()));
+        }
         if progress.idle >= IDLE {
             let message = match progress.frames {
                 0 => format!("the camera's replay brought no picture within {} s", IDLE.as_secs()),

@@ -100,6 +100,15 @@ fn waits_grow_and_a_try_is_bounded() {
 }
 
 #[test]
+fn a_long_gap_is_fetched_in_portions_from_its_end_on() {
+    let wanted = [span(0, 3000), span(4000, 5000)];
+    assert_eq!(portion(&wanted), [span(4000, 5000)]);
+    assert_eq!(portion(&[span(0, 90_000)]), [span(88_200, 90_000)]);
+    assert_eq!(portion(&[span(0, 12)]), [span(0, 12)]);
+    assert_eq!(portion(&[]), []);
+}
+
+#[test]
 fn a_gap_is_filled_when_it_is_covered_but_for_a_second() {
     let gap = gap(7, "door", span(0, 12));
     let footage = [span(0, 6), span(6, 11)];
