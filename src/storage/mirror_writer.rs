@@ -74,6 +74,8 @@ struct Shared {
     busy_since: AtomicU64,
     /// Where new files go.
     volume: Mutex<Option<Arc<Volume>>>,
+    /// Files that were begun and of which it is not settled yet what becomes of them, with their lanes.
+    begun: Mutex<HashMap<Arc<str>, u64>>,
     told: UnboundedSender<MirrorTold>,
 }
 
@@ -141,6 +143,7 @@ impl MirrorWriter {
             dropped_bytes: AtomicU64::new(0),
             busy_since: AtomicU64::new(0),
             volume: Mutex::new(None),
+            begun: Mutex::default(),
             told,
         });
         let (orders, received) = mpsc::channel();
@@ -161,6 +164,11 @@ impl MirrorWriter {
     /// From the next file on second copies go to this volume; without one every file is a miss.
     pub fn use_volume(&self, volume: Option<Arc<Volume>>) {
         *lock(&self.shared.volume) = volume;
+    }
+
+    /// Whether a file may still be written to: nobody else may touch what the mirror has of it.
+    pub fn is_writing(&self, path: &str) -> bool {
+        lock(&self.shared.begun).contains_key(path)
     }
 
     /// A run's lane.
@@ -210,6 +218,7 @@ impl MirrorWriter {
 impl MirrorLane {
     /// A file begins; the path is the primary's, below its root.
     pub fn begin(&self, path: &Arc<str>) {
+        lock(&self.shared.begun).insert(path.clone(), self.number);
         self.order(What::Begin(path.clone()));
     }
 
@@ -314,6 +323,7 @@ impl Files {
                 self.shared.queued_bytes.fetch_sub(cost, Ordering::Relaxed);
             }
             What::Finish(segment, primary) => {
+                let path = primary.path.clone();
                 let told = match self.finish(lane, &segment, primary) {
                     Some(copy) => MirrorTold::Kept {
                         segment: segment.id,
@@ -321,12 +331,14 @@ impl Files {
                     },
                     None => MirrorTold::Missed { segment: segment.id },
                 };
+                lock(&self.shared.begun).remove(path.as_str());
                 self.tell(told);
             }
             What::Give(path) => self.give(&(lane, path)),
             What::Leave => {
                 let left: Vec<_> = self.open.keys().filter(|(of, _)| *of == lane).cloned().collect();
                 left.iter().for_each(|key| self.give(key));
+                lock(&self.shared.begun).retain(|_, of| *of != lane);
             }
             What::Stop => {}
         }
@@ -387,6 +399,7 @@ impl Files {
         if let Some(open) = self.open.remove(key) {
             self.remove(&key.1, &open);
         }
+        lock(&self.shared.begun).remove(&key.1);
     }
 
     fn remove(&self, path: &str, open: &Open) {
