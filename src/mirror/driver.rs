@@ -15,7 +15,7 @@ use super::state::Stand;
 use super::status::{Status, Tour};
 use super::work::Busy;
 use crate::index::{Holding, Index};
-use crate::model::News;
+use crate::model::{News, VolumeId};
 use crate::runtime::{Clock, Shutdown};
 use crate::storage::{MirrorTold, MirrorWriter, Volume};
 
@@ -44,11 +44,18 @@ pub struct Setting {
     pub rules: Rules,
     /// Whether clips are being made, which want the disks for themselves.
     pub is_busy: Busy,
+    /// Told which volume the mirror is, each time that it is opened: for whoever reads from it.
+    pub opened: Opened,
 }
+
+/// Told which volume the mirror is.
+pub type Opened = Arc<dyn Fn(VolumeId) + Send + Sync>;
 
 impl std::fmt::Debug for Setting {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Setting").field("root", &self.root).finish_non_exhaustive()
+        f.debug_struct("Setting")
+            .field("root", &self.root)
+            .finish_non_exhaustive()
     }
 }
 
@@ -91,7 +98,11 @@ impl Mirror {
 
     /// Orders that every copy on the primary that is missing or not trusted be written anew from the mirror.
     pub fn restore(&self) -> Result<Status, MirrorError> {
-        self.wish("restored from", |status| &mut status.restore, |wishes| &mut wishes.restore)
+        self.wish(
+            "restored from",
+            |status| &mut status.restore,
+            |wishes| &mut wishes.restore,
+        )
     }
 
     /// Orders that whatever lies at its root be the mirror from now on: a disk that replaces one that died.

@@ -98,7 +98,8 @@ pub(super) fn let_go(
     for copy in held.iter().filter(|copy| !copy.is_locked) {
         let is_old = copy.start <= cutoff;
         let is_too_much = freed < excess;
-        let is_in_the_way = freed < excess.saturating_add(more) && wanted.is_some_and(|wanted| copy.start < wanted.start);
+        let is_in_the_way =
+            freed < excess.saturating_add(more) && wanted.is_some_and(|wanted| copy.start < wanted.start);
         if is_old || (copy.is_elsewhere && (is_too_much || is_in_the_way)) {
             freed = freed.saturating_add(copy.size_bytes);
             gone.push(Gone {
@@ -370,7 +371,10 @@ mod tests {
         assert!(!minute(86_400_000_000_000));
         assert!((0..59).all(|_| !minute(0)));
         assert!(minute(0));
-        assert!(!minute(-86_400_000_000_000 * 4000), "a box that does not know the time knows no ages");
+        assert!(
+            !minute(-86_400_000_000_000 * 4000),
+            "a box that does not know the time knows no ages"
+        );
     }
 
     fn copies() -> impl Strategy<Value = Vec<Lettable>> {

@@ -225,7 +225,10 @@ mod tests {
         assert!(standing.lose(at(1), "it is not there").is_some());
         assert_eq!((standing.owe(at(2), 0), standing.stand()), (None, Stand::Absent));
         standing.open(at(3));
-        assert!(matches!(standing.owe(at(4), 0), Some(Tell::CaughtUp { segments: 0, .. })));
+        assert!(matches!(
+            standing.owe(at(4), 0),
+            Some(Tell::CaughtUp { segments: 0, .. })
+        ));
     }
 
     #[test]
@@ -235,7 +238,14 @@ mod tests {
         assert_eq!(standing.owe(at(1), 2), None);
         standing.copied(7);
         standing.copied(7);
-        assert!(matches!(standing.owe(at(2), 0), Some(Tell::CaughtUp { segments: 2, bytes: 14, .. })));
+        assert!(matches!(
+            standing.owe(at(2), 0),
+            Some(Tell::CaughtUp {
+                segments: 2,
+                bytes: 14,
+                ..
+            })
+        ));
     }
 
     proptest! {

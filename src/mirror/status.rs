@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::desk::Desk;
 use super::state::Stand;
 use crate::index::Holding;
 use crate::model::{Timestamp, VolumeId};
@@ -81,5 +82,38 @@ impl Tour {
     /// Whether it lasts.
     pub fn is_running(&self) -> bool {
         self.ended_at.is_none()
+    }
+}
+
+impl Desk {
+    /// Puts what is known where everybody can see it.
+    pub(super) fn show(&self) {
+        let rate = match (self.rates.front(), self.rates.back()) {
+            (Some((from, before)), Some((to, after))) if to > from => {
+                after.saturating_sub(*before) as f64 / to.since(*from).as_secs_f64()
+            }
+            _ => 0.0,
+        };
+        let mut status = self.shared.status();
+        status.stand = self.standing.stand();
+        status.since = self.standing.since();
+        status.reason = self.standing.reason().map(str::to_owned);
+        status.volume = self.volume_id;
+        status.total_bytes = self.space.total_bytes;
+        status.available_bytes = self.space.available_bytes;
+        status.owed = self.owed;
+        status.held = self.held;
+        status.bytes_per_second = rate;
+        status.is_paused = self.owed.segments > 0 && (self.setting.is_busy)();
+        status.dropped_bytes = self.setting.writer.dropped_bytes();
+        status.left_behind = self.left_behind + self.keeper.left_behind();
+        // One that was ordered a moment ago is shown as begun, and not as the one before it that is over.
+        let ordered = self.shared.wishes();
+        if let Some(walk) = self.verify.as_ref().filter(|_| !ordered.verify) {
+            status.verify = Some(walk.tour);
+        }
+        if let Some(walk) = self.restore.as_ref().filter(|_| !ordered.restore) {
+            status.restore = Some(walk.tour);
+        }
     }
 }

@@ -106,7 +106,9 @@ impl Volume {
         };
         let mut removed = 0;
         for name in names {
-            let name = name.map_err(|error| StorageError::io("list", &path, error))?.file_name();
+            let name = name
+                .map_err(|error| StorageError::io("list", &path, error))?
+                .file_name();
             let relative = Path::new(UNFINISHED).join(name);
             unlinkat(self.directory(), &relative, AtFlags::empty())
                 .map_err(|errno| StorageError::errno("remove", &self.root().join(&relative), errno))?;
