@@ -91,6 +91,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
         catalog: catalog.clone(),
         volume: house.volume.clone(),
         tail: tail.clone(),
+        mirror: None,
         syncer,
         suspects,
         news: news.clone(),
