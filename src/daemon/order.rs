@@ -93,6 +93,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
         catalog: catalog.clone(),
         volume: house.volume.clone(),
         tail: tail.clone(),
+        mirror: second.as_ref().map(|second| second.writer.clone()),
         syncer,
         suspects,
         news: news.clone(),

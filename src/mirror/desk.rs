@@ -63,7 +63,7 @@ pub(super) struct Desk {
     pub(super) urgent: VecDeque<Errand>,
     pub(super) verify: Option<Walk>,
     pub(super) restore: Option<Walk>,
-    pub(super) dropped_bytes: u64,
+    overflowed: u64,
     pub(super) left_behind: u64,
     pub(super) is_copy_hung: bool,
     pub(super) rates: VecDeque<(Instant, u64)>,
@@ -104,7 +104,7 @@ impl Desk {
             urgent: VecDeque::new(),
             verify: None,
             restore: None,
-            dropped_bytes: 0,
+            overflowed: 0,
             left_behind: 0,
             is_copy_hung: false,
             rates: VecDeque::new(),
@@ -165,16 +165,13 @@ impl Desk {
     pub(super) fn hear(&mut self, told: MirrorTold) {
         match told {
             MirrorTold::Kept { segment, copy } => self.tell_copy(segment, copy),
+            // Without a mirror every file is missed, and one that was begun before it was there is no loss of it.
             MirrorTold::Missed { .. } => {
-                let dropped = self.setting.writer.dropped_bytes();
-                let more = dropped.saturating_sub(std::mem::replace(&mut self.dropped_bytes, dropped));
-                // Without a mirror every file is missed, and one that was begun before it was there is no loss of it.
+                let overflowed = self.setting.writer.overflowed_files();
+                let more = overflowed.saturating_sub(std::mem::replace(&mut self.overflowed, overflowed));
                 if more > 0 && self.keeper.volume().is_some() {
-                    let reason = format!(
-                        "its disk does not keep up with what is recorded: {more} bytes did not get there at once and are \
-                         copied afterwards"
-                    );
-                    let told = self.standing.miss(self.now(), &reason);
+                    let reason = "its disk does not keep up with what is recorded, so that copies are made afterwards";
+                    let told = self.standing.miss(self.now(), reason);
                     self.tell(told);
                 }
             }

@@ -15,6 +15,7 @@ mod inventory;
 mod journal;
 mod layout;
 mod lock;
+mod mirror_files;
 mod mirror_writer;
 mod reel;
 mod seal;

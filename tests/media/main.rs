@@ -27,6 +27,7 @@ mod kit;
 mod kit_tests;
 mod left;
 mod many;
+mod mirror_branch;
 mod modes;
 mod peer_tests;
 mod peers;

@@ -108,6 +108,7 @@ impl Desk {
             catalog: Arc::new(Catalog::built_in().unwrap()),
             volume: Arc::new(Volume::open(&recordings, VolumeRole::Primary, at(0)).unwrap()),
             tail: None,
+            mirror: None,
             syncer: Arc::new(Syncer::start("sync", Syncer::PERIOD, Arc::new(|_| {})).unwrap()),
             suspects: Arc::default(),
             news,
