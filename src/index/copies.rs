@@ -22,7 +22,7 @@ const PUT: &str = "
 const SET_STATE: &str = "UPDATE copies SET state = ?3 WHERE segment_id = ?1 AND volume_id = ?2";
 const GROW: &str = "UPDATE copies SET size_bytes = ?2 WHERE segment_id = ?1 AND state = 'open'";
 const DISTRUST_OPEN: &str = "UPDATE copies SET state = 'suspect' WHERE segment_id = ?1 AND state = 'open'";
-/// What is known of a segment without a look at its copies. See migrations/0008_mirror.sql for the last three.
+/// What is known of a segment without a look at its copies. See migrations/0008_mirror.sql for the last two.
 const SEE_COPIES: &str = "
     UPDATE segments SET
         playable = state = 'open' OR EXISTS (
@@ -34,13 +34,7 @@ const SEE_COPIES: &str = "
                 WHERE segment_id = ?1 AND other.state = 'whole' AND other.sha256 = own.sha256)) END,
         mirrored_bytes = (
             SELECT sum(size_bytes) FROM copies JOIN volumes ON volumes.id = volume_id AND role = 'mirror'
-            WHERE segment_id = ?1 AND copies.state IN ('whole', 'suspect')),
-        ailing = state = 'closed' AND EXISTS (
-            SELECT 1 FROM copies JOIN volumes ON volumes.id = volume_id AND role = 'mirror'
-            WHERE segment_id = ?1 AND copies.state = 'whole' AND sha256 IS NOT NULL
-        ) AND NOT EXISTS (
-            SELECT 1 FROM copies JOIN volumes ON volumes.id = volume_id AND role = 'primary'
-            WHERE segment_id = ?1 AND copies.state = 'whole')
+            WHERE segment_id = ?1 AND copies.state IN ('whole', 'suspect'))
     WHERE id = ?1";
 
 impl Reader<'_> {

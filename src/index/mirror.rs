@@ -1,4 +1,4 @@
-//! The mirror: what it lacks, what it holds, what of that may go, and what only it still has whole.
+//! The mirror: what it lacks, what it holds, and what of that may go.
 //!
 //! What is owed is no list that somebody keeps: it follows from the copies, so a restart forgets nothing of it.
 
@@ -30,9 +30,6 @@ pub(super) const LETTABLE: &str = "
     FROM segments JOIN copies ON copies.segment_id = segments.id
     WHERE (start_ns, segments.id) > (?1, ?2) AND mirrored_bytes IS NOT NULL AND volume_id = ?3
     ORDER BY start_ns, segments.id LIMIT ?4";
-pub(super) const AILING: &str = "
-    SELECT id FROM segments WHERE (start_ns, id) > (?1, ?2) AND ailing = 1 ORDER BY start_ns, id LIMIT ?3";
-const COUNT_AILING: &str = "SELECT count(*) AS segments FROM segments WHERE ailing = 1";
 /// In one statement with the question whether it may, so that no lock comes between.
 const LET_GO: &str = "
     DELETE FROM copies WHERE segment_id = ?1 AND volume_id = ?2 AND EXISTS (
@@ -141,19 +138,6 @@ impl Reader<'_> {
                 is_elsewhere: row.get("elsewhere")?,
             })
         })
-    }
-
-    /// Segments that are whole on a mirror and not on the primary, by start.
-    pub fn ailing_segments(&self, after: After, limit: u32) -> Result<Vec<Segment>, IndexError> {
-        let (start, id) = place(after);
-        let ids = self.rows(AILING, params![start, id, limit], |row| segment_id(row, "id"))?;
-        self.all(ids)
-    }
-
-    /// How many segments are whole on a mirror and not on the primary.
-    pub fn count_ailing(&self) -> Result<u64, IndexError> {
-        let found = self.row(COUNT_AILING, [], |row| count(row, "segments"))?;
-        Ok(found.unwrap_or_default())
     }
 
     fn all(&self, ids: impl IntoIterator<Item = SegmentId>) -> Result<Vec<Segment>, IndexError> {
@@ -288,27 +272,19 @@ mod tests {
     }
 
     #[test]
-    fn what_only_the_mirror_has_whole_is_known() {
+    fn what_is_held_takes_room_whether_it_is_good_or_not() {
         let (_directory, index) = recorded(4);
         (1..=4).for_each(|n| put(&index, n, copy(2, n, CopyState::Whole)));
-        put(&index, 2, copy(1, 2, CopyState::Suspect));
         put(&index, 3, copy(1, 3, CopyState::Missing));
-        put(&index, 4, copy(1, 4, CopyState::Missing));
         put(&index, 4, copy(2, 4, CopyState::Suspect));
-        let found = index.read_blocking(|r| r.ailing_segments(None, 10)).unwrap();
-        let found: Vec<u128> = found.iter().map(|segment| segment.id.0.as_u128()).collect();
-        assert_eq!(
-            (found, index.read_blocking(|r| r.count_ailing()).unwrap()),
-            (vec![2, 3], 2)
-        );
-        put(&index, 2, copy(1, 2, CopyState::Whole));
-        assert_eq!(index.read_blocking(|r| r.count_ailing()).unwrap(), 1);
-        // Room is taken by what is no good, too.
+        index
+            .write_blocking(|w| w.set_copy_state(id(1), MIRROR, CopyState::Missing))
+            .unwrap();
         let held = index.read_blocking(|r| r.held_on_mirrors()).unwrap();
         let expected = Holding {
-            segments: 4,
-            bytes: 4000,
-            oldest: Some(at(60)),
+            segments: 3,
+            bytes: 3000,
+            oldest: Some(at(120)),
             newest: Some(at(240)),
         };
         assert_eq!(held, expected);
@@ -367,16 +343,16 @@ mod tests {
         assert_eq!(index.read_blocking(|r| r.held_on_mirrors()).unwrap().segments, 1);
     }
 
-    /// Minutes of footage on both volumes but for the last ten, which are owed, and one that is ailing.
+    /// Minutes of footage on both volumes but for the last ten, which are owed.
     fn filled(minutes: i64) -> (tempfile::TempDir, Index) {
         let (directory, index) = index();
         let fill = format!(
             "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {minutes})
              INSERT INTO segments (id, camera_id, run_id, sequence, start_ns, end_ns, codec, width, height, has_audio,
-                 container, state, origin, clock, frames, created_at_ns, owed_bytes, mirrored_bytes, ailing)
+                 container, state, origin, clock, frames, created_at_ns, owed_bytes, mirrored_bytes)
              SELECT CAST(printf('%016d', i) AS BLOB), 'door', i / 100, i % 100, i * 60000000000, (i + 1) * 60000000000,
                  'h264', 1, 1, 0, 'mp4', 'closed', 'live', 'arrival', 1, 0, iif(i > {minutes} - 10, 7, NULL),
-                 iif(i > {minutes} - 10, NULL, 7), i = 5 FROM n;
+                 iif(i > {minutes} - 10, NULL, 7) FROM n;
              INSERT INTO copies (segment_id, volume_id, path, size_bytes, state)
              SELECT segments.id, volumes.id, 'door/' || start_ns, 7, 'whole' FROM segments, volumes
              WHERE role = 'primary' OR mirrored_bytes IS NOT NULL;"
@@ -394,12 +370,11 @@ mod tests {
     type Look = (&'static str, fn(&Reader<'_>) -> Result<u64, IndexError>);
 
     /// What is asked again and again while all is well.
-    const LOOKS: [Look; 5] = [
+    const LOOKS: [Look; 4] = [
         (OWED, |r| Ok(r.owed_segments(Timestamp::MIN, None, 100)?.len() as u64)),
         (OWED_SUM, |r| Ok(r.owed(Timestamp::MIN)?.segments)),
         (LETTABLE, |r| Ok(r.lettable_copies(MIRROR, None, 20)?.len() as u64)),
         (HELD, |r| Ok(r.mirrored_segments(None, 20)?.len() as u64)),
-        (AILING, |r| Ok(r.ailing_segments(None, 20)?.len() as u64)),
     ];
 
     fn steps(index: &Index, (sql, look): Look) -> (u64, i32) {
@@ -452,10 +427,6 @@ mod tests {
             (
                 LETTABLE,
                 "SEARCH segments USING INDEX segments_mirrored ((start_ns,id)>(?,?))",
-            ),
-            (
-                AILING,
-                "SEARCH segments USING COVERING INDEX segments_ailing ((start_ns,id)>(?,?))",
             ),
         ] {
             let found: Vec<String> = index

@@ -145,7 +145,7 @@ impl Desk {
     }
 
     /// Takes what people ordered.
-    pub(super) async fn take_wishes(&mut self) {
+    pub(super) fn take_wishes(&mut self) {
         let wishes = self.shared.take_wishes();
         if wishes.replace {
             tracing::info!(root = %self.setting.root.display(), "whatever lies there is the mirror from now on");
@@ -156,8 +156,7 @@ impl Desk {
             self.verify = Some(Walk::begin(Tour::begin(now, self.held.segments)));
         }
         if wishes.restore {
-            let ailing = self.setting.index.read(|reader| reader.count_ailing()).await;
-            self.restore = Some(Walk::begin(Tour::begin(now, ailing.unwrap_or_default())));
+            self.restore = Some(Walk::begin(Tour::begin(now, self.held.segments)));
         }
     }
 
@@ -239,8 +238,9 @@ impl Desk {
             }
             Tell::CaughtUp { segments, bytes, took } => {
                 let (megabytes, seconds) = (bytes as f64 / 1e6, took.as_secs_f64());
+                let word = if segments == 1 { "segment was" } else { "segments were" };
                 let message = format!(
-                    "the mirror has everything again: {segments} segments ({megabytes:.1} MB) were copied, {seconds:.0} s \
+                    "the mirror has everything again: {segments} {word} copied ({megabytes:.1} MB), {seconds:.0} s \
                      after the trouble began"
                 );
                 (EventKind::MirrorCaughtUp, message)

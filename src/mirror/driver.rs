@@ -207,7 +207,7 @@ impl Engine {
                     desk.hear_of_errand(done);
                 }
                 Some(one) = told.recv() => desk.hear(one),
-                () = desk.shared.bell.notified() => desk.take_wishes().await,
+                () = desk.shared.bell.notified() => desk.take_wishes(),
                 _ = tick.tick() => desk.look().await,
             }
             if running.is_none() {

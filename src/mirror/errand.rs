@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::desk::Desk;
 use super::plan::{Next, View, Wanted, choose};
-use super::work::{Trouble, Verdict};
+use super::work::{Found, Trouble, Verdict};
 use crate::model::{Copy, Segment, SegmentId};
 use crate::runtime::spawn_thread;
 use crate::storage::Volume;
@@ -41,7 +41,8 @@ pub(super) enum Why {
 pub(super) enum Done {
     Removed,
     Copied(Box<Segment>, Why, Result<Copy, Trouble>),
-    Healed(Box<Segment>, Why, Result<Copy, Trouble>),
+    /// With what was seen before, and without a copy where none was needed.
+    Healed(Box<Segment>, Why, Option<Found>, Result<Option<Copy>, Trouble>),
     Verified(Box<Segment>, Result<Verdict, Trouble>),
     /// The thread died.
     Nothing,
@@ -137,8 +138,17 @@ impl Desk {
             Errand::Heal(id, why) => {
                 let segment = self.find(id).await?;
                 Box::new(move || {
-                    let healed = means.heal(&segment, &volumes);
-                    Done::Healed(segment, why, healed)
+                    // Who verified has read it; who only ordered it wants what is not there.
+                    let found = match why {
+                        Why::Ordered => means.glance(&segment, &volumes),
+                        _ => Ok(None),
+                    };
+                    let healed = match found {
+                        Ok(Some(Found::Whole)) => Ok(None),
+                        Ok(_) => means.heal(&segment, &volumes).map(Some),
+                        Err(trouble) => return Done::Healed(segment, why, None, Err(trouble)),
+                    };
+                    Done::Healed(segment, why, found.ok().flatten(), healed)
                 })
             }
             Errand::Verify(id) => {

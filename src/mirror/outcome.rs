@@ -1,9 +1,15 @@
 //! What came of errands: told, counted, and followed by what has to come next.
 
+use std::time::Duration;
+
 use super::desk::Desk;
 use super::errand::{Done, Errand, Why};
 use super::work::{Found, Trouble, Verdict};
-use crate::model::{Copy, CopyState, Segment, VolumeId};
+use crate::model::{Copy, CopyState, Fault, Segment, VolumeId};
+use crate::storage::StorageError;
+
+/// How long nothing is copied to a disk that said that it is full: by then the oldest copies may have gone.
+const FULL: Duration = Duration::from_secs(5);
 
 impl Desk {
     /// What came of an errand.
@@ -25,15 +31,22 @@ impl Desk {
                 self.note(why, |tour| tour.failed += 1);
                 self.hear_of_copy_trouble(&segment, trouble);
             }
-            Done::Healed(segment, why, Ok(copy)) => {
-                tracing::info!(path = copy.path, "a recording is whole again, from the mirror");
+            Done::Healed(segment, why, _, Ok(healed)) => {
                 self.note(why, |tour| {
-                    tour.healed += 1;
+                    tour.healed += u64::from(healed.is_some());
                     tour.done += u64::from(why == Why::Ordered);
                 });
-                self.tell_copy(segment.id, copy);
+                if let Some(copy) = healed {
+                    tracing::info!(path = copy.path, "a recording is whole again, from the mirror");
+                    self.tell_copy(segment.id, copy);
+                }
             }
-            Done::Healed(segment, why, Err(trouble)) => self.hear_of_heal_trouble(&segment, why, trouble),
+            Done::Healed(segment, why, found, Err(trouble)) => {
+                if let Some(found) = found {
+                    self.distrust(&segment, self.setting.primary.id(), found.state());
+                }
+                self.hear_of_heal_trouble(&segment, why, trouble);
+            }
             Done::Verified(segment, Ok(verdict)) => self.hear_of_verdict(&segment, verdict),
             Done::Verified(segment, Err(trouble)) => {
                 if let Trouble::Refused(error) = &trouble {
@@ -61,7 +74,12 @@ impl Desk {
                 self.rest(segment.id);
             }
             Trouble::Refused(error) => {
-                self.rest(segment.id);
+                // A mirror that is full or gone is no fault of this segment's.
+                match error.fault() {
+                    Fault::Full => self.full_until = Some(self.instant().plus(FULL)),
+                    _ if matches!(error, StorageError::VolumeLost { .. }) => {}
+                    _ => self.rest(segment.id),
+                }
                 self.refused(&error);
             }
         }

@@ -385,16 +385,13 @@ fn what_the_primary_lacks_is_restored_from_the_mirror() {
     site.start(&root, Rules::default());
     site.wait_until_caught_up();
     let primary = site.primary.id();
-    for (number, state) in [
-        (1, CopyState::Missing),
-        (2, CopyState::Suspect),
-        (3, CopyState::Missing),
-    ] {
-        site.index
-            .write_blocking(move |writer| writer.set_copy_state(id(number), primary, state))
-            .unwrap();
-        fs::remove_file(site.primary.absolute(&paths[number as usize])).unwrap();
-    }
+    site.index
+        .write_blocking(move |writer| writer.set_copy_state(id(2), primary, CopyState::Suspect))
+        .unwrap();
+    // Nobody has missed these yet.
+    fs::remove_file(site.primary.absolute(&paths[1])).unwrap();
+    fs::remove_file(site.primary.absolute(&paths[3])).unwrap();
+    fs::write(site.primary.absolute(&paths[4]), b"cut").unwrap();
     // And this copy is none any more.
     fs::write(root.join(&paths[3]), b"noise").unwrap();
     site.mirror().restore().unwrap();
@@ -404,10 +401,10 @@ fn what_the_primary_lacks_is_restored_from_the_mirror() {
     let tour = status.restore.unwrap();
     assert_eq!(
         (tour.segments, tour.done, tour.healed, tour.lost),
-        (3, 3, 2, 1),
+        (5, 5, 3, 1),
         "{tour:?}"
     );
-    for number in [1, 2] {
+    for number in [1, 2, 4] {
         site.wait_until_states(number, WHOLE);
         site.assert_same(&paths[number as usize]);
     }

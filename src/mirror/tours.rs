@@ -1,4 +1,4 @@
-//! Walks through the mirror, page by page: one looks at every copy, the other heals what the primary lacks.
+//! Walks through the mirror, page by page: one reads every copy, the other heals what the primary lacks.
 
 use std::collections::VecDeque;
 
@@ -90,7 +90,7 @@ impl Desk {
             }
         }
         if let Some(after) = wants_page(&self.restore) {
-            let page = index.read(move |reader| reader.ailing_segments(after, PAGE)).await?;
+            let page = index.read(move |reader| reader.mirrored_segments(after, PAGE)).await?;
             if let Some(walk) = &mut self.restore {
                 walk.take_page(&page, now);
                 if !walk.tour.is_running() {

@@ -108,6 +108,24 @@ impl Means {
         })
     }
 
+    /// What a segment's file on the primary is, as far as can be told without reading it; nothing where none is whole as far
+    /// as is known.
+    pub(super) fn glance(&self, segment: &Segment, volumes: &Volumes) -> Result<Option<Found>, Trouble> {
+        let Some(copy) = whole_on(segment, &volumes.primary) else {
+            return Ok(None);
+        };
+        match volumes.primary.size_of_copy(&copy.path) {
+            Ok(Some(size)) if size == copy.size_bytes => Ok(Some(Found::Whole)),
+            Ok(Some(_)) => Ok(Some(Found::Differs)),
+            // A disk that is gone is no file that is.
+            Ok(None) => match volumes.primary.check_present() {
+                Ok(()) => Ok(Some(Found::Missing)),
+                Err(error) => Err(Trouble::Refused(error)),
+            },
+            Err(error) => Err(Trouble::Refused(error)),
+        }
+    }
+
     /// Writes a segment's copy on the primary anew from the mirror's, and gives it. What lies there and is no good goes to
     /// the quarantine.
     pub(super) fn heal(&self, segment: &Segment, volumes: &Volumes) -> Result<Copy, Trouble> {

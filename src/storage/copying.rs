@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{
     Advice, AtFlags, Mode, OFlags, RenameFlags, StatVfsMountFlags, fadvise, fstatvfs, openat, renameat, renameat_with,
-    unlinkat,
+    statat, unlinkat,
 };
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
@@ -75,6 +75,16 @@ impl Volume {
             hasher: Sha256::new(),
             size_bytes: 0,
         })
+    }
+
+    /// How long a copy is; nothing when there is none.
+    pub fn size_of_copy(&self, relative: &str) -> Result<Option<u64>, StorageError> {
+        let path = self.inside(relative)?;
+        match statat(self.directory(), relative, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(found) => Ok(Some(u64::try_from(found.st_size).unwrap_or_default())),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(StorageError::errno("look at", &path, errno)),
+        }
     }
 
     /// Begins a copy of what lies elsewhere, under a hidden name.
@@ -226,10 +236,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let volume = mirror(directory.path());
         let copy = written(&volume, b"footage of a yard");
-        assert!(!volume.absolute(FILE).exists());
+        assert_eq!(volume.size_of_copy(FILE).unwrap(), None);
         let read = measure(copy.read_back().unwrap());
         assert_eq!(read.sha256, <[u8; 32]>::from(Sha256::digest(b"footage of a yard")));
         copy.settle(FILE, Onto::Nothing).unwrap();
+        assert_eq!(volume.size_of_copy(FILE).unwrap(), Some(17));
         assert_eq!(measure(volume.open_copy(FILE).unwrap()), read);
         drop(written(&volume, b"given up"));
         assert_eq!(fs::read_dir(volume.absolute(UNFINISHED)).unwrap().count(), 0);
