@@ -23,12 +23,13 @@ pub(super) const HELD_SUM: &str = "
 pub(super) const HELD: &str = "
     SELECT id FROM segments
     WHERE (start_ns, id) > (?1, ?2) AND mirrored_bytes IS NOT NULL ORDER BY start_ns, id LIMIT ?3";
+/// By start and no other way: a mirror holds a million copies, and the oldest few are wanted.
 pub(super) const LETTABLE: &str = "
     SELECT segments.id, start_ns, locked > 0 OR evidence_locked = 1 AS held, volume_id, path, size_bytes, EXISTS (
         SELECT 1 FROM copies AS own JOIN volumes ON volumes.id = own.volume_id AND role = 'primary'
         WHERE own.segment_id = segments.id AND own.state = 'whole') AS elsewhere
-    FROM segments JOIN copies ON copies.segment_id = segments.id
-    WHERE (start_ns, segments.id) > (?1, ?2) AND mirrored_bytes IS NOT NULL AND volume_id = ?3
+    FROM segments CROSS JOIN copies ON copies.segment_id = segments.id AND volume_id = ?3
+    WHERE (start_ns, segments.id) > (?1, ?2) AND mirrored_bytes IS NOT NULL
     ORDER BY start_ns, segments.id LIMIT ?4";
 /// In one statement with the question whether it may, so that no lock comes between.
 const LET_GO: &str = "

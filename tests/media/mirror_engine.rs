@@ -18,12 +18,12 @@ const LATER: Duration = Duration::from_secs(60);
 const MIRROR: &str = "/api/v1/system/mirror";
 
 /// A site with a place for a mirror beside the data.
-struct Box {
+struct Mirrored {
     site: Site,
     root: PathBuf,
 }
 
-impl Box {
+impl Mirrored {
     fn new() -> Self {
         let site = Site::empty();
         let root = site.data().with_file_name("disk").join("mirror");
@@ -135,7 +135,7 @@ impl Box {
 #[test]
 fn a_mirror_that_is_absent_at_the_start_catches_up_when_it_comes_and_costs_no_frame() {
     let camera = FakeCamera::start(tiny()).unwrap();
-    let mut here = Box::new();
+    let mut here = Mirrored::new();
     here.boot(&[]);
     here.add_mirrored("door", &camera);
     here.site.wait_closed("door", 3, SOON);
@@ -171,7 +171,7 @@ fn a_mirror_that_is_absent_at_the_start_catches_up_when_it_comes_and_costs_no_fr
 #[test]
 fn a_kill_in_the_middle_of_catching_up_costs_nothing_but_time() {
     let camera = FakeCamera::start(tiny()).unwrap();
-    let mut here = Box::new();
+    let mut here = Mirrored::new();
     here.boot(&[]);
     here.add_mirrored("door", &camera);
     here.site.wait_closed("door", 6, LATER);
@@ -199,7 +199,7 @@ fn a_kill_in_the_middle_of_catching_up_costs_nothing_but_time() {
 #[test]
 fn what_changed_on_the_mirror_is_found_and_healed_and_what_the_primary_lost_comes_back() {
     let camera = FakeCamera::start(tiny()).unwrap();
-    let mut here = Box::new();
+    let mut here = Mirrored::new();
     here.plug_in();
     here.boot(&[]);
     here.add_mirrored("door", &camera);
@@ -243,7 +243,7 @@ fn what_changed_on_the_mirror_is_found_and_healed_and_what_the_primary_lost_come
 
 /// What was healed shows what was sent.
 #[track_caller]
-fn assert_none_lost_but(here: &Box, rows: &[Row]) {
+fn assert_none_lost_but(here: &Mirrored, rows: &[Row]) {
     let stamps = here.site.stamps("door", rows);
     let wrong = crate::kit::referee::missing_or_doubled(&stamps);
     assert!(wrong.is_nothing() && !stamps.is_empty(), "{wrong:?}");
