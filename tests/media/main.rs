@@ -28,6 +28,7 @@ mod kit_tests;
 mod left;
 mod many;
 mod mirror_branch;
+mod mirror_faults;
 mod modes;
 mod peer_tests;
 mod peers;
