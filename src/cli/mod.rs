@@ -17,6 +17,7 @@ mod fetch;
 mod gaps;
 mod health;
 mod lanes;
+mod mirror;
 mod pipeline;
 mod pipeline_run;
 mod pipeline_source;

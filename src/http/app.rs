@@ -8,6 +8,7 @@ use tokio::sync::Mutex;
 use super::problem::Problem;
 use crate::export::{Exporter, Snapshots};
 use crate::index::{Index, IndexError, Reader};
+use crate::mirror::Mirror;
 use crate::model::{Camera, CameraId, Timestamp};
 use crate::record::Recorder;
 use crate::runtime::Clock;
@@ -30,6 +31,8 @@ pub struct App {
     pub recordings: PathBuf,
     /// What checks the signatures of clips.
     pub public_key: PublicKey,
+    /// The second volume, where one is configured.
+    pub mirror: Option<Mirror>,
     /// When the daemon started.
     pub started_at: Timestamp,
     /// Which camkeep this is.
@@ -58,9 +61,15 @@ impl App {
             clock,
             recordings,
             public_key,
+            mirror: None,
             version: env!("CARGO_PKG_VERSION"),
             changing: Arc::default(),
         }
+    }
+
+    /// The same with a mirror.
+    pub fn with_mirror(self, mirror: Option<Mirror>) -> Self {
+        Self { mirror, ..self }
     }
 
     /// Reads about one camera; the problem when there is none of this id.

@@ -63,6 +63,7 @@ impl Files {
                 self.shared.queued_bytes.fetch_sub(cost, Ordering::Relaxed);
             }
             What::Finish(segment, primary) => {
+                let path = primary.path.clone();
                 let told = match self.finish(lane, &segment, primary) {
                     Some(copy) => MirrorTold::Kept {
                         segment: segment.id,
@@ -70,12 +71,14 @@ impl Files {
                     },
                     None => MirrorTold::Missed { segment: segment.id },
                 };
+                lock(&self.shared.unsettled).remove(path.as_str());
                 self.tell(told);
             }
             What::Give(path) => self.give(&(lane, path)),
             What::Leave => {
                 let left: Vec<_> = self.open.keys().filter(|(of, _)| *of == lane).cloned().collect();
                 left.iter().for_each(|key| self.give(key));
+                lock(&self.shared.unsettled).retain(|_, of| *of != lane);
             }
             What::Stop => {}
         }
@@ -136,6 +139,7 @@ impl Files {
         if let Some(open) = self.open.remove(key) {
             self.remove(&key.1, &open);
         }
+        lock(&self.shared.unsettled).remove(&key.1);
     }
 
     fn remove(&self, path: &str, open: &Open) {

@@ -70,6 +70,10 @@ pub(super) struct Shared {
     pub(super) busy_since: AtomicU64,
     /// Where new files go.
     pub(super) volume: Mutex<Option<Arc<Volume>>>,
+    /// Files that were begun and of which it is not settled yet what becomes of them, with their lanes.
+    pub(super) unsettled: Mutex<HashMap<Arc<str>, u64>>,
+    /// Files of which something did not fit.
+    pub(super) overflowed: AtomicU64,
     pub(super) told: UnboundedSender<MirrorTold>,
 }
 
@@ -137,6 +141,8 @@ impl MirrorWriter {
             dropped_bytes: AtomicU64::new(0),
             busy_since: AtomicU64::new(0),
             volume: Mutex::new(None),
+            unsettled: Mutex::default(),
+            overflowed: AtomicU64::new(0),
             told,
         });
         let (orders, received) = mpsc::channel();
@@ -154,6 +160,16 @@ impl MirrorWriter {
     /// From the next file on second copies go to this volume; without one every file is a miss.
     pub fn use_volume(&self, volume: Option<Arc<Volume>>) {
         *lock(&self.shared.volume) = volume;
+    }
+
+    /// Whether a file may still be written to: nobody else may touch what the mirror has of it.
+    pub fn is_writing(&self, path: &str) -> bool {
+        lock(&self.shared.unsettled).contains_key(path)
+    }
+
+    /// How many files are missed because the disk did not keep up, since the start.
+    pub fn overflowed_files(&self) -> u64 {
+        self.shared.overflowed.load(Ordering::Relaxed)
     }
 
     /// A run's lane.
@@ -203,7 +219,11 @@ impl MirrorWriter {
 impl MirrorLane {
     /// A file begins; the path is the primary's, below its root.
     pub fn begin(&self, path: &Arc<str>) {
-        let is_missed = lock(&self.shared.volume).is_none() || !self.order(What::Begin(path.clone()));
+        let is_there = lock(&self.shared.volume).is_some();
+        if is_there {
+            lock(&self.shared.unsettled).insert(path.clone(), self.number);
+        }
+        let is_missed = !is_there || !self.order(What::Begin(path.clone()));
         lock(&self.begun).insert(path.clone(), is_missed);
     }
 
@@ -231,6 +251,7 @@ impl MirrorLane {
         self.shared.queued_bytes.fetch_sub(cost, Ordering::Relaxed);
         self.shared.dropped_bytes.fetch_add(length, Ordering::Relaxed);
         *is_missed = true;
+        self.shared.overflowed.fetch_add(1, Ordering::Relaxed);
         drop(begun);
         self.order(What::Give(path.clone()));
     }
@@ -407,7 +428,7 @@ mod tests {
         let lane = desk.writer.lane();
         lane.begin(&path);
         lane.write(&path, 0, vec![0; 4000].into());
-        assert_eq!(desk.writer.dropped_bytes(), 4000);
+        assert_eq!((desk.writer.dropped_bytes(), desk.writer.overflowed_files()), (4000, 1));
         lane.write(&path, 4000, vec![0; 10].into());
         assert_eq!(desk.writer.dropped_bytes(), 4010, "the rest of it is not even queued");
         lane.finish(&first);

@@ -6,6 +6,7 @@
 
 mod box_key;
 mod boxes;
+mod copying;
 mod durable;
 mod ending;
 mod error;
@@ -27,6 +28,7 @@ mod volume;
 
 pub use box_key::{BoxKey, PublicKey};
 pub use boxes::{FileShape, Movie, Sample, TrackCoding, TrackTable};
+pub use copying::{CopyReader, NewCopy, Onto};
 pub use durable::{Durable, make_durable, measure, read_small, sync_data, sync_directory, write_atomic};
 pub use error::StorageError;
 pub use identity::Identity;
