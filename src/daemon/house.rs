@@ -1,6 +1,6 @@
 //! What lies on disks, and what is made of it at the start.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -10,11 +10,11 @@ use crate::check::{self, Check, Mode, Survey};
 use crate::config::Config;
 use crate::export::{Means, Turns};
 use crate::index::{Index, IndexError, KnownKey, KnownVolume};
-use crate::model::{Edges, Event, EventKind, Fault, News, Seal, VolumeRole};
+use crate::model::{Edges, Event, EventKind, Fault, News, Seal, VolumeId, VolumeRole};
 use crate::pipeline::Catalog;
 use crate::record::{Left, Recorder, Suspects, explain_absence};
 use crate::runtime::{Clock, Shutdown};
-use crate::storage::{BoxKey, Complain, DaemonLock, SealKey, Shelf, StorageError, Volume};
+use crate::storage::{BoxKey, Complain, DaemonLock, SealKey, Shelf, StorageError, Volume, Volumes};
 
 use super::error::DaemonError;
 
@@ -22,6 +22,8 @@ use super::error::DaemonError;
 pub(super) struct House {
     pub(super) index: Index,
     pub(super) volume: Arc<Volume>,
+    /// Where copies are read.
+    pub(super) volumes: Volumes,
     /// Signs clips.
     pub(super) key: Arc<BoxKey>,
     survey: Mutex<Option<Survey>>,
@@ -51,10 +53,13 @@ impl House {
         let (index, replaced) = check::open_index(&data.join("index.db"), &seal, clock.as_ref())?;
         let new_key = remember_key(&index, &key, clock.as_ref())?;
         let volume = Arc::new(open_volume(&index, &data.join("recordings"), clock.as_ref())?);
+        let volumes = Volumes::new(volume.id(), volume.root().to_owned());
+        volumes.use_mirror(known_mirror(&index, config)?);
         let survey = Mutex::new(Some(Survey::take(&index, data, clock.as_ref())?));
         Ok(Self {
             index,
             volume,
+            volumes,
             key,
             survey,
             mended: replaced.map(|replaced| replaced.to_string()),
@@ -95,7 +100,7 @@ impl House {
     ) -> Result<Means, DaemonError> {
         Ok(Means {
             index: self.index.clone(),
-            volumes: vec![(self.volume.id(), self.volume.root().to_owned())],
+            volumes: self.volumes.clone(),
             shelf: Shelf::open(&config.storage.data.join("clips"))?,
             catalog,
             clock,
@@ -124,6 +129,27 @@ fn open_volume(index: &Index, root: &Path, clock: &dyn Clock) -> Result<Volume, 
     };
     index.write_blocking(move |writer| writer.put_volume(&row))?;
     Ok(volume)
+}
+
+/// The mirror that was seen last, where the configuration says that it is. Its disk is not asked: it may hang.
+fn known_mirror(index: &Index, config: &Config) -> Result<Option<(VolumeId, PathBuf)>, DaemonError> {
+    let Some(root) = &config.storage.mirror else {
+        return Ok(None);
+    };
+    let known = index.read_blocking(|reader| reader.volumes())?;
+    let mirror = known.into_iter().rev().find(|volume| volume.role == VolumeRole::Mirror);
+    Ok(mirror.map(|mirror| (mirror.id, root.clone())))
+}
+
+/// Copies that turn out to be others than the index says are told by whoever reads them.
+pub(super) fn tell_of_copies(volumes: &Volumes, news: &mpsc::UnboundedSender<News>) {
+    let news = news.downgrade();
+    volumes.tell(move |segment, copy| {
+        if let Some(news) = news.upgrade() {
+            // The ingest task lives until the last sender is gone.
+            let _ = news.send(News::Copied { segment, copy });
+        }
+    });
 }
 
 /// What a disk refuses while footage is written becomes an event; the file itself is judged when it is closed.

@@ -18,7 +18,7 @@ use crate::storage::{Syncer, TailWriter};
 use crate::timeline;
 
 use super::error::DaemonError;
-use super::house::{House, adopt, complain, mend, on_a_thread};
+use super::house::{House, adopt, complain, mend, on_a_thread, tell_of_copies};
 use super::watch::{Watch, tell_systemd};
 
 /// How long recording may take to close its files when it is asked to stop.
@@ -75,6 +75,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let mut ingest = Tasks::new();
     let all_told = Shutdown::new();
     ingest.spawn("ingest", timeline::ingest(house.index.clone(), hears, all_told.clone()));
+    tell_of_copies(&house.volumes, &news);
     let suspects = Arc::new(Suspects::default());
     let complain = complain(&news, &clock, &suspects);
     let tail = match config.storage.tail_journal {
@@ -140,7 +141,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let snapshots = Snapshots::new(
         house.index.clone(),
         Arc::new(recorder.clone()),
-        house.volume.root().to_owned(),
+        house.volumes.clone(),
         catalog.clone(),
         clock.clone(),
         turns,
@@ -151,7 +152,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
         snapshots,
         exporter,
         clock,
-        house.volume.root().to_owned(),
+        house.volumes.clone(),
         house.key.public(),
     );
     let asked = shutdown.clone();

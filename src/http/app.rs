@@ -1,6 +1,5 @@
 //! What every request may speak to.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
@@ -11,7 +10,7 @@ use crate::index::{Index, IndexError, Reader};
 use crate::model::{Camera, CameraId, Timestamp};
 use crate::record::Recorder;
 use crate::runtime::Clock;
-use crate::storage::PublicKey;
+use crate::storage::{PublicKey, Volumes};
 
 /// The daemon as requests see it. Clones share it.
 #[derive(Debug, Clone)]
@@ -26,8 +25,8 @@ pub struct App {
     pub exporter: Exporter,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
-    /// Where the primary volume's files lie.
-    pub recordings: PathBuf,
+    /// Where copies of recordings are read.
+    pub volumes: Volumes,
     /// What checks the signatures of clips.
     pub public_key: PublicKey,
     /// When the daemon started.
@@ -46,7 +45,7 @@ impl App {
         snapshots: Snapshots,
         exporter: Exporter,
         clock: Arc<dyn Clock>,
-        recordings: PathBuf,
+        volumes: Volumes,
         public_key: PublicKey,
     ) -> Self {
         Self {
@@ -56,7 +55,7 @@ impl App {
             exporter,
             started_at: clock.now(),
             clock,
-            recordings,
+            volumes,
             public_key,
             version: env!("CARGO_PKG_VERSION"),
             changing: Arc::default(),
