@@ -8,8 +8,8 @@ use clap::Parser;
 use super::command::{CameraCommand, Command, CommandLine, ScheduleCommand};
 use super::failure::Failure;
 use super::{
-    apply, camera, check, coverage, export, gaps, health, pipeline, run as daemon, schedule, segments, snapshot,
-    timeline, trigger, verify,
+    apply, camera, check, coverage, export, gaps, health, mirror, pipeline, run as daemon, schedule, segments,
+    snapshot, timeline, trigger, verify,
 };
 
 /// Does what the arguments say and gives the exit code: 0 done, 1 failed, 2 the command line is wrong, 78 the
@@ -62,6 +62,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Health(args) => health::health(&args),
         Command::Pipeline(command) => pipeline::pipeline(&command),
         Command::Check(args) => check::check(&args),
+        Command::Mirror(command) => mirror::mirror(&command),
         Command::Verify(args) => verify::verify(&args),
         #[cfg(feature = "demo-camera")]
         Command::DemoCamera(args) => super::demo_camera::run(&args).map_err(Failure::other),

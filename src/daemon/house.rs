@@ -10,10 +10,10 @@ use crate::check::{self, Check, Mode, Survey};
 use crate::config::Config;
 use crate::export::{Means, Turns};
 use crate::index::{Index, IndexError, KnownKey, KnownVolume};
-use crate::model::{Edges, Event, EventKind, Fault, News, Seal, VolumeId, VolumeRole};
+use crate::model::{Edges, Event, EventKind, Fault, News, Seal, SegmentId, VolumeId, VolumeRole};
 use crate::pipeline::Catalog;
 use crate::record::{Left, Recorder, Suspects, explain_absence};
-use crate::runtime::{Clock, Shutdown};
+use crate::runtime::{Clock, Shutdown, spawn_thread};
 use crate::storage::{BoxKey, Complain, DaemonLock, SealKey, Shelf, StorageError, Volume, Volumes};
 
 use super::error::DaemonError;
@@ -116,7 +116,7 @@ impl House {
 /// Opens the primary volume. Once one is known, no other is taken for it: an empty mount point is not a new disk.
 fn open_volume(index: &Index, root: &Path, clock: &dyn Clock) -> Result<Volume, DaemonError> {
     let known = index.read_blocking(|reader| reader.volumes())?;
-    let primary = known.iter().find(|volume| volume.role == VolumeRole::Primary);
+    let primary = known.iter().rev().find(|volume| volume.role == VolumeRole::Primary);
     let volume = match primary {
         Some(known) => Volume::open_expected(root, VolumeRole::Primary, known.id)?,
         None => Volume::open(root, VolumeRole::Primary, clock.now())?,
@@ -183,29 +183,80 @@ pub(super) fn complain(
     })
 }
 
-/// Mends what the last process left behind, on a thread of its own.
+/// Mends what the last process left behind, on a thread of its own; then looks through the mirror, if there is one. A
+/// mirror that hangs holds up nothing but that thread.
 pub(super) fn mend(
     house: &House,
+    config: &Config,
     catalog: Arc<Catalog>,
     clock: &Arc<dyn Clock>,
     shutdown: &Shutdown,
     news: &mpsc::UnboundedSender<News>,
-) -> Result<Option<JoinHandle<check::Report>>, DaemonError> {
+) -> Result<Option<JoinHandle<()>>, DaemonError> {
     let Some(survey) = house.survey.lock().unwrap_or_else(PoisonError::into_inner).take() else {
         return Ok(None);
     };
-    let news = news.clone();
-    let check = Check {
-        index: house.index.clone(),
-        volume: house.volume.clone(),
-        catalog,
-        clock: clock.clone(),
-        shutdown: shutdown.clone(),
-        mode: Mode::Mend,
-        // The ingest task lives until the last sender is gone.
-        tell: Box::new(move |item| drop(news.send(item))),
+    let before = survey.taken_at;
+    let last_told: Arc<Mutex<Option<SegmentId>>> = Arc::default();
+    let check_of = {
+        let (index, clock, shutdown) = (house.index.clone(), clock.clone(), shutdown.clone());
+        let (news, last_told) = (news.downgrade(), last_told.clone());
+        move |volume: Arc<Volume>| {
+            let (news, last_told) = (news.clone(), last_told.clone());
+            Check {
+                index: index.clone(),
+                volume,
+                catalog: catalog.clone(),
+                clock: clock.clone(),
+                shutdown: shutdown.clone(),
+                mode: Mode::Mend,
+                tell: Box::new(move |item| {
+                    if let News::Closed(segment) = &item {
+                        *last_told.lock().unwrap_or_else(PoisonError::into_inner) = Some(segment.id);
+                    }
+                    if let Some(news) = news.upgrade() {
+                        // The ingest task lives until the last sender is gone.
+                        let _ = news.send(item);
+                    }
+                }),
+            }
+        }
     };
-    Ok(Some(check.start(survey)?))
+    let first = check_of(house.volume.clone()).start(survey)?;
+    let Some(root) = config.storage.mirror.clone() else {
+        return spawn_thread("check-mirror", move || drop(first.join()))
+            .map(Some)
+            .map_err(|error| DaemonError::System(format!("no thread for checking: {error}")));
+    };
+    let (index, clock, shutdown) = (house.index.clone(), clock.clone(), shutdown.clone());
+    let volumes = house.volumes.clone();
+    let work = move || {
+        // What was mended on the primary has to be known before a file on the mirror is judged by it.
+        let told = first
+            .join()
+            .ok()
+            .and_then(|_| *last_told.lock().unwrap_or_else(PoisonError::into_inner));
+        if told.is_some_and(|told| !check::wait_until_written(&index, told, &shutdown)) || shutdown.is_asked() {
+            return;
+        }
+        let opening = {
+            let (index, root, clock) = (index.clone(), root.clone(), clock.clone());
+            volumes.beside_the_mirror(move || check::open_mirror(&index, &root, clock.as_ref(), true))
+        };
+        match opening {
+            Some(Ok(Some(mirror))) => {
+                volumes.use_mirror(Some((mirror.id(), root)));
+                check_of(Arc::new(mirror)).run_on_mirror(before);
+            }
+            // A first mirror, which holds nothing yet.
+            Some(Ok(None)) => {}
+            Some(Err(error)) => tracing::warn!(%error, "the mirror is not checked"),
+            None => tracing::warn!(root = %root.display(), "the mirror does not answer; it is not checked"),
+        }
+    };
+    spawn_thread("check-mirror", work)
+        .map(Some)
+        .map_err(|error| DaemonError::System(format!("no thread for checking: {error}")))
 }
 
 /// Begins recording every camera, and tells what is missing since its last frame.

@@ -121,7 +121,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
         on_a_thread(move || Ok(Exporter::open(means)?)).await?
     };
     let shutdown = Shutdown::new();
-    let mend = mend(&house, catalog.clone(), &clock, &shutdown, &news)?;
+    let mend = mend(&house, &config, catalog.clone(), &clock, &shutdown, &news)?;
     let mut doors = Tasks::new();
     let watch = Watch {
         clock: clock.clone(),

@@ -137,8 +137,12 @@ impl Volume {
     /// Opens the volume at `root` for reading alone, whatever its id: its disk may take no writes.
     pub fn open_to_read(root: &Path, role: VolumeRole) -> Result<Self, StorageError> {
         let directory = hold(root)?;
-        let marker = read_marker(&directory, root)?
-            .ok_or_else(|| lost(root, &format!("it holds no {ID_FILE}, so it is no volume of camkeep, or not mounted")))?;
+        let marker = read_marker(&directory, root)?.ok_or_else(|| {
+            lost(
+                root,
+                &format!("it holds no {ID_FILE}, so it is no volume of camkeep, or not mounted"),
+            )
+        })?;
         Self::take(root, directory, marker, role)
     }
 

@@ -14,8 +14,8 @@ use super::proofs::{Proof, Proofs};
 use super::volume::Volume;
 use crate::model::{Copy, CopyState, Segment, SegmentId, VolumeId};
 
-/// How long the mirror's disk may take to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the mirror's disk may take to answer: one that sleeps has to wake up first.
+const PATIENCE: Duration = Duration::from_secs(12);
 /// Slower than this a second, a disk is not worth waiting for.
 const SLOWEST: u64 = 8 << 20;
 
@@ -102,6 +102,11 @@ impl Volumes {
         if self.0.tell.set(Box::new(tell)).is_err() {
             tracing::warn!("somebody is told of damaged copies already");
         }
+    }
+
+    /// Does work on the mirror's disk, on a thread of its own; nothing when the disk does not answer.
+    pub fn beside_the_mirror<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        self.0.aside.run(PATIENCE, work)
     }
 
     /// Whether the mirror's disk holds up somebody who reads from it.
