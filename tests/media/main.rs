@@ -29,6 +29,8 @@ mod left;
 mod many;
 mod mirror_branch;
 mod mirror_faults;
+mod mirror_reading;
+mod mirror_restore;
 mod modes;
 mod peer_tests;
 mod peers;
