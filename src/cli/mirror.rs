@@ -11,6 +11,7 @@ use super::client::Client;
 use super::command::ServerArgs;
 use super::entry::say;
 use super::failure::Failure;
+use super::mirror_restore::{RestoreArgs, restore_offline};
 use super::words;
 use crate::runtime::pause;
 
@@ -40,9 +41,8 @@ pub(super) enum MirrorCommand {
     Restore {
         #[command(flatten)]
         server: ServerArgs,
-        /// Print the outcome as JSON
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        restore: RestoreArgs,
     },
     /// Take whatever disk is mounted at the mirror's place as the new mirror, because the one before it died
     Replace {
@@ -56,7 +56,8 @@ pub(super) fn mirror(command: &MirrorCommand) -> Result<(), Failure> {
     match command {
         MirrorCommand::Status { server, json } => status(server, *json),
         MirrorCommand::Verify { server, json } => tour(server, *json, "verify"),
-        MirrorCommand::Restore { server, json } => tour(server, *json, "restore"),
+        MirrorCommand::Restore { restore, .. } if restore.offline => restore_offline(restore),
+        MirrorCommand::Restore { server, restore } => tour(server, restore.json, "restore"),
         MirrorCommand::Replace { server } => {
             let told: Value = Client::new(&server.server)?.post(&format!("{MIRROR}/replace"), &no_fields())?;
             say(&format!(

@@ -18,7 +18,7 @@ use crate::storage::{Syncer, TailWriter};
 use crate::timeline;
 
 use super::error::DaemonError;
-use super::house::{House, adopt, complain, mend, on_a_thread};
+use super::house::{House, adopt, complain, mend, on_a_thread, tell_of_copies};
 use super::second::{Kept, Second, warn_of_none};
 use super::watch::{Watch, tell_systemd};
 
@@ -76,6 +76,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let mut ingest = Tasks::new();
     let all_told = Shutdown::new();
     ingest.spawn("ingest", timeline::ingest(house.index.clone(), hears, all_told.clone()));
+    tell_of_copies(&house.volumes, &news);
     let suspects = Arc::new(Suspects::default());
     let complain = complain(&news, &clock, &suspects);
     let tail = match config.storage.tail_journal {
@@ -125,7 +126,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let shutdown = Shutdown::new();
     warn_of_none(&config, &house.index, &news, clock.as_ref()).await?;
     let kept = Kept::start(second, &config, &house, &news, &clock, &turns, &shutdown);
-    let mend = mend(&house, catalog.clone(), &clock, &shutdown, &news)?;
+    let mend = mend(&house, &config, catalog.clone(), &clock, &shutdown, &news)?;
     let mut doors = Tasks::new();
     let watch = Watch {
         clock: clock.clone(),
@@ -145,7 +146,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let snapshots = Snapshots::new(
         house.index.clone(),
         Arc::new(recorder.clone()),
-        house.volume.root().to_owned(),
+        house.volumes.clone(),
         catalog.clone(),
         clock.clone(),
         turns,
@@ -156,7 +157,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
         snapshots,
         exporter,
         clock,
-        house.volume.root().to_owned(),
+        house.volumes.clone(),
         house.key.public(),
     )
     .with_mirror(kept.mirror.clone());

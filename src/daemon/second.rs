@@ -53,7 +53,7 @@ impl Kept {
     ) -> Self {
         let (mut tasks, recorded) = (Tasks::new(), Shutdown::new());
         let mirror = second.zip(config.storage.mirror.clone()).map(|(second, root)| {
-            let turns = turns.clone();
+            let (turns, volumes, at) = (turns.clone(), house.volumes.clone(), root.clone());
             let setting = Setting {
                 root,
                 index: house.index.clone(),
@@ -63,7 +63,7 @@ impl Kept {
                 clock: clock.clone(),
                 rules: rules(config),
                 is_busy: Arc::new(move || turns.are_taken()),
-                opened: Arc::new(|_| {}),
+                opened: Arc::new(move |id| volumes.use_mirror(Some((id, at.clone())))),
             };
             let (engine, mirror) = Engine::new(setting, second.told);
             tasks.spawn("mirror", engine.run(shutdown.clone(), recorded.clone()));

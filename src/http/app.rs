@@ -1,6 +1,5 @@
 //! What every request may speak to.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
@@ -12,7 +11,7 @@ use crate::mirror::Mirror;
 use crate::model::{Camera, CameraId, Timestamp};
 use crate::record::Recorder;
 use crate::runtime::Clock;
-use crate::storage::PublicKey;
+use crate::storage::{PublicKey, Volumes};
 
 /// The daemon as requests see it. Clones share it.
 #[derive(Debug, Clone)]
@@ -27,8 +26,8 @@ pub struct App {
     pub exporter: Exporter,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
-    /// Where the primary volume's files lie.
-    pub recordings: PathBuf,
+    /// Where copies of recordings are read.
+    pub volumes: Volumes,
     /// What checks the signatures of clips.
     pub public_key: PublicKey,
     /// The second volume, where one is configured.
@@ -49,7 +48,7 @@ impl App {
         snapshots: Snapshots,
         exporter: Exporter,
         clock: Arc<dyn Clock>,
-        recordings: PathBuf,
+        volumes: Volumes,
         public_key: PublicKey,
     ) -> Self {
         Self {
@@ -59,7 +58,7 @@ impl App {
             exporter,
             started_at: clock.now(),
             clock,
-            recordings,
+            volumes,
             public_key,
             mirror: None,
             version: env!("CARGO_PKG_VERSION"),

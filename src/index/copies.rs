@@ -23,19 +23,32 @@ const SET_STATE: &str = "UPDATE copies SET state = ?3 WHERE segment_id = ?1 AND 
 const GROW: &str = "UPDATE copies SET size_bytes = ?2 WHERE segment_id = ?1 AND state = 'open'";
 const DISTRUST_OPEN: &str = "UPDATE copies SET state = 'suspect' WHERE segment_id = ?1 AND state = 'open'";
 /// What is known of a segment without a look at its copies. See migrations/0008_mirror.sql for the last two.
-const SEE_COPIES: &str = "
-    UPDATE segments SET
-        playable = state = 'open' OR EXISTS (
-            SELECT 1 FROM copies WHERE segment_id = ?1 AND copies.state IN ('open', 'whole', 'suspect')),
-        owed_bytes = CASE state WHEN 'closed' THEN (
-            SELECT size_bytes FROM copies AS own JOIN volumes ON volumes.id = own.volume_id AND role = 'primary'
-            WHERE segment_id = ?1 AND own.state = 'whole' AND own.sha256 IS NOT NULL AND NOT EXISTS (
-                SELECT 1 FROM copies AS other JOIN volumes ON volumes.id = other.volume_id AND role = 'mirror'
-                WHERE segment_id = ?1 AND other.state = 'whole' AND other.sha256 = own.sha256)) END,
-        mirrored_bytes = (
-            SELECT sum(size_bytes) FROM copies JOIN volumes ON volumes.id = volume_id AND role = 'mirror'
-            WHERE segment_id = ?1 AND copies.state IN ('whole', 'suspect'))
-    WHERE id = ?1";
+macro_rules! see_copies {
+    ($which:literal) => {
+        concat!(
+            "UPDATE segments SET
+                playable = state = 'open' OR EXISTS (
+                    SELECT 1 FROM copies
+                    WHERE segment_id = segments.id AND copies.state IN ('open', 'whole', 'suspect')),
+                owed_bytes = CASE state WHEN 'closed' THEN (
+                    SELECT size_bytes FROM copies AS own
+                    JOIN volumes ON volumes.id = own.volume_id AND role = 'primary'
+                    WHERE segment_id = segments.id AND own.state = 'whole' AND own.sha256 IS NOT NULL AND NOT EXISTS (
+                        SELECT 1 FROM copies AS other
+                        JOIN volumes ON volumes.id = other.volume_id AND role = 'mirror'
+                        WHERE segment_id = segments.id AND other.state = 'whole' AND other.sha256 = own.sha256)) END,
+                mirrored_bytes = (
+                    SELECT sum(size_bytes) FROM copies
+                    JOIN volumes ON volumes.id = volume_id AND role = 'mirror'
+                    WHERE segment_id = segments.id AND copies.state IN ('whole', 'suspect')) ",
+            $which
+        )
+    };
+}
+
+const SEE_COPIES: &str = see_copies!("WHERE id = ?1");
+/// The same for every segment with a copy on a volume.
+pub(super) const SEE_COPIES_ON: &str = see_copies!("WHERE id IN (SELECT segment_id FROM copies WHERE volume_id = ?1)");
 
 impl Reader<'_> {
     /// The copies that a volume should hold, by path, those after a path. For looking through a whole volume page by

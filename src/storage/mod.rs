@@ -4,8 +4,10 @@
 //! segment's file says whose it is, so that the index can be rebuilt from the files. Nothing here deletes a file of a
 //! person: what cannot be used is moved to the quarantine with a reason beside it.
 
+mod aside;
 mod box_key;
 mod boxes;
+mod choosing;
 mod copying;
 mod durable;
 mod ending;
@@ -17,6 +19,7 @@ mod layout;
 mod lock;
 mod mirror_files;
 mod mirror_writer;
+mod proofs;
 mod reel;
 mod seal;
 mod shelf;
@@ -25,9 +28,11 @@ mod tables;
 mod tail_writer;
 mod unit_reader;
 mod volume;
+mod volumes;
 
 pub use box_key::{BoxKey, PublicKey};
 pub use boxes::{FileShape, Movie, Sample, TrackCoding, TrackTable};
+pub use choosing::{is_readable, reading_order};
 pub use copying::{CopyReader, NewCopy, Onto};
 pub use durable::{Durable, make_durable, measure, read_small, sync_data, sync_directory, write_atomic};
 pub use error::StorageError;
@@ -44,3 +49,4 @@ pub use syncer::{Complain, Syncer};
 pub use tail_writer::{TailLane, TailWriter};
 pub use unit_reader::UnitReader;
 pub use volume::{Space, Volume};
+pub use volumes::{BestOf, Unfound, Volumes};

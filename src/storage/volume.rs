@@ -134,7 +134,30 @@ impl Volume {
         Self::accept(root, directory, marker, role)
     }
 
+    /// Opens the volume at `root` for reading alone, whatever its id: its disk may take no writes.
+    pub fn open_to_read(root: &Path, role: VolumeRole) -> Result<Self, StorageError> {
+        let directory = hold(root)?;
+        let marker = read_marker(&directory, root)?.ok_or_else(|| {
+            lost(
+                root,
+                &format!("it holds no {ID_FILE}, so it is no volume of camkeep, or not mounted"),
+            )
+        })?;
+        Self::take(root, directory, marker, role)
+    }
+
+    /// The id of the volume at `root`, when one lies there. Writes nothing, so it also knows a disk that takes no writes.
+    pub fn id_at(root: &Path) -> Result<Option<VolumeId>, StorageError> {
+        Ok(read_marker(hold(root)?, root)?.map(|marker| marker.id))
+    }
+
     fn accept(root: &Path, directory: File, marker: Marker, role: VolumeRole) -> Result<Self, StorageError> {
+        let volume = Self::take(root, directory, marker, role)?;
+        try_writing(&volume.directory, root)?;
+        Ok(volume)
+    }
+
+    fn take(root: &Path, directory: File, marker: Marker, role: VolumeRole) -> Result<Self, StorageError> {
         if marker.role != role {
             return Err(StorageError::OtherRole {
                 root: root.to_owned(),
@@ -152,7 +175,6 @@ impl Volume {
                 ),
             ));
         }
-        try_writing(&directory, root)?;
         let metadata = directory
             .metadata()
             .map_err(|error| StorageError::io("look at", root, error))?;

@@ -3,6 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,13 +18,15 @@ use crate::model::{Edges, Segment, VolumeRole};
 use crate::pipeline::Catalog;
 use crate::record::{Recorder, Setting};
 use crate::runtime::{ManualClock, Shutdown, Tasks};
-use crate::storage::{BoxKey, Shelf, Syncer, Volume};
+use crate::storage::{BoxKey, Shelf, Syncer, Volume, Volumes};
 use crate::timeline::fixture::{self, IndexBox, at};
 
 pub(super) struct Desk {
     pub(super) app: App,
     pub(super) clock: Arc<ManualClock>,
     pub(super) place: IndexBox,
+    /// Where the primary volume's files lie.
+    pub(super) recordings: PathBuf,
     pub(super) address: SocketAddr,
     runtime: Runtime,
     shutdown: Shutdown,
@@ -66,10 +69,16 @@ impl Answer {
 }
 
 /// What clips are made with.
-fn means(place: &IndexBox, clock: Arc<ManualClock>, edges: Arc<dyn Edges>, key: Arc<BoxKey>) -> Means {
+fn means(
+    place: &IndexBox,
+    volumes: &Volumes,
+    clock: Arc<ManualClock>,
+    edges: Arc<dyn Edges>,
+    key: Arc<BoxKey>,
+) -> Means {
     Means {
         index: place.index.clone(),
-        volumes: vec![(fixture::volume(), place.root.path().join("recordings"))],
+        volumes: volumes.clone(),
         shelf: Shelf::open(&place.root.path().join("clips")).unwrap(),
         catalog: Arc::new(Catalog::built_in().unwrap()),
         clock,
@@ -101,6 +110,7 @@ impl Desk {
         let place = fixture::index();
         let recordings = place.root.path().join("recordings");
         std::fs::create_dir(&recordings).unwrap();
+        let volumes = Volumes::new(fixture::volume(), recordings.clone());
         let clock = Arc::new(ManualClock::at(at(900)));
         let (news, _) = tokio::sync::mpsc::unbounded_channel();
         let setting = Setting {
@@ -122,13 +132,14 @@ impl Desk {
         let snapshots = Snapshots::new(
             place.index.clone(),
             Arc::new(recorder.clone()),
-            recordings.clone(),
+            volumes.clone(),
             Arc::new(Catalog::built_in().unwrap()),
             clock.clone(),
             Turns::new(3),
         );
         let exporter = Exporter::open(means(
             &place,
+            &volumes,
             clock.clone(),
             Arc::new(recorder.clone()),
             Arc::new(key.clone()),
@@ -140,7 +151,7 @@ impl Desk {
             snapshots,
             exporter.clone(),
             clock.clone(),
-            recordings,
+            volumes,
             key.public(),
         );
         let app = change(app, &place, clock.clone());
@@ -160,6 +171,7 @@ impl Desk {
             app,
             clock,
             place,
+            recordings,
             address,
             runtime,
             shutdown,
@@ -171,7 +183,14 @@ impl Desk {
     pub(super) fn open_exporter_again(&self) {
         let key = BoxKey::load_or_make(&self.place.root.path().join("box.key"), at(0)).unwrap();
         let edges = Arc::new(self.app.recorder.clone());
-        Exporter::open(means(&self.place, self.clock.clone(), edges, Arc::new(key))).unwrap();
+        Exporter::open(means(
+            &self.place,
+            &self.app.volumes,
+            self.clock.clone(),
+            edges,
+            Arc::new(key),
+        ))
+        .unwrap();
     }
 
     /// Waits for something that the daemon would wait for.

@@ -9,7 +9,6 @@ const URL: &str = "/media/recordings/door/20261120_100000.000Z_00000001_000000.m
 fn with_file(desk: &Desk, content: &[u8]) {
     desk.add_segments(vec![segment(0, 10, 1, 0)]);
     let path = desk
-        .app
         .recordings
         .join("door/2026-11-20/20261120_100000.000Z_00000001_000000.mp4");
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -47,7 +46,7 @@ fn a_segment_that_grows_is_served_as_it_is() {
         .index
         .write_blocking(move |writer| writer.open_segment(&open))
         .unwrap();
-    let path = desk.app.recordings.join("door/2026-11-20");
+    let path = desk.recordings.join("door/2026-11-20");
     std::fs::create_dir_all(&path).unwrap();
     std::fs::write(path.join("20261120_100000.000Z_00000001_000000.mp4"), b"012").unwrap();
     let answer = desk.get(URL);
@@ -68,10 +67,9 @@ fn nothing_but_a_known_recording_is_ever_served() {
     let desk = Desk::new();
     with_file(&desk, b"0123456789");
     std::fs::write(desk.place.root.path().join("secret.mp4"), b"SECRET").unwrap();
-    std::fs::write(desk.app.recordings.join("secret.mp4"), b"SECRET").unwrap();
+    std::fs::write(desk.recordings.join("secret.mp4"), b"SECRET").unwrap();
     // A whole recording that the index does not know.
     let stranger = desk
-        .app
         .recordings
         .join("door/2026-11-20/20261120_100000.000Z_00000001_000009.mp4");
     std::fs::write(stranger, b"SECRET").unwrap();
