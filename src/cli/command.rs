@@ -61,7 +61,7 @@ pub(super) enum Command {
     Health(HealthArgs),
     /// Hold the recordings of a stopped camkeep against its index
     Check(super::check::CheckArgs),
-    /// Bring recordings back from the mirror
+    /// Say how the mirror is, have it verified, and have recordings restored from it
     #[command(subcommand)]
     Mirror(super::mirror::MirrorCommand),
     /// Check that a clip is what camkeep signed, or that recordings are what was recorded

@@ -7,6 +7,7 @@ use tokio::sync::Mutex;
 use super::problem::Problem;
 use crate::export::{Exporter, Snapshots};
 use crate::index::{Index, IndexError, Reader};
+use crate::mirror::Mirror;
 use crate::model::{Camera, CameraId, Timestamp};
 use crate::record::Recorder;
 use crate::runtime::Clock;
@@ -29,6 +30,8 @@ pub struct App {
     pub volumes: Volumes,
     /// What checks the signatures of clips.
     pub public_key: PublicKey,
+    /// The second volume, where one is configured.
+    pub mirror: Option<Mirror>,
     /// When the daemon started.
     pub started_at: Timestamp,
     /// Which camkeep this is.
@@ -57,9 +60,15 @@ impl App {
             clock,
             volumes,
             public_key,
+            mirror: None,
             version: env!("CARGO_PKG_VERSION"),
             changing: Arc::default(),
         }
+    }
+
+    /// The same with a mirror.
+    pub fn with_mirror(self, mirror: Option<Mirror>) -> Self {
+        Self { mirror, ..self }
     }
 
     /// Reads about one camera; the problem when there is none of this id.

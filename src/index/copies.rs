@@ -22,9 +22,25 @@ const PUT: &str = "
 const SET_STATE: &str = "UPDATE copies SET state = ?3 WHERE segment_id = ?1 AND volume_id = ?2";
 const GROW: &str = "UPDATE copies SET size_bytes = ?2 WHERE segment_id = ?1 AND state = 'open'";
 const DISTRUST_OPEN: &str = "UPDATE copies SET state = 'suspect' WHERE segment_id = ?1 AND state = 'open'";
-const SEE_PLAYABLE: &str = "
-    UPDATE segments SET playable = state = 'open' OR EXISTS (
-        SELECT 1 FROM copies WHERE segment_id = ?1 AND copies.state IN ('open', 'whole', 'suspect'))
+/// What is known of a segment without a look at its copies. See migrations/0008_mirror.sql for the last three.
+const SEE_COPIES: &str = "
+    UPDATE segments SET
+        playable = state = 'open' OR EXISTS (
+            SELECT 1 FROM copies WHERE segment_id = ?1 AND copies.state IN ('open', 'whole', 'suspect')),
+        owed_bytes = CASE state WHEN 'closed' THEN (
+            SELECT size_bytes FROM copies AS own JOIN volumes ON volumes.id = own.volume_id AND role = 'primary'
+            WHERE segment_id = ?1 AND own.state = 'whole' AND own.sha256 IS NOT NULL AND NOT EXISTS (
+                SELECT 1 FROM copies AS other JOIN volumes ON volumes.id = other.volume_id AND role = 'mirror'
+                WHERE segment_id = ?1 AND other.state = 'whole' AND other.sha256 = own.sha256)) END,
+        mirrored_bytes = (
+            SELECT sum(size_bytes) FROM copies JOIN volumes ON volumes.id = volume_id AND role = 'mirror'
+            WHERE segment_id = ?1 AND copies.state IN ('whole', 'suspect')),
+        ailing = state = 'closed' AND EXISTS (
+            SELECT 1 FROM copies JOIN volumes ON volumes.id = volume_id AND role = 'mirror'
+            WHERE segment_id = ?1 AND copies.state = 'whole' AND sha256 IS NOT NULL
+        ) AND NOT EXISTS (
+            SELECT 1 FROM copies JOIN volumes ON volumes.id = volume_id AND role = 'primary'
+            WHERE segment_id = ?1 AND copies.state = 'whole')
     WHERE id = ?1";
 
 impl Reader<'_> {
@@ -51,14 +67,14 @@ impl Writer<'_> {
     /// Remembers a copy of a segment that is known, in place of what was known of that segment on that volume.
     pub fn put_copy(&self, segment: SegmentId, copy: &Copy) -> Result<(), IndexError> {
         self.put_copy_row(segment, copy)?;
-        self.see_playable(segment)
+        self.see_copies(segment)
     }
 
     /// Remembers how far a copy can be believed now; `false` when there is no such copy.
     pub fn set_copy_state(&self, segment: SegmentId, volume: VolumeId, state: CopyState) -> Result<bool, IndexError> {
         let (id, volume) = (segment.0.as_bytes(), volume.0.as_bytes());
         let changed = self.execute(SET_STATE, params![id, volume, state.as_str()])?;
-        self.see_playable(segment)?;
+        self.see_copies(segment)?;
         Ok(changed > 0)
     }
 
@@ -73,7 +89,7 @@ impl Writer<'_> {
         for copy in copies {
             self.put_copy_row(segment, copy)?;
         }
-        self.see_playable(segment)
+        self.see_copies(segment)
     }
 
     pub(super) fn grow_copies(&self, segment: SegmentId, size_bytes: u64) -> Result<(), IndexError> {
@@ -96,8 +112,8 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn see_playable(&self, segment: SegmentId) -> Result<(), IndexError> {
-        self.execute(SEE_PLAYABLE, [segment.0.as_bytes()])?;
+    pub(super) fn see_copies(&self, segment: SegmentId) -> Result<(), IndexError> {
+        self.execute(SEE_COPIES, [segment.0.as_bytes()])?;
         Ok(())
     }
 }

@@ -313,7 +313,7 @@ impl Volume {
         })
     }
 
-    fn inside(&self, relative: &str) -> Result<PathBuf, StorageError> {
+    pub(super) fn inside(&self, relative: &str) -> Result<PathBuf, StorageError> {
         if is_inside(Path::new(relative)) {
             Ok(self.absolute(relative))
         } else {
@@ -321,8 +321,13 @@ impl Volume {
         }
     }
 
+    /// The directory that is held, below which everything is done.
+    pub(super) fn directory(&self) -> &File {
+        &self.directory
+    }
+
     /// Checks the path and the volume, and makes the directories above the path.
-    fn prepare(&self, relative: &str) -> Result<PathBuf, StorageError> {
+    pub(super) fn prepare(&self, relative: &str) -> Result<PathBuf, StorageError> {
         let path = self.inside(relative)?;
         self.check_present()?;
         let mut above = PathBuf::new();

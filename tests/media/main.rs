@@ -27,6 +27,8 @@ mod kit;
 mod kit_tests;
 mod left;
 mod many;
+mod mirror_branch;
+mod mirror_faults;
 mod mirror_reading;
 mod mirror_restore;
 mod modes;

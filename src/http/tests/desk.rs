@@ -98,6 +98,15 @@ impl Desk {
 
     /// The same, with other limits for clients.
     pub(super) fn within(limits: Limits) -> Self {
+        Self::put_together(limits, |app, _, _| app)
+    }
+
+    /// The same, with something that not every box has.
+    pub(super) fn changed(change: impl FnOnce(App, &IndexBox, Arc<ManualClock>) -> App) -> Self {
+        Self::put_together(Limits::of_this_box(), change)
+    }
+
+    fn put_together(limits: Limits, change: impl FnOnce(App, &IndexBox, Arc<ManualClock>) -> App) -> Self {
         let place = fixture::index();
         let recordings = place.root.path().join("recordings");
         std::fs::create_dir(&recordings).unwrap();
@@ -109,6 +118,7 @@ impl Desk {
             catalog: Arc::new(Catalog::built_in().unwrap()),
             volume: Arc::new(Volume::open(&recordings, VolumeRole::Primary, at(0)).unwrap()),
             tail: None,
+            mirror: None,
             syncer: Arc::new(Syncer::start("sync", Syncer::PERIOD, Arc::new(|_| {})).unwrap()),
             suspects: Arc::default(),
             news,
@@ -144,6 +154,7 @@ impl Desk {
             volumes,
             key.public(),
         );
+        let app = change(app, &place, clock.clone());
         let runtime = Runtime::new().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();

@@ -7,6 +7,7 @@
 pub(crate) mod daemon;
 pub(crate) mod desk;
 pub(crate) mod dialogues;
+pub(crate) mod disk;
 pub(crate) mod footage;
 pub(crate) mod lossy;
 pub(crate) mod mirror;
