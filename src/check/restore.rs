@@ -2,28 +2,25 @@
 //! are missing.
 //!
 //! ```text
-//! mirror's file --read, hashed--> <primary>/<same path>.mending --synced, read back--> its name --> row
+//! mirror's file --read, hashed--> hidden name on the primary --synced, read back--> its own name --> row
 //! ```
 //!
 //! Whatever ends it between two files, it goes on where it was when it is begun again.
 
-use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::fs;
 use std::path::Path;
 
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use super::error::CheckError;
 use super::mirror::known_bytes;
-use super::repair::BESIDE;
 use super::report::Finding;
 use super::restore_plan::{PrimaryFacts, PrimaryPlan, plan_primary};
 use super::walk::PAGE;
 use crate::index::{Index, KnownVolume};
 use crate::model::{Copy, CopyState, Event, EventKind, Segment, SegmentId, SegmentState, VolumeId, VolumeRole};
 use crate::runtime::{Clock, Shutdown};
-use crate::storage::{Durable, StorageError, Volume, measure, sync_directory};
+use crate::storage::{Durable, Onto, StorageError, Volume, measure};
 
 /// Copied at a time.
 const PIECE: usize = 1 << 20;
@@ -243,6 +240,7 @@ impl Restore<'_> {
             ..Restored::default()
         };
         (self.progress)(&restored);
+        self.primary.clear_unfinished()?;
         for_each_copy(self.index, self.mirror.id(), |segment, copy| {
             if self.shutdown.is_asked() {
                 restored.interrupted = true;
@@ -306,26 +304,19 @@ fn restore_one(
     let own = segment.copies.iter().find(|copy| copy.volume == primary.id());
     let path = own.map_or(&source.path, |copy| &copy.path);
     let expected = known_bytes(segment).and_then(|(_, sha256)| sha256);
-    let target = primary.absolute(path);
     let durable = match settle_what_lies_there(primary, path, expected)? {
         Some(durable) => durable,
-        None => {
-            let durable = match copy_over(mirror, primary, &source.path, path, expected) {
-                Err(CheckError::Differs { path }) => {
-                    let suspect = Copy {
-                        state: CopyState::Suspect,
-                        ..source.clone()
-                    };
-                    believe(index, segment.id, suspect)?;
-                    return Err(CheckError::Differs { path });
-                }
-                other => other?,
-            };
-            fs::rename(primary.absolute(&format!("{path}{BESIDE}")), &target)
-                .map_err(|error| CheckError::reading(&target, error))?;
-            sync_directory(target.parent().unwrap_or(Path::new("/")))?;
-            durable
-        }
+        None => match copy_over(mirror, primary, &source.path, path, expected) {
+            Err(CheckError::Differs { path }) => {
+                let suspect = Copy {
+                    state: CopyState::Suspect,
+                    ..source.clone()
+                };
+                believe(index, segment.id, suspect)?;
+                return Err(CheckError::Differs { path });
+            }
+            other => other?,
+        },
     };
     let copy = |volume, path: &str| Copy {
         volume,
@@ -364,7 +355,7 @@ fn settle_what_lies_there(
     }
 }
 
-/// Copies a file beside the name that it will have, brings it to the disk and reads it back.
+/// Copies a file under a hidden name, reads it back from the disk, and gives it its name.
 fn copy_over(
     mirror: &Volume,
     primary: &Volume,
@@ -372,45 +363,29 @@ fn copy_over(
     to: &str,
     expected: Option<[u8; 32]>,
 ) -> Result<Durable, CheckError> {
-    let beside = format!("{to}{BESIDE}");
-    primary.remove(&beside)?;
-    let (source, target) = (mirror.absolute(from), primary.absolute(&beside));
-    let written = || {
-        let mut reader = File::open(&source).map_err(|error| CheckError::reading(&source, error))?;
-        let mut file = primary.create_open(&beside)?;
-        let mut buffer = vec![0; PIECE];
-        let mut hasher = Sha256::new();
-        loop {
-            let count = match reader.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => count,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(CheckError::reading(&source, error)),
-            };
-            let piece = buffer.get(..count).unwrap_or_default();
-            hasher.update(piece);
-            file.write_all(piece)
-                .map_err(|error| CheckError::Storage(StorageError::writing(&target, error)))?;
+    let mut buffer = vec![0; PIECE];
+    let (mut reader, mut copy) = (mirror.open_copy(from)?, primary.begin_copy(to)?);
+    loop {
+        let count = reader.read(&mut buffer)?;
+        if count == 0 {
+            break;
         }
-        file.sync_all().map_err(|source| StorageError::SyncFailed {
-            path: target.clone(),
-            source,
-        })?;
-        let read = <[u8; 32]>::from(hasher.finalize());
-        if expected.is_some_and(|expected| expected != read) {
-            return Err(CheckError::Differs { path: source.clone() });
-        }
-        let found = measure(&target)?;
-        if found.sha256 != read {
-            return Err(CheckError::reading(&target, "what was written there reads otherwise"));
-        }
-        Ok(found)
-    };
-    written().inspect_err(|_| {
-        if let Err(error) = primary.remove(&beside) {
-            tracing::warn!(path = beside, %error, "an unfinished copy stays behind; the next check removes it");
-        }
-    })
+        copy.write(buffer.get(..count).unwrap_or_default())?;
+    }
+    let read = reader.measured();
+    if expected.is_some_and(|expected| expected != read.sha256) {
+        let path = mirror.absolute(from);
+        return Err(CheckError::Differs { path });
+    }
+    copy.sync()?;
+    let mut back = copy.read_back()?;
+    while back.read(&mut buffer)? > 0 {}
+    if back.measured() != read {
+        let path = primary.absolute(to);
+        return Err(CheckError::reading(&path, "what was written there reads otherwise"));
+    }
+    copy.settle(to, Onto::Nothing)?;
+    Ok(read)
 }
 
 fn believe(index: &Index, segment: SegmentId, copy: Copy) -> Result<(), CheckError> {

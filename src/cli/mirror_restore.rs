@@ -18,6 +18,7 @@ use crate::runtime::{Clock, Shutdown, SystemClock};
 use crate::storage::{DaemonLock, SealKey, StorageError, Volume};
 
 use super::check::with_ingest;
+use super::command::ServerArgs;
 use super::entry::say;
 use super::failure::Failure;
 use super::words::bytes;
@@ -29,7 +30,8 @@ const ROOM: u64 = 256 << 20;
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "With --offline camkeep has to be stopped. The primary volume lies at DIR/recordings; when its disk died, mount an empty
+    after_help = "A running camkeep restores what is missing or damaged on the primary volume that it records to. With --offline camkeep
+has to be stopped. The primary volume lies at DIR/recordings; when its disk died, mount an empty
 one there: it becomes the new primary, and everything that the mirror has is copied to it, hashed, and read back. It
 goes on where it was when it is begun again. When the index went with the disk, it is made anew from the mirror's files
 first; cameras have to be added again then. The exit code is 1 when something could not be restored.
@@ -54,6 +56,8 @@ pub(super) struct RestoreArgs {
     /// The configuration file
     #[arg(long, value_name = "FILE", requires = "offline")]
     config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) server: ServerArgs,
     /// Print the outcome as JSON
     #[arg(long)]
     pub(super) json: bool,

@@ -55,7 +55,7 @@ impl Kept {
         let mirror = second.zip(config.storage.mirror.clone()).map(|(second, root)| {
             let (turns, volumes, at) = (turns.clone(), house.volumes.clone(), root.clone());
             let setting = Setting {
-                root,
+                root: root.clone(),
                 index: house.index.clone(),
                 primary: house.volume.clone(),
                 writer: second.writer,

@@ -186,11 +186,6 @@ impl StorageError {
         }
     }
 
-    /// What the system said when bytes were written to a file.
-    pub fn writing(path: &Path, source: io::Error) -> Self {
-        Self::io("write to", path, source)
-    }
-
     /// The same for what rustix says.
     pub(super) fn errno(doing: &'static str, path: &Path, source: rustix::io::Errno) -> Self {
         Self::io(doing, path, source.into())

@@ -56,8 +56,9 @@ impl Files {
                     let written = self.at_the_disk(|| open.file.write_all_at(&bytes, offset));
                     if let Err(error) = written {
                         let error = StorageError::io("write to", &open.absolute, error);
+                        let volume = open.volume.clone();
                         self.give(&key);
-                        self.refuse(error);
+                        self.refuse(&volume, error);
                     }
                 }
                 self.shared.queued_bytes.fetch_sub(cost, Ordering::Relaxed);
@@ -96,7 +97,7 @@ impl Files {
             }
             // Somebody else's file is no trouble of the volume's: this one is copied under its own name later, or adopted.
             Err(StorageError::Exists { .. }) => {}
-            Err(error) => self.refuse(error),
+            Err(error) => self.refuse(&volume, error),
         }
     }
 
@@ -127,7 +128,7 @@ impl Files {
                 self.remove(&key.1, &open);
                 // One that is no whole file was torn by a primary that failed, which is told of there.
                 if !matches!(error, StorageError::Damaged { .. }) {
-                    self.refuse(error);
+                    self.refuse(&open.volume, error);
                 }
                 None
             }
@@ -149,8 +150,15 @@ impl Files {
         }
     }
 
-    fn refuse(&self, error: StorageError) {
-        self.tell(MirrorTold::Refused(error));
+    /// What a volume refuses that is not used any more is no news: it was pulled, and another may be there by now.
+    fn refuse(&self, volume: &Arc<Volume>, error: StorageError) {
+        let is_used = lock(&self.shared.volume)
+            .as_ref()
+            .is_some_and(|used| Arc::ptr_eq(used, volume));
+        match is_used {
+            true => self.tell(MirrorTold::Refused(error)),
+            false => tracing::debug!(%error, "a mirror that is not used any more refuses"),
+        }
     }
 
     fn tell(&self, told: MirrorTold) {

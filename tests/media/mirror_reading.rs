@@ -144,6 +144,23 @@ fn the_manifest_of_a_clip_that_came_from_the_mirror_is_right_and_signed() {
         .unwrap();
     let said: Value = serde_json::from_slice(&done.stdout).unwrap();
     assert_eq!(done.status.code(), Some(0), "{said}");
+    let chained = |more: &[&str]| {
+        let done = Command::new(env!("CARGO_BIN_EXE_camkeep"))
+            .args(["verify", "--json", "--chain=door", "--data"])
+            .arg(mirrored.site.data())
+            .args(more)
+            .output()
+            .unwrap();
+        let report: Value = serde_json::from_slice(&done.stdout).unwrap();
+        (
+            done.status.code(),
+            report["broken"].as_u64(),
+            report["from_mirror"].as_u64(),
+        )
+    };
+    assert_eq!(chained(&[]), (Some(1), Some(2), Some(0)));
+    let mirror = mirrored.mirror.to_str().unwrap();
+    assert_eq!(chained(&["--mirror", mirror]), (Some(0), Some(0), Some(2)));
     let sources = said["manifest"]["sources"].as_array().unwrap();
     assert_eq!(sources.len(), 3);
     for source in sources {

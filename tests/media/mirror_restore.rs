@@ -161,7 +161,8 @@ fn a_restore_that_was_cut_off_goes_on_and_what_is_damaged_on_the_mirror_is_named
         .write_blocking(move |writer| writer.put_copy(id, &missing))
         .unwrap();
     index.close();
-    fs::write(recordings.join(format!("{}.mending", copies[1].1.path)), b"half").unwrap();
+    fs::create_dir_all(recordings.join(".camkeep-copy")).unwrap();
+    fs::write(recordings.join(".camkeep-copy/half"), b"half").unwrap();
     fs::remove_file(mirrored.primary_file(&mirrored.rows[3])).unwrap();
     assert_done(
         &mirrored.camkeep(RESTORE),
@@ -169,6 +170,7 @@ fn a_restore_that_was_cut_off_goes_on_and_what_is_damaged_on_the_mirror_is_named
         &["3  files restored", "Everything is on the primary"],
     );
     assert_eq!(hashes(&recordings), old);
+    assert_eq!(fs::read_dir(recordings.join(".camkeep-copy")).unwrap().count(), 0);
     mirrored.site.boot();
     assert_eq!(mirrored.clip(), before);
 }
