@@ -38,7 +38,12 @@ pub(super) enum MirrorCommand {
         json: bool,
     },
     /// Write recordings anew from the mirror that are missing or damaged; the exit code is 1 when something is not whole
-    Restore(RestoreArgs),
+    Restore {
+        #[command(flatten)]
+        server: ServerArgs,
+        #[command(flatten)]
+        restore: RestoreArgs,
+    },
     /// Take whatever disk is mounted at the mirror's place as the new mirror, because the one before it died
     Replace {
         #[command(flatten)]
@@ -51,8 +56,8 @@ pub(super) fn mirror(command: &MirrorCommand) -> Result<(), Failure> {
     match command {
         MirrorCommand::Status { server, json } => status(server, *json),
         MirrorCommand::Verify { server, json } => tour(server, *json, "verify"),
-        MirrorCommand::Restore(args) if args.offline => restore_offline(args),
-        MirrorCommand::Restore(args) => tour(&args.server, args.json, "restore"),
+        MirrorCommand::Restore { restore, .. } if restore.offline => restore_offline(restore),
+        MirrorCommand::Restore { server, restore } => tour(server, restore.json, "restore"),
         MirrorCommand::Replace { server } => {
             let told: Value = Client::new(&server.server)?.post(&format!("{MIRROR}/replace"), &no_fields())?;
             say(&format!(
