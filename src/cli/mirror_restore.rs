@@ -18,7 +18,6 @@ use crate::runtime::{Clock, Shutdown, SystemClock};
 use crate::storage::{DaemonLock, SealKey, StorageError, Volume};
 
 use super::check::with_ingest;
-use super::command::ServerArgs;
 use super::entry::say;
 use super::failure::Failure;
 use super::words::bytes;
@@ -56,8 +55,6 @@ pub(super) struct RestoreArgs {
     /// The configuration file
     #[arg(long, value_name = "FILE", requires = "offline")]
     config: Option<PathBuf>,
-    #[command(flatten)]
-    pub(super) server: ServerArgs,
     /// Print the outcome as JSON
     #[arg(long)]
     pub(super) json: bool,
