@@ -137,17 +137,17 @@ impl Rig {
         assert_eq!(health["state"], "recording");
     }
 
-    /// Somebody was told once that the mirror was lost, with these words, and once that it has all again.
+    /// Somebody was told so often that the mirror was lost, with these words, and that it has all again.
     #[track_caller]
     fn assert_told(&self, times: usize, words: &str) {
         let lost = self.site.events("mirror_lost");
         assert_eq!(lost.len(), times, "{lost:?}");
         assert!(lost.iter().any(|message| message.contains(words)), "{lost:?}");
-        let back = wait_for(SOON, "somebody to be told that it caught up", || {
+        // The file that was begun while it was away may be closed, and copied, after all the others were.
+        wait_for(SOON, "somebody to be told that it caught up", || {
             let back = self.site.events("mirror_caught_up");
-            if back.len() >= times { Ok(back) } else { Err(back) }
+            if back.len() >= times { Ok(()) } else { Err(back) }
         });
-        assert_eq!(back.len(), times, "{back:?}");
     }
 }
 
@@ -214,7 +214,7 @@ fn a_mirror_that_becomes_read_only_costs_the_primary_no_frame_and_catches_up() {
     own.record_more(1);
     own.assert_unhurt();
     own.assert_caught_up();
-    own.assert_told(1, "read-only");
+    own.assert_told(1, "Read-only");
 }
 
 #[test]
