@@ -8,11 +8,12 @@
 //! | 7 | `cli`: one file a subcommand |
 //! | 6 | `daemon`: what starts in which order, and stops in the reverse |
 //! | 5 | `http`: router, wire shapes, errors, one file a resource |
-//! | 4 | engines `record`, `mirror`, `export`, `check`; and `timeline`, where they meet |
-//! | 3 | tools `config`, `pipeline`, `index`, `storage` |
+//! | 4 | engines `record`, `mirror`, `refill`, `export`, `check`; and `timeline`, where they meet |
+//! | 3 | tools `config`, `pipeline`, `index`, `storage`, `archive` |
 //! | 2 | [`runtime`]: clock, shutdown, waits, named tasks and threads, logging |
 //! | 1 | [`model`]: pure types |
 
+pub mod archive;
 pub mod check;
 pub mod cli;
 pub mod config;
@@ -24,6 +25,7 @@ pub mod mirror;
 pub mod model;
 pub mod pipeline;
 pub mod record;
+pub mod refill;
 pub mod runtime;
 pub mod storage;
 pub mod timeline;

@@ -203,7 +203,10 @@ fn every_test_that_the_documents_name_exists() {
     for document in documents() {
         let text = std::fs::read_to_string(&document).unwrap();
         let (prose, _) = prose_and_code(&text);
-        for name in quoted(&prose).into_iter().filter(|word| names_a_test(word)) {
+        // The longest field of a camera is as long as a sentence.
+        let is_field = |word: &str| camkeep::http::CAMERA_FIELDS.contains(&word);
+        let names = quoted(&prose).into_iter();
+        for name in names.filter(|word| names_a_test(word) && !is_field(word)) {
             if !sources.contains(&format!("fn {name}(")) {
                 missing.push(format!("{} names {name}", document.display()));
             }

@@ -255,9 +255,16 @@ fn span_of(left: &Left, mended: &Mended, is_dated: bool) -> Span {
     let start = match by_journal {
         // The first frames were lost with the file, or nobody else knows when it began.
         Some(start) if !left.start_is_known || is_far(start, left.segment.span.start) => start,
+        // A file's times count from where its footage begins, and what was hidden in front could not be written again.
+        None if has_lead_in(left) => left.segment.span.start.offset(first),
         _ => left.segment.span.start,
     };
     left.join(Span::new(start, start.offset(length)))
+}
+
+fn has_lead_in(left: &Left) -> bool {
+    let video = left.movie.as_ref().and_then(|movie| movie.video.as_ref());
+    video.is_some_and(|video| source::lead_in(video).is_some())
 }
 
 /// A clock map moves by milliseconds while it settles; a lost group of pictures is longer.

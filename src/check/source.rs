@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::model::{Track, TrackCaps, Unit};
 use crate::pipeline::{Mending, PipelineError, Units, opus_caps, sound_caps, video_caps};
-use crate::storage::{JournalContents, Movie, StorageError, TrackCoding, TrackTable};
+use crate::storage::{JournalContents, Movie, Sample, StorageError, TrackCoding, TrackTable};
 
 use super::error::CheckError;
 
@@ -25,14 +25,27 @@ pub(super) fn from_file(path: &Path, movie: &Movie) -> Result<Mending, CheckErro
         .as_ref()
         .ok_or_else(|| CheckError::reading(path, "it holds no frame"))?;
     let audio = movie.audio.as_ref();
+    let units = movie.units(Arc::clone(&file), Track::Video);
     Ok(Mending {
         caps: TrackCaps {
             video: caps_of(video)?,
             audio: audio.map(caps_of).transpose()?,
         },
-        video: Box::new(movie.units(Arc::clone(&file), Track::Video)),
+        video: match lead_in(video) {
+            // What is written anew hides nothing, so it begins with the first keyframe that is footage.
+            Some(end) => Box::new(units.between(end..=video.samples.len())),
+            None => Box::new(units),
+        },
         audio: audio.map(|_| Box::new(movie.units(file, Track::Audio)) as Units),
     })
+}
+
+/// Where the footage of a file begins with a keyframe, when something is hidden in front of it.
+pub(super) fn lead_in(video: &TrackTable) -> Option<usize> {
+    video.samples.first().filter(|first| video.is_hidden(first))?;
+    let is_start = |sample: &Sample| sample.keyframe && !video.is_hidden(sample);
+    let first = video.samples.iter().position(is_start);
+    Some(first.unwrap_or(video.samples.len()))
 }
 
 fn caps_of(track: &TrackTable) -> Result<String, PipelineError> {

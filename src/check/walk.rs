@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::model::{Copy, CopyState, SegmentId, Timestamp};
 use crate::runtime::pause;
+use crate::storage::UNFINISHED;
 
 use super::driver::Check;
 use super::error::CheckError;
@@ -78,7 +79,7 @@ impl Check {
             if found.modified >= before || unknown.len() >= MOST_UNKNOWN {
                 continue;
             }
-            if found.relative.ends_with(BESIDE) {
+            if found.relative.ends_with(BESIDE) || found.relative.ends_with(UNFINISHED) {
                 self.remove_try(&found.relative);
                 continue;
             }
@@ -123,7 +124,8 @@ impl Check {
         }
     }
 
-    /// A file that was being written anew when somebody was killed: all that it was made of is still there.
+    /// A file that was being written anew when somebody was killed: all that it was made of is still there. One that was
+    /// being refilled is fetched again.
     fn remove_try(&self, relative: &str) {
         if !self.mends() {
             return;
@@ -131,9 +133,9 @@ impl Check {
         match self.volume.remove(relative) {
             Ok(_) => tracing::info!(
                 path = relative,
-                "removed an unfinished try at mending; its sources are there"
+                "removed a file that was not finished; what it is made of is still there"
             ),
-            Err(error) => tracing::warn!(path = relative, %error, "an unfinished try at mending stays behind"),
+            Err(error) => tracing::warn!(path = relative, %error, "a file that was not finished stays behind"),
         }
     }
 }

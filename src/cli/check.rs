@@ -132,7 +132,7 @@ pub(super) fn with_ingest<T>(
     let writing = index.clone();
     let door = spawn_thread("ingest", move || -> std::io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-        runtime.block_on(ingest(writing, told, Shutdown::new()));
+        runtime.block_on(ingest(writing, told, Shutdown::new(), Arc::default()));
         Ok(())
     });
     let door = door.map_err(Failure::other)?;

@@ -44,6 +44,8 @@ pub(super) enum Command {
     Segments(SegmentsArgs),
     /// List what is missing, and why; have a gap tried again
     Gaps(super::gaps::GapsArgs),
+    /// Fetch what is missing from the camera's own storage
+    Refill(super::refill::RefillArgs),
     /// Say how much of a day is recorded, and what is missing by cause
     Coverage(super::coverage::CoverageArgs),
     /// List the days of which there is footage

@@ -7,6 +7,8 @@ use clap::{Args, ValueEnum};
 
 use crate::pipeline::demo::{AudioCodec, CameraOptions, DemoError, FakeCamera, StreamOptions, VideoCodec};
 
+use super::demo_storage::{Stored, announce};
+
 /// What the cameras look at, in the order in which they are made.
 const TITLES: [&str; 4] = ["STREET", "HARBOUR", "YARD", "STATION"];
 /// How wide the small second picture of every camera is at the most; its height follows.
@@ -48,6 +50,8 @@ pub(super) struct DemoCamera {
     /// The password that goes with --user.
     #[arg(long, requires = "user")]
     password: Option<String>,
+    #[command(flatten)]
+    storage: Stored,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -134,6 +138,7 @@ impl DemoCamera {
             port,
             login: None,
             streams,
+            storage: self.storage.options(number)?,
         };
         Ok(match (&self.user, &self.password) {
             (Some(user), Some(password)) => options.with_login(user, password),
@@ -162,6 +167,7 @@ pub(super) fn run(args: &DemoCamera) -> Result<(), DemoCameraError> {
             )?;
         }
     }
+    announce(&mut out, &cameras)?;
     if args.user.is_some() {
         writeln!(out, "Each asks for the user name and password you gave.")?;
     }
@@ -170,8 +176,7 @@ pub(super) fn run(args: &DemoCamera) -> Result<(), DemoCameraError> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?
-        .block_on(tokio::signal::ctrl_c())?;
-    Ok(())
+        .block_on(args.storage.cut_until_ctrl_c(&cameras))
 }
 
 fn parse_size(text: &str) -> Result<(u32, u32), String> {
@@ -181,7 +186,7 @@ fn parse_size(text: &str) -> Result<(u32, u32), String> {
     size.ok_or_else(|| "a size is width x height, like 1280x720".into())
 }
 
-fn parse_time(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
     let (number, unit) = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
         (Some(number), _) => (number, 0.001),
         (None, Some(number)) => (number, 1.0),
@@ -191,7 +196,7 @@ fn parse_time(text: &str) -> Result<Duration, String> {
     let seconds = seconds.filter(|seconds| *seconds > 0.0 && *seconds <= 3600.0);
     seconds
         .map(Duration::from_secs_f64)
-        .ok_or_else(|| "a GOP is more than nothing and at most an hour".into())
+        .ok_or_else(|| "a time is more than nothing and at most an hour".into())
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use clap::Parser;
 use super::command::{CameraCommand, Command, CommandLine, ScheduleCommand};
 use super::failure::Failure;
 use super::{
-    apply, camera, check, coverage, export, gaps, health, mirror, pipeline, run as daemon, schedule, segments,
+    apply, camera, check, coverage, export, gaps, health, mirror, pipeline, refill, run as daemon, schedule, segments,
     snapshot, timeline, trigger, verify,
 };
 
@@ -53,6 +53,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Timeline(args) => timeline::timeline(&args),
         Command::Segments(args) => segments::segments(&args),
         Command::Gaps(args) => gaps::gaps(&args),
+        Command::Refill(args) => refill::refill(&args),
         Command::Coverage(args) => coverage::coverage(&args),
         Command::Days(args) => coverage::days(&args),
         Command::Snapshot(args) => snapshot::snapshot(&args),

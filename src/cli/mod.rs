@@ -10,6 +10,8 @@ mod command;
 mod coverage;
 #[cfg(feature = "demo-camera")]
 mod demo_camera;
+#[cfg(feature = "demo-camera")]
+mod demo_storage;
 mod entry;
 mod export;
 mod failure;
@@ -22,6 +24,7 @@ mod mirror_restore;
 mod pipeline;
 mod pipeline_run;
 mod pipeline_source;
+mod refill;
 mod run;
 mod schedule;
 mod segments;

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::mpsc;
 
+use crate::archive::Surroundings;
 use crate::check::{self, Check, Mode, Survey};
 use crate::config::Config;
 use crate::export::{Means, Turns};
@@ -13,6 +14,7 @@ use crate::index::{Index, IndexError, KnownKey, KnownVolume};
 use crate::model::{Edges, Event, EventKind, Fault, News, Seal, SegmentId, VolumeId, VolumeRole};
 use crate::pipeline::Catalog;
 use crate::record::{Left, Recorder, Suspects, explain_absence};
+use crate::refill::Needs;
 use crate::runtime::{Clock, Shutdown, spawn_thread};
 use crate::storage::{BoxKey, Complain, DaemonLock, SealKey, Shelf, StorageError, Volume, Volumes};
 
@@ -110,6 +112,37 @@ impl House {
             longest: config.clips.longest,
             retention: config.clips.retention,
         })
+    }
+}
+
+impl House {
+    /// What gaps are filled with.
+    pub(super) fn refilling(
+        &self,
+        config: &Config,
+        catalog: &Arc<Catalog>,
+        clock: &Arc<dyn Clock>,
+        recorder: &Recorder,
+        news: &mpsc::UnboundedSender<News>,
+    ) -> Needs {
+        // A camera that does not say its zone is taken to be set like the box that stands beside it.
+        let zone = iana_time_zone::get_timezone().ok().and_then(|name| name.parse().ok());
+        Needs {
+            clock: clock.clone(),
+            catalog: catalog.clone(),
+            index: self.index.clone(),
+            volume: self.volume.clone(),
+            data: config.storage.data.clone(),
+            edges: Arc::new(recorder.clone()),
+            news: news.clone(),
+            surroundings: Surroundings {
+                clock: clock.clone(),
+                zone: zone.unwrap_or(chrono_tz::Tz::UTC),
+            },
+            connect: config.record.connect,
+            latency: config.record.latency,
+            config: config.refill.clone(),
+        }
     }
 }
 

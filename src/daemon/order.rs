@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::config::Config;
 use crate::export::{Exporter, Snapshots, Turns};
@@ -13,6 +13,7 @@ use crate::http::{self, App};
 use crate::model::{Event, EventKind, News};
 use crate::pipeline::{self, Catalog};
 use crate::record::{Recorder, Setting, Suspects};
+use crate::refill::Refiller;
 use crate::runtime::{Clock, Shutdown, Signals, SystemClock, Tasks, init_logging, raise_file_limit};
 use crate::storage::{Syncer, TailWriter};
 use crate::timeline;
@@ -75,7 +76,11 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let (news, hears) = mpsc::unbounded_channel();
     let mut ingest = Tasks::new();
     let all_told = Shutdown::new();
-    ingest.spawn("ingest", timeline::ingest(house.index.clone(), hears, all_told.clone()));
+    let stir = Arc::new(Notify::new());
+    ingest.spawn(
+        "ingest",
+        timeline::ingest(house.index.clone(), hears, all_told.clone(), stir.clone()),
+    );
     tell_of_copies(&house.volumes, &news);
     let suspects = Arc::new(Suspects::default());
     let complain = complain(&news, &clock, &suspects);
@@ -123,6 +128,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
         let means = house.exporting(&config, catalog.clone(), clock.clone(), edges, turns.clone())?;
         on_a_thread(move || Ok(Exporter::open(means)?)).await?
     };
+    let refiller = Refiller::new(house.refilling(&config, &catalog, &clock, &recorder, &news), stir);
     let shutdown = Shutdown::new();
     warn_of_none(&config, &house.index, &news, clock.as_ref()).await?;
     let kept = Kept::start(second, &config, &house, &news, &clock, &turns, &shutdown);
@@ -140,6 +146,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     doors.spawn("watchdog", watch.clone().for_systemd());
     doors.spawn("backup", watch.over_the_backup());
     doors.spawn("exports", exporter.clone().run(shutdown.clone()));
+    doors.spawn("refill", refiller.clone().run(shutdown.clone()));
     if let Ok(address) = listener.local_addr() {
         tracing::info!(address = %format!("http://{address}"), data = %config.storage.data.display(), "listening");
     }
@@ -156,6 +163,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
         recorder.clone(),
         snapshots,
         exporter,
+        refiller,
         clock,
         house.volumes.clone(),
         house.key.public(),

@@ -7,6 +7,9 @@
 //! lead-in          |-----|                                          decoded and hidden by the edit list
 //! ```
 //!
+//! Footage that came back later begins where other footage ends, in the middle of a group of pictures, with a lead-in of its
+//! own. In the middle of a clip that is the end of what was laid before, so it is left out.
+//!
 //! The first frame shown is the first that was taken at or after `from`, the last is the last before `to`. Decoding begins at
 //! the keyframe before it. Where footage lacks, the clip goes on with the next keyframe, and the hole is told.
 
@@ -24,6 +27,8 @@ use super::table::Frame;
 
 /// What lacks for no longer than this is a seam and no hole.
 const TOLERANCE: Duration = Duration::from_secs(1);
+/// Frames of two files that are so near in time, and have as many bytes each one after another, are the same ones.
+const SAME: i64 = 5_000_000;
 
 /// What a clip has beside pictures and sound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -128,6 +133,8 @@ struct Editing {
     on: Option<Cut>,
     /// The last strip of which something is shown, without its frames, and whether it was shown to its end.
     last: Option<(Strip, bool)>,
+    /// Its pictures from the last keyframe on.
+    group: Vec<Frame>,
     /// The window is dealt with up to here.
     reached: Timestamp,
     /// Holes that no part has told of yet.
@@ -143,6 +150,7 @@ impl Editing {
             done: Vec::new(),
             on: None,
             last: None,
+            group: Vec::new(),
             reached: window.start,
             holes: Vec::new(),
         }
@@ -185,7 +193,13 @@ impl Editing {
             .get_or_insert_with(|| Cut::new(&strip, range.first, self.extras));
         cut.add(&strip, &range, is_joined, ends, goes_on && follows);
         self.reached = ends;
-        strip.frames = Vec::new();
+        strip.frames.truncate(range.end);
+        let last = strip.frames.iter().rposition(|frame| frame.keyframe);
+        if let Some(last) = last {
+            self.group.clear();
+            strip.frames.drain(..last);
+        }
+        self.group.append(&mut strip.frames);
         strip.sound = None;
         self.last = Some((strip, goes_on));
         Ok(())
@@ -201,7 +215,7 @@ impl Editing {
     fn choose(&self, strip: &Strip, is_joined: bool, limit: Timestamp) -> Option<Chosen> {
         let frames = &strip.frames;
         let from = self.window.start.max(self.reached);
-        let inside = |frame: &Frame| frame.wall >= from && frame.wall < limit;
+        let inside = |frame: &Frame| frame.wall >= from && frame.wall < limit && strip.is_shown(frame);
         let (mut first, mut begin) = (
             frames
                 .iter()
@@ -219,8 +233,18 @@ impl Editing {
                 .filter(is_before)
                 .map(|(number, _)| number)
                 .next_back()?;
-            if self.mode == ClipMode::Keyframe {
+            if self.on.as_ref().is_some_and(|cut| cut.strip_fits(strip)) && frames.get(begin)?.wall < first {
+                // Here nothing can be hidden: what this needs is what was laid before, or it goes on with its next keyframe.
+                let needed = frames.get(begin..at)?;
+                begin = match self.ends_with(needed) {
+                    true => at,
+                    false => frames
+                        .iter()
+                        .position(|frame| frame.keyframe && inside(frame) && frame.wall > first)?,
+                };
                 first = frames.get(begin)?.wall;
+            } else if self.mode == ClipMode::Keyframe {
+                first = frames.get(begin)?.wall.max(strip.start());
             }
         }
         let mut end = frames.iter().rposition(|frame| frame.wall < limit)? + 1;
@@ -236,6 +260,16 @@ impl Editing {
             first,
             limit,
         })
+    }
+
+    /// Whether the pictures that were laid last are these, from a keyframe to the end.
+    fn ends_with(&self, needed: &[Frame]) -> bool {
+        let was_shown_to_its_end = self.last.as_ref().is_some_and(|(_, to_its_end)| *to_its_end);
+        let is_same = |(one, other): (&Frame, &Frame)| {
+            let apart = one.wall.nanos_since(other.wall).abs();
+            one.size == other.size && one.keyframe == other.keyframe && apart <= SAME
+        };
+        was_shown_to_its_end && needed.len() == self.group.len() && needed.iter().zip(&self.group).all(is_same)
     }
 
     fn hole(&mut self, until: Timestamp) {

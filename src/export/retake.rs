@@ -18,10 +18,10 @@ use super::error::ExportError;
 use super::sets::{Avc, entry_with, hevc_sets};
 use super::spool::Spool;
 use super::strip::{Look, Strip};
-use super::table::{Frame, Place, picture_entry};
+use super::table::{Frame, Place};
 use crate::model::{Codec, Span, Timestamp, Track, Unit};
 use crate::pipeline::{Catalog, Encoding, Label, Patience, Retaking, Units, retake, video_caps};
-use crate::storage::{Reel, ReelReader};
+use crate::storage::{Reel, ReelReader, picture_entry};
 
 /// Nothing comes out for so long: it is given up. A decoder that gets an hour of lead-in is still at work after less.
 const PATIENCE: Patience = Patience {
@@ -101,7 +101,13 @@ impl<'a> Retaker<'a> {
 
     fn head(&mut self, mut strip: Strip) -> Result<Vec<Strip>, ExportError> {
         let inside = |frame: &&Frame| frame.wall >= self.window.start && frame.wall < self.window.end;
-        let first = strip.frames.iter().filter(inside).map(|frame| frame.wall).min();
+        let first = strip
+            .frames
+            .iter()
+            .filter(inside)
+            .filter(|frame| strip.is_shown(frame))
+            .map(|frame| frame.wall)
+            .min();
         let (Some(first), false) = (first, self.is_done) else {
             return Ok(vec![strip]);
         };
@@ -151,6 +157,7 @@ impl<'a> Retaker<'a> {
         (self.tell)(1.0);
         let rest = next.map(|next| {
             strip.frames.drain(..next);
+            strip.shown_from = None;
             strip
         });
         Ok(std::iter::once(taken).chain(rest).collect())
@@ -251,7 +258,7 @@ impl<'a> Retaker<'a> {
             width,
             height,
         };
-        let entry = picture_entry(*b"avc1", *b"avcC", &new.config, width, height);
+        let entry = picture_entry(Codec::H264, &new.config, width, height);
         Ok(strip.retaken(frames, new, entry, self.spool.path().clone(), span.end))
     }
 }

@@ -148,12 +148,17 @@ fn in_file(span: Span, segment: SegmentId, path: &Path, limit: Timestamp) -> Res
         return Ok(None);
     };
     let frames: Vec<Frame> = frames_of(table);
-    let Some(first_shown) = frames.iter().map(|frame| frame.pts).min() else {
+    let shown = table.samples.iter().filter(|sample| !table.is_hidden(sample));
+    let Some(first_shown) = shown.map(|sample| table.pts(sample)).min() else {
         return Ok(None);
     };
     let Some(pick) = pick(&frames, first_shown.saturating_add(limit.nanos_since(span.start))) else {
         return Ok(None);
     };
+    if pick.pts < first_shown {
+        // What is in front of the first frame shown is only decoded; it is not what was seen then.
+        return Ok(None);
+    }
     let Some(keyframe) = table.samples.get(pick.first) else {
         return Ok(None);
     };

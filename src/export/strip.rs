@@ -8,10 +8,10 @@ use bytes::Bytes;
 
 use crate::model::{Codec, RunId, Segment, SegmentId, SegmentState, Timestamp, Track, Unit};
 use crate::pipeline::decoder_config;
-use crate::storage::{Piece, TrackCoding, TrackTable};
+use crate::storage::{Piece, TrackCoding, TrackTable, picture_entry};
 
 use super::footage::Footage;
-use super::table::{Frame, PICTURE_SCALE, Place, last_decoded, of_file, of_memory, picture_entry, ticks};
+use super::table::{Frame, PICTURE_SCALE, Place, last_decoded, of_file, of_memory, ticks};
 
 /// Footage of one run may have so long a pause where a file ends and the next begins, or a file and what memory has.
 pub(super) const SEAM: Duration = Duration::from_secs(1);
@@ -47,6 +47,8 @@ pub(super) struct Strip {
     pub(super) entry: Bytes,
     /// Pictures in order of decoding, a keyframe first; never none.
     pub(super) frames: Vec<Frame>,
+    /// From here on its pictures are footage, where it begins with some that are only decoded.
+    pub(super) shown_from: Option<Timestamp>,
     /// Where the last picture shown ends.
     pub(super) end: Timestamp,
     pub(super) sound: Option<Sound>,
@@ -76,7 +78,7 @@ impl Strip {
         let audio = movie.audio.as_ref();
         let units: Arc<[Unit]> = edge.as_ref().map(|edge| edge.units.clone().into()).unwrap_or_default();
         let make = |frames: Vec<Frame>, look: Look, entry: Bytes, sound: Option<Sound>| {
-            Self::new(&segment, &path, &units, whole, frames, look, entry, sound)
+            Self::new(&segment, start, &path, &units, whole, frames, look, entry, sound)
         };
         let of_file = video.as_ref().and_then(|table| {
             let (look, entry) = look_of(table)?;
@@ -124,6 +126,7 @@ impl Strip {
     #[allow(clippy::too_many_arguments, reason = "the one place where all of it comes together")]
     fn new(
         segment: &Segment,
+        start: Timestamp,
         path: &Arc<Path>,
         units: &Arc<[Unit]>,
         whole: bool,
@@ -134,6 +137,7 @@ impl Strip {
     ) -> Option<Self> {
         let first = frames.iter().position(|frame| frame.keyframe)?;
         frames.drain(..first);
+        let begins = frames.first().map_or(start, |first| first.wall);
         let mut strip = Self {
             segment: segment.id,
             run: segment.run,
@@ -142,6 +146,7 @@ impl Strip {
             retaken: false,
             look,
             entry,
+            shown_from: (begins < start).then_some(start),
             frames,
             end: segment.span.end,
             sound: sound.filter(|sound| !sound.frames.is_empty()),
@@ -181,19 +186,28 @@ impl Strip {
             .is_none_or(|first| !first.keyframe || first.wall <= self.end.plus(SEAM))
     }
 
+    /// Whether a picture of it is footage, and not only decoded.
+    pub(super) fn is_shown(&self, frame: &Frame) -> bool {
+        self.shown_from.is_none_or(|from| frame.wall >= from)
+    }
+
     /// When its first picture was taken.
     pub(super) fn start(&self) -> Timestamp {
-        self.frames.first().map_or(self.end, |first| first.wall)
+        match self.shown_from {
+            None => self.frames.first().map_or(self.end, |first| first.wall),
+            Some(_) => self.earliest(),
+        }
     }
 
     /// The earliest picture of it, also one that is shown before its first keyframe and needs what was before that.
     pub(super) fn earliest(&self) -> Timestamp {
-        self.frames.iter().map(|frame| frame.wall).min().unwrap_or(self.end)
+        let shown = self.frames.iter().filter(|frame| self.is_shown(frame));
+        shown.map(|frame| frame.wall).min().unwrap_or(self.end)
     }
 
     /// Leaves out pictures that are shown before the first: without the footage before they cannot be decoded.
     pub(super) fn drop_early(&mut self) {
-        let start = self.start();
+        let start = self.frames.first().map_or(self.end, |first| first.wall);
         self.frames.retain(|frame| frame.wall >= start);
     }
 
@@ -212,6 +226,7 @@ impl Strip {
             look,
             entry,
             anew: Some(anew),
+            shown_from: None,
             end,
             ..self.clone()
         }
@@ -278,11 +293,7 @@ fn look_of(table: &TrackTable) -> Option<(Look, Bytes)> {
 }
 
 fn look_of_memory(format: &crate::model::VideoFormat, config: Vec<u8>) -> (Look, Bytes) {
-    let (kind, config_kind) = match format.codec {
-        Codec::H264 => (*b"avc1", *b"avcC"),
-        Codec::H265 => (*b"hvc1", *b"hvcC"),
-    };
-    let entry = picture_entry(kind, config_kind, &config, format.width, format.height);
+    let entry = picture_entry(format.codec, &config, format.width, format.height);
     let look = Look {
         codec: format.codec,
         width: format.width,

@@ -1,7 +1,5 @@
 //! Frames of a file or of memory as one kind of thing: where their bytes are, and when they were taken.
 
-use bytes::Bytes;
-
 use crate::model::{Edge, Timestamp, Track};
 use crate::storage::{Sample, TrackTable};
 
@@ -73,11 +71,12 @@ fn shown(sample: &Sample) -> i64 {
     sample.dts.saturating_add(sample.shown_after)
 }
 
-/// The frames of a track of a file whose first frame was taken at `start`, in ticks of `scale`.
+/// The frames of a track of a file whose first frame shown was taken at `start`, in ticks of `scale`; those that are hidden
+/// in front of it were taken before.
 ///
 /// Times within a file are taken from the file's own ticks, so that they are as even as they were recorded.
 pub(super) fn of_file(table: &TrackTable, start: Timestamp, scale: u32) -> Vec<Frame> {
-    let Some(first) = table.samples.first() else {
+    let Some(first) = table.first_shown() else {
         return Vec::new();
     };
     let (zero, base) = (shown(first), ticks(start, scale));
@@ -121,27 +120,6 @@ pub(super) fn of_memory(edge: &Edge, track: Track, after: Option<Timestamp>, sca
 
 /// When the last sample of a file was decoded, on the clock on which its first was taken at `start`.
 pub(super) fn last_decoded(table: &TrackTable, start: Timestamp) -> Option<Timestamp> {
-    let (first, last) = (table.samples.first()?, table.samples.last()?);
+    let (first, last) = (table.first_shown()?, table.samples.last()?);
     Some(start.offset(nanos(last.dts.saturating_sub(shown(first)), table.timescale)))
-}
-
-/// The sample entry of pictures for which no file has one yet.
-pub(super) fn picture_entry(kind: [u8; 4], config_kind: [u8; 4], config: &[u8], width: u32, height: u32) -> Bytes {
-    let pixels = |pixels: u32| u16::try_from(pixels).unwrap_or(u16::MAX).to_be_bytes();
-    let mut body = vec![0, 0, 0, 0, 0, 0, 0, 1];
-    body.extend_from_slice(&[0; 16]);
-    body.extend_from_slice(&pixels(width));
-    body.extend_from_slice(&pixels(height));
-    // 72 points an inch each way, nothing, one frame a sample.
-    body.extend_from_slice(&[0, 72, 0, 0, 0, 72, 0, 0, 0, 0, 0, 0, 0, 1]);
-    // No name of an encoder; depth 24; no table of colours.
-    body.extend_from_slice(&[0; 32]);
-    body.extend_from_slice(&[0, 24, 0xff, 0xff]);
-    body.extend_from_slice(&atom(config_kind, config));
-    atom(kind, &body).into()
-}
-
-fn atom(kind: [u8; 4], body: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(body.len() + 8).unwrap_or(0).to_be_bytes();
-    [&length[..], &kind, body].concat()
 }

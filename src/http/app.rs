@@ -10,6 +10,7 @@ use crate::index::{Index, IndexError, Reader};
 use crate::mirror::Mirror;
 use crate::model::{Camera, CameraId, Timestamp};
 use crate::record::Recorder;
+use crate::refill::Refiller;
 use crate::runtime::Clock;
 use crate::storage::{PublicKey, Volumes};
 
@@ -24,6 +25,8 @@ pub struct App {
     pub snapshots: Snapshots,
     /// Who makes clips.
     pub exporter: Exporter,
+    /// Who fetches what lacks from cameras.
+    pub refiller: Refiller,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// Where copies of recordings are read.
@@ -47,6 +50,7 @@ impl App {
         recorder: Recorder,
         snapshots: Snapshots,
         exporter: Exporter,
+        refiller: Refiller,
         clock: Arc<dyn Clock>,
         volumes: Volumes,
         public_key: PublicKey,
@@ -56,6 +60,7 @@ impl App {
             recorder,
             snapshots,
             exporter,
+            refiller,
             started_at: clock.now(),
             clock,
             volumes,

@@ -76,6 +76,7 @@ pub(super) async fn change(
         app.index.write(move |writer| writer.update_camera(&stored)).await?;
         tracing::info!(camera = %after.id, "a camera was changed");
         app.recorder.apply(after.clone());
+        app.refiller.stir();
     }
     Ok(Json(after.into()))
 }
@@ -88,6 +89,7 @@ pub(super) async fn remove(State(app): State<App>, InPath(id): InPath, query: Qu
     app.about(&id, |_, _| Ok(())).await?;
     app.index.write(move |writer| writer.delete_camera(&gone, at)).await?;
     app.recorder.remove(&id).await;
+    app.refiller.stir();
     tracing::info!(camera = %id, "a camera was removed; its footage stays until retention takes it");
     Ok(StatusCode::NO_CONTENT)
 }

@@ -178,6 +178,7 @@ pub(super) async fn retry_gap(
     let camera = id.clone();
     let gap = app.index.write(move |writer| writer.retry_gap(&camera, gap)).await?;
     tracing::info!(camera = %id, gap = gap.id.0, span = %gap.span, "a gap is to be tried again");
+    app.refiller.wish(&id, gap.span);
     Ok(Json(KeptGapShown::new(gap, app.clock.now())))
 }
 

@@ -7,15 +7,43 @@ use serde::Serialize;
 use super::app::App;
 use super::problem::Problem;
 use super::query::{InPath, Query};
-use crate::model::{Camera, CameraHealth, CameraState, Timestamp};
+use crate::model::{Camera, CameraHealth, CameraState, GapId, Timestamp};
 
-pub(super) async fn cameras(State(app): State<App>, query: Query) -> Result<Json<Vec<CameraHealth>>, Problem> {
+/// How a camera is, and what is being fetched from its own storage.
+#[derive(Debug, Serialize)]
+pub(super) struct HealthShown {
+    #[serde(flatten)]
+    health: CameraHealth,
+    refilling: Option<RefillingShown>,
+}
+
+/// The gap that is being filled.
+#[derive(Debug, Serialize)]
+struct RefillingShown {
+    gap: GapId,
+    since: Timestamp,
+}
+
+impl HealthShown {
+    fn new(app: &App, health: CameraHealth) -> Self {
+        let running = app.refiller.running(&health.camera_id);
+        Self {
+            refilling: running.map(|running| RefillingShown {
+                gap: running.gap,
+                since: running.since,
+            }),
+            health,
+        }
+    }
+}
+
+pub(super) async fn cameras(State(app): State<App>, query: Query) -> Result<Json<Vec<HealthShown>>, Problem> {
     query.done()?;
     let cameras = app.index.read(|reader| reader.cameras()).await?;
     let known = app.recorder.health();
     let health = cameras.into_iter().map(|camera| {
         let told = known.iter().find(|health| health.camera_id == camera.id).cloned();
-        told.unwrap_or_else(|| not_yet(camera))
+        HealthShown::new(&app, told.unwrap_or_else(|| not_yet(camera)))
     });
     Ok(Json(health.collect()))
 }
@@ -24,10 +52,11 @@ pub(super) async fn camera(
     State(app): State<App>,
     InPath(id): InPath,
     query: Query,
-) -> Result<Json<CameraHealth>, Problem> {
+) -> Result<Json<HealthShown>, Problem> {
     query.done()?;
     let camera = app.about(&id, |_, camera| Ok(camera)).await?;
-    Ok(Json(app.recorder.camera_health(&id).unwrap_or_else(|| not_yet(camera))))
+    let health = app.recorder.camera_health(&id).unwrap_or_else(|| not_yet(camera));
+    Ok(Json(HealthShown::new(&app, health)))
 }
 
 /// A camera that the recorder has not taken up: it is switched off, or was added this moment.

@@ -20,6 +20,7 @@ mod patience;
 mod problem;
 mod query;
 mod reel;
+mod refill;
 mod router;
 mod schedules;
 mod serve;

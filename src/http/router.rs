@@ -11,8 +11,8 @@ use super::app::App;
 use super::guard::guard;
 use super::problem::Problem;
 use super::{
-    cameras, clips, events, exports, footage, health, media, metrics, mirror, schedules, snapshot, system, trial,
-    trigger, web,
+    cameras, clips, events, exports, footage, health, media, metrics, mirror, refill, schedules, snapshot, system,
+    trial, trigger, web,
 };
 
 /// The whole of it. Served with the peer's address at hand: see [`super::serve`].
@@ -37,6 +37,7 @@ pub fn router(app: App) -> Router {
         .route("/cameras/{id}/gaps", get(footage::gaps))
         .route("/cameras/{id}/recording-gaps", get(footage::kept_gaps))
         .route("/cameras/{id}/recording-gaps/{gap}/retry", post(footage::retry_gap))
+        .route("/cameras/{id}/refill", post(refill::order))
         .route("/cameras/{id}/coverage", get(footage::coverage))
         .route("/cameras/{id}/days", get(footage::days))
         .route("/cameras/{id}/clip", post(clips::make))

@@ -17,7 +17,7 @@ macro_rules! select_cameras {
             "main_stream_url_sealed, sub_stream_url_sealed, anr_replay_url_template_sealed, record_stream, transport, ",
             "time_source, enabled, record_enabled, record_mode, pre_roll_seconds, post_roll_seconds, segment_seconds, ",
             "retention_hours, minimum_hours, storage_quota_bytes, record_audio, mirror_enabled, anr_enabled, priority, ",
-            "created_at_ns, updated_at_ns, deleted_at_ns FROM cameras ",
+            "created_at_ns, updated_at_ns, deleted_at_ns, http_port FROM cameras ",
             $rest
         )
     };
@@ -33,16 +33,16 @@ const INSERT: &str = "
         main_stream_url_sealed, sub_stream_url_sealed, anr_replay_url_template_sealed, record_stream, transport,
         time_source, enabled, record_enabled, record_mode, pre_roll_seconds, post_roll_seconds, segment_seconds,
         retention_hours, minimum_hours, storage_quota_bytes, record_audio, mirror_enabled, anr_enabled, priority,
-        created_at_ns, updated_at_ns)
+        created_at_ns, updated_at_ns, http_port)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23,
-        ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31)
+        ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32)
     ON CONFLICT (id) DO UPDATE SET name = ?2, site_id = ?3, vendor = ?4, model = ?5, address = ?6, rtsp_port = ?7,
         channel = ?8, username = ?9, password_sealed = ?10, main_stream_url_sealed = ?11, sub_stream_url_sealed = ?12,
         anr_replay_url_template_sealed = ?13, record_stream = ?14, transport = ?15, time_source = ?16, enabled = ?17,
         record_enabled = ?18, record_mode = ?19, pre_roll_seconds = ?20, post_roll_seconds = ?21,
         segment_seconds = ?22, retention_hours = ?23, minimum_hours = ?24, storage_quota_bytes = ?25,
         record_audio = ?26, mirror_enabled = ?27, anr_enabled = ?28, priority = ?29, created_at_ns = ?30,
-        updated_at_ns = ?31, deleted_at_ns = NULL
+        updated_at_ns = ?31, http_port = ?32, deleted_at_ns = NULL
     WHERE deleted_at_ns IS NOT NULL";
 const UPDATE: &str = "
     UPDATE cameras SET name = ?2, site_id = ?3, vendor = ?4, model = ?5, address = ?6, rtsp_port = ?7,
@@ -51,7 +51,7 @@ const UPDATE: &str = "
         record_enabled = ?18, record_mode = ?19, pre_roll_seconds = ?20, post_roll_seconds = ?21,
         segment_seconds = ?22, retention_hours = ?23, minimum_hours = ?24, storage_quota_bytes = ?25,
         record_audio = ?26, mirror_enabled = ?27, anr_enabled = ?28, priority = ?29, created_at_ns = ?30,
-        updated_at_ns = ?31
+        updated_at_ns = ?31, http_port = ?32
     WHERE id = ?1 AND deleted_at_ns IS NULL";
 const HIDE: &str = "
     UPDATE cameras SET deleted_at_ns = ?2, username = NULL, password_sealed = NULL, main_stream_url_sealed = NULL,
@@ -184,6 +184,7 @@ impl Writer<'_> {
                 camera.priority,
                 camera.created_at.as_nanos(),
                 camera.updated_at.as_nanos(),
+                camera.http_port,
             ],
         )
     }
@@ -200,6 +201,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Sealed> {
     camera.model = row.get("model")?;
     camera.address = row.get("address")?;
     camera.rtsp_port = row.get("rtsp_port")?;
+    camera.http_port = row.get("http_port")?;
     camera.channel = row.get("channel")?;
     camera.username = row.get("username")?;
     camera.record_stream = word(row, "record_stream", RecordStream::parse)?;

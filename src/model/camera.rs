@@ -188,6 +188,8 @@ pub struct Camera {
     pub address: Option<String>,
     /// Port of its RTSP server.
     pub rtsp_port: u16,
+    /// Port of its HTTP server, where it is asked for what it kept.
+    pub http_port: u16,
     /// Channel on a recorder or a camera with several heads.
     pub channel: u32,
     /// Whom it is asked as.
@@ -249,6 +251,7 @@ impl Camera {
             model: None,
             address: None,
             rtsp_port: 554,
+            http_port: 80,
             channel: 1,
             username: None,
             password: None,
@@ -291,6 +294,7 @@ impl Camera {
             return error("name", "a name may not hold control characters");
         }
         within("rtsp_port", self.rtsp_port, 1, 65_535)?;
+        within("http_port", self.http_port, 1, 65_535)?;
         within("channel", self.channel, 1, 1024)?;
         within("pre_roll_seconds", self.pre_roll_seconds, 0, 300)?;
         within("post_roll_seconds", self.post_roll_seconds, 0, 3600)?;

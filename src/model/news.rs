@@ -2,7 +2,7 @@
 
 use super::camera::CameraId;
 use super::event::Event;
-use super::gap::GapCause;
+use super::gap::{Gap, GapCause};
 use super::segment::{Segment, SegmentId};
 use super::time::{Span, Timestamp};
 use super::volume::Copy;
@@ -33,6 +33,15 @@ pub enum News {
         segment: SegmentId,
         /// The copy as it is now.
         copy: Copy,
+    },
+    /// A try to fill a gap is over: what came of it, and what is left.
+    Refilled {
+        /// The gap as it was when it was tried. When it is another one by now, only the segments count.
+        before: Box<Gap>,
+        /// What takes its place: the first is its own row, others are new.
+        after: Vec<Gap>,
+        /// What came; durable and hashed.
+        segments: Vec<Segment>,
     },
     /// An open segment came to nothing: no frame of it reached a file.
     Vanished(SegmentId),

@@ -16,6 +16,7 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("mend", include_str!("../../pipelines/mend.gst")),
     ("mend-sound", include_str!("../../pipelines/mend-sound.gst")),
     ("record", include_str!("../../pipelines/record.gst")),
+    ("refill", include_str!("../../pipelines/refill.gst")),
     ("retake", include_str!("../../pipelines/retake.gst")),
     ("sound-aac", include_str!("../../pipelines/sound-aac.gst")),
     ("sound-opus", include_str!("../../pipelines/sound-opus.gst")),

@@ -275,7 +275,7 @@ fn bind_tap(tap: &gst::Element, gate: Gate, feed: &Arc<dyn Feed>) {
 }
 
 /// What the camera's RTCP sender reports say of a buffer: nothing before the first of them.
-fn camera_time(buffer: &gst::BufferRef) -> Option<Timestamp> {
+pub(super) fn camera_time(buffer: &gst::BufferRef) -> Option<Timestamp> {
     let of_ntp = |meta: &gst::MetaRef<'_, gst::ReferenceTimestampMeta>| {
         meta.reference()
             .structure(0)
@@ -286,7 +286,7 @@ fn camera_time(buffer: &gst::BufferRef) -> Option<Timestamp> {
     i64::try_from(nanos).ok().map(Timestamp::from_nanos)
 }
 
-fn unit(pad: &gst::Pad, buffer: &gst::Buffer, keyframe: bool) -> Option<Unit> {
+pub(super) fn unit(pad: &gst::Pad, buffer: &gst::Buffer, keyframe: bool) -> Option<Unit> {
     let segment = pad.sticky_event::<gst::event::Segment>(0)?;
     let segment = segment.segment().downcast_ref::<gst::ClockTime>()?;
     let running = |time: Option<gst::ClockTime>| {

@@ -52,6 +52,21 @@ pub(super) fn empty(shown: &glib::Value) {
     }
 }
 
+/// Says a header in a request that a signal of rtspsrc shows before it is sent, in place of what it said of it.
+pub(super) fn say(shown: &glib::Value, header: &CStr, value: &CStr) {
+    if shown.type_() != RTSPMessage::static_type() {
+        return;
+    }
+    // SAFETY: as above; both functions copy the texts, which are terminated, and a header that is not there is not removed.
+    unsafe {
+        let message = glib::gobject_ffi::g_value_get_boxed(shown.to_glib_none().0).cast::<ffi::GstRTSPMessage>();
+        if !message.is_null() {
+            ffi::gst_rtsp_message_remove_header_by_name(message, header.as_ptr(), -1);
+            ffi::gst_rtsp_message_add_header_by_name(message, header.as_ptr(), value.as_ptr());
+        }
+    }
+}
+
 /// Makes a description that a signal of rtspsrc shows before it is read one of nothing.
 pub(super) fn forget_description(shown: &glib::Value) {
     if shown.type_() != SDPMessage::static_type() {

@@ -25,18 +25,22 @@ use super::runner::on_the_side;
 use super::sound::{Sound, media};
 
 /// A camera has a picture or three, sound, and data about them. A description of more than this is an attack or broken.
-const MOST_MEDIA: u32 = 64;
+pub(super) const MOST_MEDIA: u32 = 64;
 /// The first connection, and those that a camera's redirects to itself may ask for.
-const MOST_CONNECTIONS: u32 = 4;
+pub(super) const MOST_CONNECTIONS: u32 = 4;
 /// How often the camera is asked whether it is there. Sessions last 60 s unless the camera says otherwise, which rtspsrc
 /// tells nobody; none of the captured cameras says less, and this keeps one of 20 s at half its time.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// How long a conversation that is refused waits for its end before it is let go on.
-const UNTIL_DOWN: Duration = Duration::from_secs(8);
+pub(super) const UNTIL_DOWN: Duration = Duration::from_secs(8);
 
 /// What is set on the source of `record.gst` for a camera.
 pub fn source_properties(spec: &RecordSpec) -> Vec<Property> {
-    let address = &spec.address;
+    address_properties(&spec.address)
+}
+
+/// Where a source receives from, and as whom.
+pub(super) fn address_properties(address: &Address) -> Vec<Property> {
     let mut properties = vec![Property::open("source", "location", address.location())];
     if let Some(username) = address.username() {
         properties.push(match address.password() {

@@ -11,10 +11,9 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use crate::model::Track;
 
-use crate::model::{Codec, Track};
-
+use super::frames::TrackTable;
 use super::tables::{Tables, read_fragment, read_tables};
 use super::unit_reader::UnitReader;
 
@@ -31,102 +30,6 @@ pub enum FileShape {
     Empty,
     /// Bytes in which no frame can be found, and why.
     Garbage(String),
-}
-
-/// How the frames of one track are encoded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TrackCoding {
-    /// Pictures.
-    Video {
-        /// H.264 or H.265.
-        codec: Codec,
-        /// The four letters of the sample entry: `avc1`, `avc3`, `hvc1` or `hev1`.
-        entry: [u8; 4],
-        /// Width in pixels.
-        width: u32,
-        /// Height in pixels.
-        height: u32,
-    },
-    /// AAC sound.
-    Aac {
-        /// Samples a second.
-        rate: u32,
-        /// Channels.
-        channels: u32,
-    },
-    /// Opus sound.
-    Opus {
-        /// Samples a second, as the file says them.
-        rate: u32,
-        /// Channels.
-        channels: u32,
-    },
-}
-
-/// One frame's place in the file and in time, in ticks of its track.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sample {
-    /// Where its bytes begin.
-    pub offset: u64,
-    /// How many they are.
-    pub size: u32,
-    /// When it is decoded.
-    pub dts: i64,
-    /// How much later it is shown.
-    pub shown_after: i64,
-    /// How long it lasts.
-    pub duration: u32,
-    /// Whether decoding can start here.
-    pub keyframe: bool,
-}
-
-/// One track: how it is encoded, and every frame that is wholly in the file.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TrackTable {
-    /// The number by which the file knows it.
-    pub id: u32,
-    /// How it is encoded.
-    pub coding: TrackCoding,
-    /// The decoder's configuration: the body of `avcC` or `hvcC`, AAC's AudioSpecificConfig, or the body of `dOps`.
-    pub config: Bytes,
-    /// The whole sample entry as it stands in the file, but for what it says of the file's bit rate: what a clip of it
-    /// takes over, with colours and shape of pixels.
-    pub entry: Bytes,
-    /// Ticks a second.
-    pub timescale: u32,
-    /// What the edit list adds to every time, in nanoseconds.
-    pub shift: i64,
-    /// Its frames in decoding order.
-    pub samples: Vec<Sample>,
-}
-
-impl TrackTable {
-    pub(super) fn nanos(&self, ticks: i64) -> i64 {
-        let nanos = i128::from(ticks) * 1_000_000_000 / i128::from(self.timescale.max(1));
-        i64::try_from(nanos).unwrap_or(if nanos < 0 { i64::MIN } else { i64::MAX })
-    }
-
-    /// When a frame is decoded, in nanoseconds from the file's start.
-    pub fn dts(&self, sample: &Sample) -> i64 {
-        self.nanos(sample.dts).saturating_add(self.shift)
-    }
-
-    /// When a frame is shown, in nanoseconds from the file's start.
-    pub fn pts(&self, sample: &Sample) -> i64 {
-        self.nanos(sample.dts.saturating_add(sample.shown_after))
-            .saturating_add(self.shift)
-    }
-
-    /// From the decoding of the first frame to the end of the last, in nanoseconds.
-    pub fn duration(&self) -> u64 {
-        match (self.samples.first(), self.samples.last()) {
-            (Some(first), Some(last)) => {
-                let end = last.dts.saturating_add(i64::from(last.duration));
-                u64::try_from(self.nanos(end.saturating_sub(first.dts))).unwrap_or(0)
-            }
-            _ => 0,
-        }
-    }
 }
 
 /// What a file holds.
@@ -198,9 +101,9 @@ impl Movie {
         }
     }
 
-    /// Video frames that are wholly there.
+    /// Video frames that are wholly there and shown.
     pub fn frames(&self) -> u64 {
-        self.video.as_ref().map_or(0, |track| track.samples.len() as u64)
+        self.video.as_ref().map_or(0, TrackTable::frames)
     }
 
     /// How long the pictures last, in nanoseconds.

@@ -4,6 +4,7 @@
 //! segment's file says whose it is, so that the index can be rebuilt from the files. Nothing here deletes a file of a
 //! person: what cannot be used is moved to the quarantine with a reason beside it.
 
+mod arrival;
 mod aside;
 mod box_key;
 mod boxes;
@@ -12,6 +13,7 @@ mod copying;
 mod durable;
 mod ending;
 mod error;
+mod frames;
 mod identity;
 mod inventory;
 mod journal;
@@ -30,19 +32,21 @@ mod unit_reader;
 mod volume;
 mod volumes;
 
+pub use arrival::UNFINISHED;
 pub use box_key::{BoxKey, PublicKey};
-pub use boxes::{FileShape, Movie, Sample, TrackCoding, TrackTable};
+pub use boxes::{FileShape, Movie};
 pub use choosing::{is_readable, reading_order};
 pub use copying::{CopyReader, NewCopy, Onto};
 pub use durable::{Durable, make_durable, measure, read_small, sync_data, sync_directory, write_atomic};
 pub use error::StorageError;
+pub use frames::{Sample, TrackCoding, TrackTable};
 pub use identity::Identity;
 pub use inventory::{Files, FoundFile, find_tails};
 pub use journal::{Anchor, Entry, JournalContents, JournalHeader, JournalReader, JournalWriter, Units, read_journal};
 pub use layout::{Place, QUARANTINE, TailPlace, quarantine_path, reason_path};
 pub use lock::DaemonLock;
 pub use mirror_writer::{MirrorLane, MirrorTold, MirrorWriter};
-pub use reel::{HeadPlan, Laid, Piece, Reel, ReelReader, Showing, TrackKind, TrackPlan};
+pub use reel::{HeadPlan, Laid, Piece, Reel, ReelReader, Showing, TrackKind, TrackPlan, picture_entry};
 pub use seal::SealKey;
 pub use shelf::{Draft, Shelf, plain_name};
 pub use syncer::{Complain, Syncer};

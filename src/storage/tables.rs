@@ -7,7 +7,7 @@ use mp4_atom::{
 
 use crate::model::Codec;
 
-use super::boxes::{Sample, TrackCoding, TrackTable};
+use super::frames::{Sample, TrackCoding, TrackTable};
 
 /// More frames than a segment can hold: an hour at 240 a second and its sound.
 const MOST_SAMPLES: usize = 2_000_000;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::model::{Track, Unit};
 
-use super::boxes::TrackTable;
+use super::frames::TrackTable;
 
 /// Reads the frames of a track in decoding order, each with its bytes.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::index::{Index, IndexError, Writer};
 use crate::model::{CameraId, Event, EventKind, Fault, Gap, GapCause, Loss, News, Origin, Timestamp};
@@ -19,11 +19,12 @@ const BATCH: usize = 256;
 const SLOTS: u32 = 8;
 
 /// Writes news until the last sender is gone, or until the end is asked for and what was sent before is written. Ask
-/// when no engine has anything to tell any more.
+/// when no engine has anything to tell any more. `stir` is notified when a gap may have ended or changed, once that is
+/// written.
 ///
 /// While the index cannot be written (locked, its disk full or gone) the news waits here and the engines go on: what
 /// was recorded is in its files, and its rows follow.
-pub async fn ingest(index: Index, mut news: mpsc::UnboundedReceiver<News>, end: Shutdown) {
+pub async fn ingest(index: Index, mut news: mpsc::UnboundedReceiver<News>, end: Shutdown, stir: Arc<Notify>) {
     let mut batch = Vec::with_capacity(BATCH);
     loop {
         let count = tokio::select! {
@@ -38,8 +39,16 @@ pub async fn ingest(index: Index, mut news: mpsc::UnboundedReceiver<News>, end: 
             return;
         }
         let items: Arc<[News]> = std::mem::take(&mut batch).into();
-        let closed = items.iter().any(|news| matches!(news, News::Closed(_)));
+        let closed = items
+            .iter()
+            .any(|news| matches!(news, News::Closed(_) | News::Refilled { .. }));
+        let stirs = items
+            .iter()
+            .any(|news| matches!(news, News::Regained { .. } | News::Refilled { .. }));
         store(&index, items).await;
+        if stirs {
+            stir.notify_one();
+        }
         if closed {
             sum_up(&index).await;
         }
@@ -123,6 +132,14 @@ fn apply(writer: &Writer<'_>, news: &News) -> Result<(), IndexError> {
                 Origin::Refill => Ok(()),
             }
         }
+        News::Refilled {
+            before,
+            after,
+            segments,
+        } => {
+            segments.iter().try_for_each(|segment| writer.close_segment(segment))?;
+            settle_gap(writer, before, after)
+        }
         // What was removed meanwhile needs no copy.
         News::Copied { segment, copy } => match writer.segment(*segment)? {
             Some(_) => writer.put_copy(*segment, copy),
@@ -141,6 +158,21 @@ fn apply(writer: &Writer<'_>, news: &News) -> Result<(), IndexError> {
         }
         News::Happened(event) => writer.add_event(event).map(|_| ()),
     }
+}
+
+/// Writes what became of a gap, when it is still the one that was tried: a person may have had it tried anew meanwhile, or
+/// footage of it may have been found, and then it is looked at again.
+fn settle_gap(writer: &Writer<'_>, before: &Gap, after: &[Gap]) -> Result<(), IndexError> {
+    if writer.gap(before.id)?.as_ref() != Some(before) {
+        return Ok(());
+    }
+    for (number, row) in after.iter().enumerate() {
+        match number {
+            0 => writer.update_gap(row)?,
+            _ => writer.insert_gap(row).map(|_| ())?,
+        }
+    }
+    Ok(())
 }
 
 /// A loss of a camera that was removed meanwhile is nobody's.
@@ -206,7 +238,7 @@ mod tests {
             tell.send(one).unwrap();
         }
         drop(tell);
-        ingest(index.clone(), told, Shutdown::new()).await;
+        ingest(index.clone(), told, Shutdown::new(), Arc::default()).await;
     }
 
     fn lost(seconds: i64) -> News {
@@ -373,7 +405,7 @@ mod tests {
             tell.send(News::Closed(segment)).unwrap();
         }
         end.ask();
-        ingest(place.index.clone(), told, end).await;
+        ingest(place.index.clone(), told, end, Arc::default()).await;
         assert_eq!(place.index.read_blocking(|r| r.count_segments(None)).unwrap(), 1000);
         assert!(
             tell.send(lost(1)).is_err(),

@@ -47,6 +47,7 @@ pub(crate) struct Row {
     pub(crate) open: bool,
     pub(crate) run: String,
     pub(crate) frames: u64,
+    pub(crate) refilled: bool,
     pub(crate) url: Option<String>,
     /// How far its first copy can be believed.
     pub(crate) state: String,
@@ -63,6 +64,7 @@ impl Row {
             open: value["open"].as_bool().unwrap(),
             run: text("run"),
             frames: value["frames"].as_u64().unwrap(),
+            refilled: value["origin"] == "refill",
             url: value["url"].as_str().map(str::to_owned),
             state: value["copies"][0]["state"].as_str().unwrap_or_default().to_owned(),
         }

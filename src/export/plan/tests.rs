@@ -6,11 +6,10 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
-use crate::export::table::picture_entry;
 use crate::model::{
     CameraId, ClockSource, Codec, Container, Edge, Origin, RunId, Segment, SegmentState, Track, TrackCaps, Unit,
 };
-use crate::storage::{FileShape, Movie, Sample, TrackCoding, TrackTable};
+use crate::storage::{FileShape, Movie, Sample, TrackCoding, TrackTable, picture_entry};
 
 const MS: i64 = 1_000_000;
 /// One frame of 25 a second, in ms and in ticks of a file.
@@ -44,7 +43,7 @@ fn group(frames: i64, bframes: bool, from: i64) -> Vec<Made> {
 
 fn look(config: u8) -> (TrackCoding, Bytes, Bytes) {
     let config = vec![1, 66, 0, config];
-    let entry = picture_entry(*b"avc1", *b"avcC", &config, 320, 180);
+    let entry = picture_entry(Codec::H264, &config, 320, 180);
     let coding = TrackCoding::Video {
         codec: Codec::H264,
         entry: *b"avc1",
@@ -268,6 +267,69 @@ fn a_file_that_was_cut_leaves_a_hole_where_its_frames_are_gone() {
     let part = the_one(exact(footage, span(10_000, 22_000)).unwrap()).unwrap();
     assert_eq!(part.holes, [span(14_000, 18_000)]);
     assert_eq!(part.segments.len(), 2);
+}
+
+/// Four groups, the last of which was cut off in its middle; what came back of it from there on, with what that needs in
+/// front; and what was recorded when the camera was there again.
+fn refilled(shelf: &mut Shelf, other_bytes: bool) -> Vec<Footage> {
+    let live = shelf.footage(1, 0, 10_000, &[group(75, false, 0), group(10, false, 75)].concat(), 1);
+    let mut lost = [group(25, false, -10), group(25, false, 15), group(20, false, 40)].concat();
+    if other_bytes {
+        lost.insert(
+            0,
+            Made {
+                shown: -11,
+                keyframe: true,
+            },
+        );
+    }
+    let mut back = shelf.footage(2, 0, 13_400, &lost, 1);
+    back.segment.frames = 60;
+    back.segment.origin = Origin::Refill;
+    vec![live, back, shelf.footage(3, 0, 15_800, &group(50, false, 0), 1)]
+}
+
+#[test]
+fn what_came_back_goes_on_in_the_middle_of_a_group_without_a_seam() {
+    let mut shelf = Shelf::new();
+    let footage = refilled(&mut shelf, false);
+    for (from, to) in [
+        (10_000, 17_800),
+        (13_000, 14_000),
+        (13_400, 15_000),
+        (13_480, 15_000),
+        (15_720, 16_000),
+    ] {
+        let part = the_one(exact(footage.clone(), span(from, to)).unwrap()).unwrap();
+        let shown = play(&part.reel);
+        let wanted: Vec<i64> = (0..195).map(|n| (10_000 + n * FRAME) * MS).collect();
+        let wanted = wanted.iter().filter(|at| (from * MS..to * MS).contains(*at));
+        let taken: Vec<i64> = shown.iter().map(|(taken, _)| *taken).collect();
+        assert_eq!(taken, wanted.copied().collect::<Vec<_>>(), "{from} to {to}");
+        assert!(shown.windows(2).all(|pair| pair[1].1 - pair[0].1 == FRAME * MS));
+        assert_eq!((part.holes, part.frames), (vec![], shown.len() as u64));
+    }
+    // Alone, and longer than what there is, it shows what is footage and nothing of what is only decoded.
+    for mode in [ClipMode::Exact, ClipMode::Keyframe] {
+        let parts = plan(footage[1..2].to_vec(), span(13_000, 15_800), mode, Extras::default());
+        let part = the_one(parts.unwrap()).unwrap();
+        assert_eq!((part.lead_in, part.frames), (10, 60));
+        assert_eq!(play(&part.reel)[0], (13_400 * MS, 0));
+    }
+}
+
+#[test]
+fn what_came_back_in_other_bytes_goes_on_with_its_next_keyframe() {
+    let mut shelf = Shelf::new();
+    let footage = refilled(&mut shelf, true);
+    let part = the_one(exact(footage, span(10_000, 17_800)).unwrap()).unwrap();
+    let shown = play(&part.reel);
+    assert!(shown.windows(2).all(|pair| pair[1].1 - pair[0].1 == FRAME * MS));
+    let seam = shown
+        .windows(2)
+        .find(|pair| pair[1].0 - pair[0].0 > FRAME * MS)
+        .unwrap();
+    assert_eq!((seam[0].0, seam[1].0), (13_360 * MS, 14_000 * MS));
 }
 
 #[test]

@@ -3,20 +3,24 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
+use tokio::sync::mpsc::UnboundedSender;
 
+use crate::archive::Surroundings;
+use crate::config::Config;
 use crate::export::{Exporter, Means, Snapshots, Turns};
 use crate::http::App;
 use crate::http::serve::{Limits, serve_within};
-use crate::model::{Edges, Segment, VolumeRole};
+use crate::model::{Edges, News, Segment, VolumeRole};
 use crate::pipeline::Catalog;
 use crate::record::{Recorder, Setting};
+use crate::refill::{Needs, Refiller};
 use crate::runtime::{ManualClock, Shutdown, Tasks};
 use crate::storage::{BoxKey, Shelf, Syncer, Volume, Volumes};
 use crate::timeline::fixture::{self, IndexBox, at};
@@ -90,6 +94,32 @@ fn means(
     }
 }
 
+/// What gaps are filled with. Nobody fills them.
+fn needs(
+    place: &IndexBox,
+    clock: &Arc<ManualClock>,
+    recorder: &Recorder,
+    recordings: &Path,
+    news: UnboundedSender<News>,
+) -> Needs {
+    Needs {
+        clock: clock.clone(),
+        catalog: Arc::new(Catalog::built_in().unwrap()),
+        index: place.index.clone(),
+        volume: Arc::new(Volume::open(recordings, VolumeRole::Primary, at(0)).unwrap()),
+        data: place.root.path().to_owned(),
+        edges: Arc::new(recorder.clone()),
+        news,
+        surroundings: Surroundings {
+            clock: clock.clone(),
+            zone: chrono_tz::Tz::UTC,
+        },
+        connect: Duration::from_secs(10),
+        latency: Duration::from_millis(200),
+        config: Config::default().refill,
+    }
+}
+
 impl Desk {
     /// One camera, `door`; ten o'clock and a quarter.
     pub(super) fn new() -> Self {
@@ -145,11 +175,14 @@ impl Desk {
             Arc::new(key.clone()),
         ))
         .unwrap();
+        let (news, _) = tokio::sync::mpsc::unbounded_channel();
+        let refiller = Refiller::new(needs(&place, &clock, &recorder, &recordings, news), Arc::default());
         let app = App::new(
             place.index.clone(),
             recorder,
             snapshots,
             exporter.clone(),
+            refiller,
             clock.clone(),
             volumes,
             key.public(),

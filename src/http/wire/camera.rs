@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::archive::Template;
 use crate::http::body::{Fields, FromField, Said};
 use crate::http::problem::Problem;
 use crate::model::{
@@ -17,6 +18,7 @@ pub const CAMERA_FIELDS: &[&str] = &[
     "model",
     "address",
     "rtsp_port",
+    "http_port",
     "channel",
     "username",
     "password",
@@ -52,6 +54,7 @@ pub(in crate::http) struct CameraShown {
     model: Option<String>,
     address: Option<String>,
     rtsp_port: u16,
+    http_port: u16,
     channel: u32,
     username: Option<String>,
     has_password: bool,
@@ -88,6 +91,7 @@ impl From<Camera> for CameraShown {
             model: camera.model,
             address: camera.address,
             rtsp_port: camera.rtsp_port,
+            http_port: camera.http_port,
             channel: camera.channel,
             username: camera.username,
             has_password: camera.password.is_some(),
@@ -130,6 +134,7 @@ pub(in crate::http) fn ignore_answers(fields: &mut Fields) {
 /// Changes a camera by what a body says. `fresh` is a camera about which nothing was said: `null` goes back to it.
 pub(in crate::http) fn change_camera(camera: &mut Camera, mut fields: Fields, fresh: &Camera) -> Result<(), Problem> {
     let given = &mut fields;
+    let replay_before = camera.anr_replay_url_template.clone();
     match given.take::<String>("name")? {
         Said::Nothing => {}
         Said::Clear => return Err(Problem::field("name", "a camera needs a name")),
@@ -140,6 +145,7 @@ pub(in crate::http) fn change_camera(camera: &mut Camera, mut fields: Fields, fr
     text(given, "model", &mut camera.model)?;
     text(given, "address", &mut camera.address)?;
     set(given, "rtsp_port", &mut camera.rtsp_port, &fresh.rtsp_port)?;
+    set(given, "http_port", &mut camera.http_port, &fresh.http_port)?;
     set(given, "channel", &mut camera.channel, &fresh.channel)?;
     text(given, "username", &mut camera.username)?;
     secret(given, "password", &mut camera.password, |_| None)?;
@@ -210,6 +216,11 @@ pub(in crate::http) fn change_camera(camera: &mut Camera, mut fields: Fields, fr
     )?;
     set(given, "priority", &mut camera.priority, &fresh.priority)?;
     fields.done(CAMERA_FIELDS)?;
+    if let Some(template) = &camera.anr_replay_url_template
+        && replay_before.as_ref() != Some(template)
+    {
+        Template::parse(template.reveal()).map_err(|error| Problem::field("anr_replay_url_template", error))?;
+    }
     camera.validate().map_err(Problem::from)
 }
 
@@ -351,6 +362,15 @@ mod tests {
             ),
             (r#"{"vendor": "axis", "main_stream_url": null}"#, "address: "),
             (r#"{"storage_quota_bytes": 0}"#, "storage_quota_bytes: give a number"),
+            (r#"{"http_port": 0}"#, "http_port: 0 is out of range"),
+            (
+                r#"{"anr_replay_url_template": "rtsp://cam/{start}"}"#,
+                "anr_replay_url_template: {end} is missing",
+            ),
+            (
+                r#"{"anr_replay_url_template": "http://cam/{start}/{end}"}"#,
+                "anr_replay_url_template: the scheme must be rtsp",
+            ),
             (r#"{"segment_second": 5}"#, "segment_second: unknown field"),
         ] {
             let error = change(&mut camera.clone(), body).unwrap_err();

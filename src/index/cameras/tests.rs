@@ -22,7 +22,7 @@ prop_compose! {
         secrets in [secret(), secret(), secret(), secret()],
         words in (select(Vendor::ALL), select(RecordStream::ALL), select(Transport::ALL), select(TimeSource::ALL),
             select(RecordMode::ALL)),
-        port in any::<u16>(), seconds in any::<[u32; 6]>(), priority in any::<i32>(),
+        [port, http_port] in any::<[u16; 2]>(), seconds in any::<[u32; 6]>(), priority in any::<i32>(),
         quota in proptest::option::of(0..=i64::MAX as u64), flags in any::<[bool; 5]>(), updated in any::<i64>(),
     ) -> Camera {
         let [site_id, model, address, username] = texts;
@@ -31,8 +31,8 @@ prop_compose! {
         let [channel, pre_roll_seconds, post_roll_seconds, segment_seconds, retention_hours, minimum_hours] = seconds;
         let [enabled, record_enabled, record_audio, mirror_enabled, anr_enabled] = flags;
         Camera {
-            site_id, vendor, model, address, rtsp_port: port, channel, username, password, main_stream_url,
-            sub_stream_url, record_stream, transport, time_source, enabled, record_enabled, record_mode,
+            site_id, vendor, model, address, rtsp_port: port, http_port, channel, username, password,
+            main_stream_url, sub_stream_url, record_stream, transport, time_source, enabled, record_enabled, record_mode,
             pre_roll_seconds, post_roll_seconds, segment_seconds, retention_hours, minimum_hours,
             storage_quota_bytes: quota, record_audio, mirror_enabled, anr_enabled, anr_replay_url_template, priority,
             updated_at: Timestamp::from_nanos(updated),

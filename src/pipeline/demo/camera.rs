@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use gstreamer as gst;
 
-use super::options::{CameraOptions, DemoError, Login};
+use super::options::{AudioCodec, CameraOptions, DemoError, Login, StreamOptions};
 use super::server::Server;
+use super::storage::Storage;
 use super::stream::{SentFrame, Stream, lock};
 
 /// How many there are, and how many there ever were.
@@ -24,6 +25,7 @@ pub struct FakeCamera {
     streams: Vec<Arc<Stream>>,
     stalled: Arc<AtomicBool>,
     host: String,
+    storage: Option<Arc<Storage>>,
 }
 
 impl FakeCamera {
@@ -44,21 +46,50 @@ impl FakeCamera {
                 return Err(DemoError::Missing { element, package });
             }
         }
+        let storage = match &options.storage {
+            Some(_) if options.streams[0].audio != AudioCodec::None => {
+                return Err(DemoError::Option(
+                    "a camera with storage keeps no sound, so it has none",
+                ));
+            }
+            Some(_) if options.streams[0].bframes > 0 => {
+                return Err(DemoError::Option(
+                    "a camera with storage keeps no B-frames, so it makes none",
+                ));
+            }
+            Some(storage) => Some(Arc::new(Storage::new(&options, storage)?)),
+            None => None,
+        };
         let stalled = Arc::new(AtomicBool::new(false));
-        let new = |stream: &_| Arc::new(Stream::new(Clone::clone(stream), stalled.clone()));
-        let streams: Vec<_> = options.streams.iter().map(new).collect();
-        let server = Server::start(&options, &streams)?;
-        Ok(Self {
+        let new = |(n, stream): (usize, &StreamOptions)| {
+            let shelf = storage.as_ref().filter(|_| n == 0).map(|storage| storage.shelf());
+            let clock = storage.as_ref().map(|storage| storage.clock());
+            Arc::new(Stream::new(stream.clone(), stalled.clone(), clock, shelf))
+        };
+        let streams: Vec<_> = options.streams.iter().enumerate().map(new).collect();
+        let server = Server::start(&options, &streams, storage.clone())?;
+        // Whatever fails from here on ends the server.
+        let camera = Self {
             server,
             streams,
             stalled,
             host: options.address,
-        })
+            storage,
+        };
+        for stream in &camera.streams {
+            stream.begin_keeping()?;
+        }
+        Ok(camera)
     }
 
     /// The TCP port it listens on.
     pub fn port(&self) -> u16 {
         self.server.port()
+    }
+
+    /// Where it listens, like `127.0.0.1:8554`.
+    pub fn host(&self) -> String {
+        format!("{}:{}", self.host, self.port())
     }
 
     /// The address of its first stream, without user and password.
@@ -105,6 +136,32 @@ impl FakeCamera {
         self.stalled.store(false, Ordering::SeqCst);
     }
 
+    /// What it keeps.
+    pub fn storage(&self) -> Result<&Storage, DemoError> {
+        self.storage.as_deref().ok_or(DemoError::NoStorage)
+    }
+
+    /// Nothing of the live view leaves any more, though pictures are made and kept, and connections stay.
+    pub fn freeze_live(&self, freeze: bool) -> Result<(), DemoError> {
+        self.storage()?;
+        self.streams.iter().for_each(|stream| stream.freeze_live(freeze));
+        Ok(())
+    }
+
+    /// Closes the connections of those who watch the live view and turns them away at the door, or lets them in again.
+    /// Pictures are made and kept, and the storage is served.
+    pub fn cut_live(&self, cut: bool) -> Result<(), DemoError> {
+        self.storage()?.cut_live(cut);
+        if cut { self.server.drop_viewers() } else { Ok(()) }
+    }
+
+    /// Cuts the camera off from its network, or connects it again: every connection is closed and refused, the storage's
+    /// too. Pictures are made and kept.
+    pub fn cut_network(&self, cut: bool) -> Result<(), DemoError> {
+        self.refuse(cut)?;
+        if cut { self.drop_clients() } else { Ok(()) }
+    }
+
     /// Closes every TCP connection and forgets every session; whoever comes again is served again.
     pub fn drop_clients(&self) -> Result<(), DemoError> {
         self.server.drop_clients()
@@ -133,7 +190,7 @@ impl FakeCamera {
         self.server.set_login(login)
     }
 
-    /// RTSP sessions.
+    /// RTSP sessions of the live view.
     pub fn count_sessions(&self) -> Count {
         let total = self.server.visits.sessions_ever.load(Ordering::SeqCst);
         Count {
@@ -142,7 +199,7 @@ impl FakeCamera {
         }
     }
 
-    /// TCP connections.
+    /// TCP connections of those who watch the live view.
     pub fn count_connections(&self) -> Count {
         let visits = &self.server.visits;
         Count {

@@ -63,6 +63,17 @@ impl Gate {
         }
     }
 
+    /// A door that nobody has to open: behind an encoder that runs for no client.
+    pub(super) fn open() -> Self {
+        let open = Exit {
+            open: true,
+            ..Exit::default()
+        };
+        let gate = Self::default();
+        gate.lock().exits.push(open);
+        gate
+    }
+
     /// A client said PLAY: what is taken from now on may leave.
     pub(super) fn play_from(&self, now: gst::ClockTime) {
         let mut inner = self.lock();
@@ -81,6 +92,13 @@ impl Gate {
             inner.under_way.pop_front();
         }
         inner.under_way.push_back(UnderWay { at, frame });
+    }
+
+    /// Takes out what is known about a frame that came out of the encoder.
+    pub(super) fn take_out(&self, at: gst::ClockTime) -> Option<SentFrame> {
+        let mut inner = self.lock();
+        let found = inner.under_way.iter().position(|it| it.at == at)?;
+        inner.under_way.remove(found).map(|it| it.frame)
     }
 
     /// Learns at the exit of the encoder which frames became keyframes.

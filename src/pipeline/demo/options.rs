@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::storage::StorageOptions;
+
 /// How a camera compresses its pictures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum VideoCodec {
@@ -234,6 +236,8 @@ pub struct CameraOptions {
     pub login: Option<Login>,
     /// The streams, at least one, each with its own path.
     pub streams: Vec<StreamOptions>,
+    /// What it keeps of its first stream, when it keeps anything. That stream has neither sound nor B-frames then.
+    pub storage: Option<StorageOptions>,
 }
 
 impl Default for CameraOptions {
@@ -249,6 +253,7 @@ impl From<StreamOptions> for CameraOptions {
             port: 0,
             login: None,
             streams: vec![stream],
+            storage: None,
         }
     }
 }
@@ -261,6 +266,15 @@ impl CameraOptions {
             user: user.into(),
             password: password.into(),
         });
+        self
+    }
+}
+
+impl CameraOptions {
+    /// Gives it storage.
+    #[must_use]
+    pub fn with_storage(mut self, storage: StorageOptions) -> Self {
+        self.storage = Some(storage);
         self
     }
 }
@@ -295,6 +309,12 @@ pub enum DemoError {
     /// The thread of the camera did not do what was asked within its deadline.
     #[error("the demo camera did not {0} within its deadline")]
     Late(&'static str),
+    /// The encoder that always runs did not start.
+    #[error("the encoder of the demo camera does not start")]
+    Encoder,
+    /// The camera has no storage, so it cannot do what only storage can do.
+    #[error("this demo camera has no storage")]
+    NoStorage,
     /// There is no such stream.
     #[error("the demo camera has no stream {0}")]
     NoStream(String),

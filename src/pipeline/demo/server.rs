@@ -13,6 +13,7 @@ use gstreamer_rtsp_server::{RTSPFilterResult, RTSPServer, gio, glib};
 use crate::runtime::spawn_thread;
 
 use super::options::{CameraOptions, DemoError, Login};
+use super::storage::Storage;
 use super::stream::{Stream, lock};
 
 /// The one role there is; whoever knows the password has it.
@@ -32,10 +33,12 @@ pub(super) struct Visits {
     pub(super) requests: Mutex<Vec<String>>,
 }
 
-/// The listening socket and what makes the server look at it.
-struct Listener {
-    socket: gio::Socket,
-    source: glib::Source,
+/// Who listens.
+enum Listener {
+    /// A socket, and what makes the server look at it.
+    Own { socket: gio::Socket, source: glib::Source },
+    /// The storage, which shares the port.
+    Storage,
 }
 
 /// A server on a thread of its own, with a main context of its own: nothing here touches the default one, which
@@ -49,11 +52,16 @@ pub(super) struct Server {
     listener: Mutex<Option<Listener>>,
     address: String,
     port: u16,
+    storage: Option<Arc<Storage>>,
     pub(super) visits: Arc<Visits>,
 }
 
 impl Server {
-    pub(super) fn start(options: &CameraOptions, streams: &[Arc<Stream>]) -> Result<Self, DemoError> {
+    pub(super) fn start(
+        options: &CameraOptions,
+        streams: &[Arc<Stream>],
+        storage: Option<Arc<Storage>>,
+    ) -> Result<Self, DemoError> {
         let server = RTSPServer::new();
         let pool = gst_rtsp_server::RTSPSessionPool::new();
         server.set_session_pool(Some(&pool));
@@ -90,8 +98,13 @@ impl Server {
             listener: Mutex::new(None),
             address: options.address.clone(),
             port: options.port,
+            storage,
             visits,
         };
+        if let Some(storage) = &started.storage {
+            let pool = started.pool.clone();
+            storage.count_watchers_with(move || pool.n_sessions().into());
+        }
         started.set_login(options.login.as_ref())?;
         started.port = started.listen()?;
         started.run()?;
@@ -128,6 +141,14 @@ impl Server {
             port: self.port,
             reason,
         };
+        if let Some(storage) = &self.storage {
+            let port = self
+                .listen_by_storage(storage)
+                .map_err(|error| refused(error.to_string()))?;
+            storage.listen_again()?;
+            *listener = Some(Listener::Storage);
+            return Ok(port);
+        }
         self.server.set_address(&self.address);
         self.server.set_service(&self.port.to_string());
         let socket = self
@@ -156,21 +177,45 @@ impl Server {
             },
         );
         source.attach(Some(&self.context));
-        *listener = Some(Listener { socket, source });
+        *listener = Some(Listener::Own { socket, source });
         Ok(port)
+    }
+
+    /// Has the storage listen, and serves those whom it hands on.
+    fn listen_by_storage(&self, storage: &Storage) -> std::io::Result<u16> {
+        let (server, context) = (self.server.downgrade(), self.context.clone());
+        storage.listen_rtsp(&self.address, self.port, move |socket| {
+            let server = server.clone();
+            context.invoke(move || {
+                let handed_on = socket.peer_addr().is_ok_and(|peer| {
+                    let socket = gio::Socket::from_fd(socket.into());
+                    let both = server.upgrade().zip(socket.ok());
+                    both.is_some_and(|(server, socket)| {
+                        let (host, port) = (peer.ip().to_string(), peer.port().into());
+                        server.transfer_connection(socket, &host, port, None).is_ok()
+                    })
+                });
+                if !handed_on {
+                    tracing::debug!("the demo camera lost a client before it was served");
+                }
+            });
+        })
     }
 
     /// Gives the port back: whoever knocks now is refused by the system.
     pub(super) fn stop_listening(&self) {
-        if let Some(listener) = lock(&self.listener).take() {
-            listener.source.destroy();
+        let listener = lock(&self.listener).take();
+        if let Some(Listener::Storage) = listener {
+            self.storage.iter().for_each(|storage| storage.stop_listening());
+        } else if let Some(Listener::Own { socket, source }) = listener {
+            source.destroy();
             // A thread that still waits for the socket keeps it open, whoever closes it.
             if self.thread.is_some()
                 && let Err(error) = self.ask("stop listening", |_, _| {})
             {
                 tracing::debug!(%error, "the demo camera's socket may live on for a moment");
             }
-            if let Err(error) = listener.socket.close() {
+            if let Err(error) = socket.close() {
                 tracing::debug!(%error, "the demo camera's socket did not close");
             }
         }
@@ -197,6 +242,7 @@ impl Server {
             auth
         });
         self.server.set_auth(auth.as_ref());
+        self.storage.iter().for_each(|storage| storage.set_login(login));
         if self.thread.is_none() {
             return Ok(());
         }
@@ -214,6 +260,12 @@ impl Server {
 
     /// Closes every TCP connection and forgets every session.
     pub(super) fn drop_clients(&self) -> Result<(), DemoError> {
+        self.storage.iter().for_each(|storage| storage.drop_clients());
+        self.drop_viewers()
+    }
+
+    /// Closes every TCP connection of the live view and forgets every session of it.
+    pub(super) fn drop_viewers(&self) -> Result<(), DemoError> {
         self.ask("drop its clients", |server, pool| {
             server.client_filter(Some(&mut |_, _| RTSPFilterResult::Remove));
             pool.filter(Some(&mut |_, _| RTSPFilterResult::Remove));
@@ -255,6 +307,7 @@ impl Server {
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the thread of the demo camera broke");
         }
+        self.storage.iter().for_each(|storage| storage.end());
         streams.iter().for_each(|stream| stream.end());
     }
 }

@@ -10,10 +10,13 @@ use gstreamer_app as gst_app;
 use gstreamer_rtsp_server as gst_rtsp_server;
 use gstreamer_rtsp_server::prelude::*;
 
+use super::encoder::{launch_text, relay_text, set_up_encoder, set_up_source, sound_caps};
 use super::gate::Gate;
-use super::options::{AudioCodec, DemoError, StreamOptions, VideoCodec, check_size};
+use super::options::{DemoError, StreamOptions, check_size};
 use super::pump::Pump;
+use super::relay::Relay;
 use super::sound::Sound;
+use super::storage::{CameraClock, Encoding, Shelf, Unit, encoded_caps};
 
 /// What voaacenc makes of 16 kHz is heard 1600 samples late; a camera dates its sound as it was taken.
 const VOICE_DELAY_NS: i64 = 100_000_000;
@@ -34,9 +37,19 @@ struct Live {
     media: gst_rtsp_server::RTSPMedia,
     gate: Arc<Gate>,
     source: gst_app::AppSrc,
-    encoder: gst::Element,
-    /// Held for its thread.
-    _pump: Pump,
+    feed: Feed,
+}
+
+/// Where the pictures of a live pipeline come from.
+enum Feed {
+    /// From a sensor and an encoder of its own.
+    Own {
+        encoder: gst::Element,
+        /// Held for its thread.
+        _pump: Pump,
+    },
+    /// From the encoder that always runs.
+    Relay(Relay),
 }
 
 /// One stream: its picture, its log, and its controls.
@@ -48,10 +61,21 @@ pub struct Stream {
     sent: Mutex<Vec<SentFrame>>,
     live: Mutex<Vec<Live>>,
     idle: Condvar,
+    /// What a camera with storage believes about the time.
+    clock: Option<Arc<CameraClock>>,
+    /// What is kept, by a camera with storage.
+    shelf: Option<Arc<Shelf>>,
+    encoding: Mutex<Option<Encoding>>,
+    live_frozen: AtomicBool,
 }
 
 impl Stream {
-    pub(super) fn new(options: StreamOptions, stalled: Arc<AtomicBool>) -> Self {
+    pub(super) fn new(
+        options: StreamOptions,
+        stalled: Arc<AtomicBool>,
+        clock: Option<Arc<CameraClock>>,
+        shelf: Option<Arc<Shelf>>,
+    ) -> Self {
         Self {
             size: Mutex::new((options.width, options.height)),
             options,
@@ -60,6 +84,10 @@ impl Stream {
             sent: Mutex::new(Vec::new()),
             live: Mutex::new(Vec::new()),
             idle: Condvar::new(),
+            clock,
+            shelf,
+            encoding: Mutex::new(None),
+            live_frozen: AtomicBool::new(false),
         }
     }
 
@@ -87,8 +115,49 @@ impl Stream {
 
     /// Makes the next frame a keyframe.
     pub fn force_keyframe(&self) {
+        if let Some(encoding) = lock(&self.encoding).as_ref() {
+            force_keyframe(encoding.encoder());
+        }
         for live in lock(&self.live).iter() {
-            live.force_keyframe();
+            if let Feed::Own { encoder, .. } = &live.feed {
+                force_keyframe(encoder);
+            }
+        }
+    }
+
+    /// Starts the encoder that always runs, when what it makes is kept.
+    pub(super) fn begin_keeping(self: &Arc<Self>) -> Result<(), DemoError> {
+        if self.shelf.is_some() {
+            *lock(&self.encoding) = Some(Encoding::start(self)?);
+        }
+        Ok(())
+    }
+
+    /// A picture came out of the encoder that always runs.
+    pub(super) fn keep(&self, unit: Unit) {
+        let unit = Arc::new(unit);
+        if let Some(shelf) = &self.shelf {
+            shelf.put(unit.clone());
+        }
+        let frozen = self.live_frozen.load(Ordering::SeqCst);
+        let mut wants_key = false;
+        for live in lock(&self.live).iter_mut() {
+            match &mut live.feed {
+                Feed::Relay(relay) if frozen => relay.skip(),
+                Feed::Relay(relay) => wants_key |= relay.feed(&unit),
+                Feed::Own { .. } => {}
+            }
+        }
+        if wants_key {
+            self.force_keyframe();
+        }
+    }
+
+    /// No picture leaves any more, though pictures are made and kept.
+    pub(super) fn freeze_live(&self, frozen: bool) {
+        self.live_frozen.store(frozen, Ordering::SeqCst);
+        if !frozen {
+            self.force_keyframe();
         }
     }
 
@@ -117,7 +186,11 @@ impl Stream {
         let factory = gst_rtsp_server::RTSPMediaFactory::new();
         // One encoder for all clients, so that all of them see the same frames.
         factory.set_shared(true);
-        factory.set_launch(&launch_text(&self.options));
+        if self.shelf.is_some() {
+            factory.set_launch(relay_text(&self.options));
+        } else {
+            factory.set_launch(&launch_text(&self.options));
+        }
         let stream = Arc::downgrade(self);
         factory.connect_media_configure(move |_, media| {
             if let Some(stream) = stream.upgrade()
@@ -142,14 +215,45 @@ impl Stream {
         let source = source
             .downcast::<gst_app::AppSrc>()
             .map_err(|_| "its source is no appsrc")?;
-        let encoder = bin.by_name("encoder").ok_or("it has no encoder")?;
         let gate = Arc::new(Gate::new(self.options.key_on_play, self.options.microphone));
-
-        set_up_source(&source, &self.raw_caps(self.size()));
-        self.set_up_encoder(&encoder);
         if let (Some(offset), Some(payloader)) = (self.options.rtp_offset, bin.by_name("pay0")) {
             payloader.set_property("timestamp-offset", offset);
         }
+        let stream = Arc::downgrade(self);
+        media.connect_prepared({
+            let (stream, gate) = (stream.clone(), gate.clone());
+            move |media| watch_exits(&stream, &gate, media)
+        });
+        media.connect_unprepared(move |media| {
+            if let Some(stream) = stream.upgrade() {
+                stream.forget(media);
+            }
+        });
+        let feed = if self.shelf.is_some() {
+            set_up_source(&source, &encoded_caps(&self.options));
+            Feed::Relay(Relay::new(source.clone(), gate.clone(), self.options.key_on_play))
+        } else {
+            self.feed_own(&bin, &gate, &source)?
+        };
+        lock(&self.live).push(Live {
+            media: media.clone(),
+            gate,
+            source,
+            feed,
+        });
+        Ok(())
+    }
+
+    /// Gives a live pipeline a sensor, and sets up its encoders.
+    fn feed_own(
+        self: &Arc<Self>,
+        bin: &gst::Bin,
+        gate: &Arc<Gate>,
+        source: &gst_app::AppSrc,
+    ) -> Result<Feed, &'static str> {
+        let encoder = bin.by_name("encoder").ok_or("it has no encoder")?;
+        set_up_source(source, &self.raw_caps(self.size()));
+        set_up_encoder(&self.options, &encoder);
         gate.watch_encoder(&encoder.static_pad("src").ok_or("its encoder has no exit")?);
         if let Some(exit) = bin.by_name("voice").and_then(|voice| voice.static_pad("src")) {
             exit.set_offset(-VOICE_DELAY_NS);
@@ -162,58 +266,9 @@ impl Stream {
             set_up_source(&source, &sound_caps(rate));
             (source, Sound::new(rate))
         });
-
-        let stream = Arc::downgrade(self);
-        media.connect_prepared({
-            let (stream, gate) = (stream.clone(), gate.clone());
-            move |media| watch_exits(&stream, &gate, media)
-        });
-        media.connect_unprepared(move |media| {
-            if let Some(stream) = stream.upgrade() {
-                stream.forget(media);
-            }
-        });
         let pump = Pump::start(self.clone(), gate.clone(), source.clone(), microphone)
             .map_err(|_| "no thread can be started")?;
-        lock(&self.live).push(Live {
-            media: media.clone(),
-            gate,
-            source,
-            encoder,
-            _pump: pump,
-        });
-        Ok(())
-    }
-
-    fn set_up_encoder(&self, encoder: &gst::Element) {
-        let options = &self.options;
-        encoder.set_property("bitrate", options.bitrate_kbps);
-        encoder.set_property_from_str("speed-preset", "ultrafast");
-        match options.codec {
-            VideoCodec::H264 => {
-                encoder.set_property("key-int-max", options.gop_frames);
-                encoder.set_property("threads", 1u32);
-                encoder.set_property("option-string", "scenecut=0");
-                if options.bframes == 0 {
-                    encoder.set_property_from_str("tune", "zerolatency");
-                } else {
-                    encoder.set_property("bframes", options.bframes);
-                    encoder.set_property("b-adapt", false);
-                    encoder.set_property("rc-lookahead", 0i32);
-                    encoder.set_property("sync-lookahead", 0i32);
-                }
-            }
-            VideoCodec::H265 => {
-                encoder.set_property("key-int-max", options.gop_frames as i32);
-                let tune = if options.bframes == 0 { "zerolatency" } else { "ssim" };
-                encoder.set_property_from_str("tune", tune);
-                let more = format!(
-                    "scenecut=0:bframes={}:b-adapt=0:log-level=none:pools=none:frame-threads=1",
-                    options.bframes
-                );
-                encoder.set_property("option-string", more);
-            }
-        }
+        Ok(Feed::Own { encoder, _pump: pump })
     }
 
     /// A client said PLAY.
@@ -222,9 +277,9 @@ impl Stream {
             if let Some(now) = live.source.current_running_time() {
                 live.gate.play_from(now);
             }
-            if self.options.key_on_play {
-                live.force_keyframe();
-            }
+        }
+        if self.options.key_on_play {
+            self.force_keyframe();
         }
     }
 
@@ -261,39 +316,23 @@ impl Stream {
 
     /// Ends what still runs, when the server did not.
     pub(super) fn end(&self) {
+        let encoding = lock(&self.encoding).take();
         let left = std::mem::take(&mut *lock(&self.live));
-        drop(left);
+        // Both outside of the locks, for their threads may be asking for them.
+        drop((encoding, left));
     }
 }
 
-impl Live {
-    fn force_keyframe(&self) {
-        let ask = gst::Structure::builder("GstForceKeyUnit")
-            .field("all-headers", true)
-            .field("count", 0u32)
-            .build();
-        if let Some(pad) = self.encoder.static_pad("src")
-            && !pad.send_event(gst::event::CustomUpstream::new(ask))
-        {
-            tracing::debug!("the demo camera's encoder was not asked for a keyframe");
-        }
+fn force_keyframe(encoder: &gst::Element) {
+    let ask = gst::Structure::builder("GstForceKeyUnit")
+        .field("all-headers", true)
+        .field("count", 0u32)
+        .build();
+    if let Some(pad) = encoder.static_pad("src")
+        && !pad.send_event(gst::event::CustomUpstream::new(ask))
+    {
+        tracing::debug!("the demo camera's encoder was not asked for a keyframe");
     }
-}
-
-fn set_up_source(source: &gst_app::AppSrc, caps: &gst::Caps) {
-    source.set_format(gst::Format::Time);
-    source.set_is_live(true);
-    source.set_max_bytes(0);
-    source.set_caps(Some(caps));
-}
-
-fn sound_caps(rate: u32) -> gst::Caps {
-    gst::Caps::builder("audio/x-raw")
-        .field("format", "S16LE")
-        .field("layout", "interleaved")
-        .field("rate", rate as i32)
-        .field("channels", 1i32)
-        .build()
 }
 
 /// At the exits of rtpbin, behind the point at which the server holds the stream up until PLAY.
@@ -308,6 +347,10 @@ fn watch_exits(stream: &Weak<Stream>, gate: &Arc<Gate>, media: &gst_rtsp_server:
     // A sender report tells when a frame was taken, not when it was sent.
     rtpbin.set_property("rtcp-sync-send-time", false);
     for number in 0..media.n_streams() as usize {
+        let clock = stream.upgrade().and_then(|stream| stream.clock.clone());
+        if let Some((clock, pad)) = clock.zip(rtpbin.static_pad(&format!("send_rtcp_src_{number}"))) {
+            clock.date_reports(&pad);
+        }
         if let Some(pad) = rtpbin.static_pad(&format!("send_rtp_src_{number}")) {
             let stream = stream.clone();
             gate.watch_exit(number, &pad, move |frame| {
@@ -317,26 +360,6 @@ fn watch_exits(stream: &Weak<Stream>, gate: &Arc<Gate>, media: &gst_rtsp_server:
             });
         }
     }
-}
-
-/// The elements of a stream. Nothing of it comes from a person: it is put together of these words only, and
-/// everything else is set as a property afterwards.
-fn launch_text(options: &StreamOptions) -> String {
-    let video = match options.codec {
-        VideoCodec::H264 => "appsrc name=video ! x264enc name=encoder ! rtph264pay name=pay0 pt=96 config-interval=-1",
-        VideoCodec::H265 => "appsrc name=video ! x265enc name=encoder ! rtph265pay name=pay0 pt=96 config-interval=-1",
-    };
-    let audio = match options.audio {
-        AudioCodec::None => return format!("( {video} )"),
-        AudioCodec::Aac => "voaacenc name=voice bitrate=32000 ! rtpmp4gpay name=pay1 pt=97",
-        AudioCodec::Pcmu => "mulawenc ! rtppcmupay name=pay1 pt=0",
-        AudioCodec::Pcma => "alawenc ! rtppcmapay name=pay1 pt=8",
-        AudioCodec::L16 => "audioconvert ! rtpL16pay name=pay1 pt=99",
-        AudioCodec::G726 => "avenc_g726 bitrate=32000 ! rtpg726pay name=pay1 pt=100",
-        AudioCodec::Speex => "speexenc ! rtpspeexpay name=pay1 pt=101",
-        AudioCodec::Opus => "opusenc frame-size=20 ! rtpopuspay name=pay1 pt=98",
-    };
-    format!("( {video} appsrc name=audio ! {audio} )")
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

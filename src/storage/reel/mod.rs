@@ -4,10 +4,12 @@
 //! already. Nothing is copied before somebody reads it, any part of it can be read, and who reads it twice reads the same
 //! bytes. It plays from its first byte on, because its index stands in front.
 
+mod entry;
 mod head;
 mod roll;
 mod track;
 
+pub use entry::picture_entry;
 pub use head::HeadPlan;
 pub use roll::{Piece, Reel, ReelReader};
 pub use track::{Laid, Showing, TrackKind, TrackPlan};

@@ -15,5 +15,7 @@ pub(crate) mod mock;
 pub(crate) mod peer;
 pub(crate) mod proxy;
 pub(crate) mod referee;
+pub(crate) mod replay;
+pub(crate) mod storage;
 pub(crate) mod viewer;
 pub(crate) mod wait;
