@@ -76,8 +76,8 @@ impl Desk {
         let which = match known {
             Err(error) => return self.lose(&format!("the index does not say which volume it is: {error}")),
             Ok(known) => {
-                let mirrors = known.iter().filter(|volume| volume.role == VolumeRole::Mirror);
-                match mirrors.last().filter(|_| !self.is_replacing) {
+                let mut newest = known.iter().rev().filter(|volume| volume.role == VolumeRole::Mirror);
+                match newest.next().filter(|_| !self.is_replacing) {
                     Some(mirror) => Which::Known(mirror.id),
                     None => Which::Any(self.now()),
                 }
@@ -124,6 +124,10 @@ impl Desk {
         let is_roomy = left > self.held.bytes.saturating_add(left) / 10;
         let kept = horizon.and_then(|text| text.parse().ok()).map(Timestamp::from_nanos);
         self.horizon = kept.filter(|_| !is_roomy).unwrap_or(Timestamp::MIN);
+        if volume.shares_disk_with(&self.setting.primary) {
+            let root = self.setting.root.display();
+            tracing::warn!(%root, "the mirror is on the same disk as the recordings: both are lost together; give it its own");
+        }
         self.setting.writer.use_volume(Some(Arc::clone(volume)));
         (self.setting.opened)(id);
         self.standing.open(now);

@@ -9,8 +9,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    Advice, AtFlags, Mode, OFlags, RenameFlags, StatVfsMountFlags, fadvise, fstatvfs, openat, renameat, renameat_with,
-    statat, unlinkat,
+    Advice, AtFlags, Mode, OFlags, RenameFlags, fadvise, openat, renameat, renameat_with, statat, unlinkat,
 };
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
@@ -50,17 +49,6 @@ pub enum Onto {
 }
 
 impl Volume {
-    /// Whether it takes files as far as can be told without making one; a file system that was mounted anew for reading, or
-    /// that the kernel made so after an error, does not.
-    pub fn check_writable(&self) -> Result<(), StorageError> {
-        let root = self.root();
-        let found = fstatvfs(self.directory()).map_err(|errno| StorageError::errno("look at", root, errno))?;
-        if found.f_flag.contains(StatVfsMountFlags::RDONLY) {
-            return Err(StorageError::errno("write to the volume", root, Errno::ROFS));
-        }
-        Ok(())
-    }
-
     /// Opens a copy for reading. What the system holds of it in memory is let go first, so that the disk is asked.
     pub fn open_copy(&self, relative: &str) -> Result<CopyReader, StorageError> {
         let path = self.inside(relative)?;
@@ -264,6 +252,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let volume = mirror(directory.path());
         volume.check_writable().unwrap();
+        assert!(volume.shares_disk_with(&volume.clone()));
         assert_eq!(volume.clear_unfinished().unwrap(), 0);
         std::mem::forget(written(&volume, b"half"));
         assert_eq!(volume.files().unwrap().count(), 0, "it is no recording");

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, fstatvfs, mkdirat, openat, renameat_with, unlinkat};
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, mkdirat, openat, renameat_with, unlinkat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -28,15 +28,6 @@ const ID_FILE: &str = ".camkeep-volume";
 const TRIAL_FILE: &str = ".camkeep-trial";
 /// An id file is far shorter; a longer one is none of ours.
 const ID_FILE_LIMIT: u64 = 4096;
-
-/// How much a volume's file system holds and still takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Space {
-    /// All of it.
-    pub total_bytes: u64,
-    /// What this process may still write.
-    pub available_bytes: u64,
-}
 
 /// What stands in the id file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -206,16 +197,6 @@ impl Volume {
     /// Where a copy lies in the file system.
     pub fn absolute(&self, relative: &str) -> PathBuf {
         self.root.join(relative)
-    }
-
-    /// How much room there is.
-    pub fn free_space(&self) -> Result<Space, StorageError> {
-        let space =
-            fstatvfs(&*self.directory).map_err(|errno| StorageError::errno("ask for room on", &self.root, errno))?;
-        Ok(Space {
-            total_bytes: space.f_blocks.saturating_mul(space.f_frsize),
-            available_bytes: space.f_bavail.saturating_mul(space.f_frsize),
-        })
     }
 
     /// Whether the volume is still what its path leads to.
