@@ -8,8 +8,8 @@ packages_to_build=(build-essential pkg-config libgstreamer1.0-dev libgstreamer-p
 # to record and to play the demo cameras: GStreamer's parsers, muxers, RTSP and encoders
 packages_to_run=(gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav)
 # to test: the referee that decodes what was recorded, the witness of what the daemon asks of the system, a clock that can be
-# set, and what a stranger checks signatures with
-packages_to_test=(ffmpeg strace faketime gstreamer1.0-tools openssl)
+# set, what a stranger checks signatures with, and what disks are made and mounted with
+packages_to_test=(ffmpeg strace faketime gstreamer1.0-tools openssl e2fsprogs mount)
 
 say() { printf '%s\n' "$*" >&2; }
 

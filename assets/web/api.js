@@ -58,6 +58,7 @@ export const listCameras = () => ask(`${ROOT}/cameras`);
 export const listHealth = () => ask(`${ROOT}/health/cameras`, { timeout: 5000 });
 export const addCamera = (body) => ask(`${ROOT}/cameras`, { method: 'POST', body, timeout: 20000 });
 export const removeCamera = (id) => ask(camera(id), { method: 'DELETE', timeout: 20000 });
+export const mirror = () => ask(`${ROOT}/system/mirror`, { timeout: 5000 });
 export const healthz = () => ask('/healthz', { timeout: 5000 });
 
 /** Orders a clip of one camera; the recorder makes it in the background. */

@@ -1,6 +1,6 @@
 // The operator's page: asks the recorder, keeps the lanes, ties the player and the dialogues to them.
 
-import { fetchSegments, healthz, listCameras, listHealth, now, skew } from './api.js';
+import { fetchSegments, healthz, listCameras, listHealth, mirror, now, skew } from './api.js';
 import { ClipMaker } from './clip.js';
 import { Days } from './days.js';
 import { byId, make, say, show } from './dom.js';
@@ -9,7 +9,7 @@ import { wireAddForm, wireRemoval } from './form.js';
 import { Lane } from './lane.js';
 import { Player } from './player.js';
 import { addDays, clock, dayOf, durationWords, fullTime, oddDayWords, shortDay, utcTime, zoneWords } from './time.js';
-import { overall } from './words.js';
+import { mirrorWords, overall } from './words.js';
 import { TimeWindow } from './window.js';
 
 const HEALTH_EVERY = 2000;
@@ -109,6 +109,8 @@ async function ask() {
     if (cameras) {
       camerasAsked = now();
       setCameras(cameras);
+      // An older recorder has no such door; the cameras are what the page is about.
+      mirror().then(describeMirror, () => show(byId('mirror'), false));
     }
     setHealth(health ?? []);
     if (failures) {
@@ -150,6 +152,15 @@ function describeTrouble(error = trouble) {
   node.replaceChildren(make('strong', {}, 'Recorder out of reach'));
   node.dataset.tone = 'bad';
   document.title = '⚠ out of reach · camkeep';
+}
+
+function describeMirror(status) {
+  const said = mirrorWords(status);
+  const node = byId('mirror');
+  say(node, said.text);
+  node.title = status?.reason ?? '';
+  node.dataset.tone = said.tone;
+  show(node, said.text !== '');
 }
 
 let asking = null;

@@ -127,6 +127,18 @@ export function isH265(codec) {
   return /265|hevc|hvc1|hev1/i.test(codec ?? '');
 }
 
+/** How the second volume is, in one line; nothing where nobody wants one. */
+export function mirrorWords(status) {
+  const owed = status?.owed_segments > 0 ? `${status.owed_segments} ${status.owed_segments === 1 ? 'segment' : 'segments'} (${sizeWords(status.owed_bytes)})` : '';
+  switch (status?.state) {
+    case 'caught_up': return { tone: 'good', text: `Mirror: has everything, ${sizeWords(status.held_bytes)}` };
+    case 'behind': return { tone: 'wait', text: owed ? `Mirror: lacks ${owed}${status.paused ? ', waits for clips' : ', catching up'}` : 'Mirror: just opened' };
+    case 'absent': return { tone: 'bad', text: `Mirror: not there${owed ? `, lacks ${owed}` : ''}` };
+    case 'off': return { tone: 'bad', text: status.cameras > 0 ? 'Mirror: wanted by cameras, and none is configured' : '' };
+    default: return { tone: 'quiet', text: '' };
+  }
+}
+
 /** A codec as people write it. */
 export function codecWords(codec) {
   if (!codec) return '';

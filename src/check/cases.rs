@@ -290,7 +290,14 @@ fn row_of(segment: &Segment, copy: &Copy) -> RowFacts {
     RowFacts::Closed {
         frames: segment.frames,
         state: copy.state,
+        is_whole_elsewhere: is_whole_beside(segment, copy),
     }
+}
+
+/// Whether a segment has a whole copy on another volume than this one.
+fn is_whole_beside(segment: &Segment, copy: &Copy) -> bool {
+    let others = segment.copies.iter().filter(|other| other.volume != copy.volume);
+    others.into_iter().any(|other| other.state == CopyState::Whole)
 }
 
 fn facts_of(movie: &Movie) -> FileFacts {

@@ -57,6 +57,8 @@ pub struct ChainReport {
     pub segments: u64,
     /// Segments that are chained and fit.
     pub sound: u64,
+    /// Those of them of which only the mirror's file is what was closed: the primary's is gone or changed.
+    pub from_mirror: u64,
     /// Segments that are still being recorded.
     pub open: u64,
     /// Closed segments that are not chained: suspect, found by a rebuild of the index, or waiting for one that is open.
@@ -89,6 +91,8 @@ pub struct ChainCheck<'a> {
     pub index: &'a Index,
     /// Where the primary volume's files lie.
     pub recordings: &'a Path,
+    /// Where the mirror's files lie, when there is one: they stand for those that are gone or changed on the primary.
+    pub mirror: Option<&'a Path>,
     /// Whether every file is read and hashed; without, only its size is looked at.
     pub hashes: bool,
     /// Told after each segment.
@@ -187,18 +191,26 @@ impl ChainCheck<'_> {
                 .map_or_else(|| "its file".to_owned(), |file| file.path.clone())
         };
         let known = row.file.as_ref().and_then(|file| file.sha256);
+        let is_lost = row.file.is_none() && self.mirror.is_some();
+        let mut of_the_file = None;
         match known {
             Some(sha256) if link.fits(camera, row.run, row.sequence, sha256) => {}
+            _ if is_lost => of_the_file = Some((Break::Missing, format!("its file is gone ({})", row.span))),
             _ => broken.push((
                 row.sequence,
                 Break::Rewritten,
                 format!("what the index says of {} was written over after it was closed", name()),
             )),
         }
-        if let Some(file) = &row.file
-            && let Some((what, said)) = self.look_at_file(report, camera, row, file, link)?
-        {
-            broken.push((row.sequence, what, said));
+        if let Some(file) = &row.file {
+            of_the_file = self.look_at_file(report, camera, row, file, link)?;
+        }
+        if let Some((what, said)) = of_the_file {
+            if self.is_on_the_mirror(report, camera, row, link)? {
+                report.from_mirror += 1;
+            } else {
+                broken.push((row.sequence, what, said));
+            }
         }
         if broken.is_empty() {
             report.sound += 1;
@@ -216,6 +228,42 @@ impl ChainCheck<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether the mirror has the file that was closed.
+    fn is_on_the_mirror(
+        &self,
+        report: &mut ChainReport,
+        camera: &CameraId,
+        row: &Chained,
+        link: ChainLink,
+    ) -> Result<bool, CheckError> {
+        let Some(root) = self.mirror else { return Ok(false) };
+        let id = row.id;
+        let (segment, volumes) = self
+            .index
+            .read_blocking(move |reader| Ok((reader.segment(id)?, reader.volumes()?)))?;
+        let is_mirror = |id| {
+            let mut volumes = volumes.iter();
+            volumes.any(|volume| volume.id == id && volume.role == VolumeRole::Mirror)
+        };
+        let copies = segment.into_iter().flat_map(|segment| segment.copies);
+        for copy in copies.filter(|copy| is_mirror(copy.volume)) {
+            let path = root.join(&copy.path);
+            let hash = if self.hashes {
+                // A file that cannot be read proves nothing; what is wrong with the primary's is said.
+                let Ok(found) = measure(&path) else { continue };
+                report.hashed_bytes += found.size_bytes;
+                Some(found.sha256)
+            } else {
+                let is_as_long = fs::metadata(&path).is_ok_and(|found| found.len() == copy.size_bytes);
+                copy.sha256.filter(|_| is_as_long)
+            };
+            if hash.is_some_and(|hash| link.fits(camera, row.run, row.sequence, Fingerprint(hash))) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn look_at_file(
@@ -386,6 +434,7 @@ mod tests {
             let check = ChainCheck {
                 index: &self.index,
                 recordings: self.root.path(),
+                mirror: None,
                 hashes,
                 progress: &mut |_| {},
             };
@@ -407,6 +456,7 @@ mod tests {
         let check = ChainCheck {
             index: &one.index,
             recordings: one.root.path(),
+            mirror: None,
             hashes: true,
             progress: &mut |_| seen += 1,
         };
@@ -418,10 +468,60 @@ mod tests {
         let check = ChainCheck {
             index: &one.index,
             recordings: one.root.path(),
+            mirror: None,
             hashes: true,
             progress: &mut |_| {},
         };
         assert_eq!(check.run(Some(&nobody)).unwrap().segments, 0);
+    }
+
+    #[test]
+    fn a_file_that_is_gone_or_changed_is_proven_by_the_mirrors() {
+        let one = Site::new();
+        let mirror = tempfile::tempdir().unwrap();
+        let known = KnownVolume {
+            id: VolumeId(Uuid::from_u128(2)),
+            role: VolumeRole::Mirror,
+            root: "mirror".to_owned(),
+            created_at: Timestamp::EPOCH,
+        };
+        let of_mirror = |sequence| {
+            let segment = one.segment(1, sequence);
+            let copy = Copy {
+                volume: VolumeId(Uuid::from_u128(2)),
+                ..segment.copies[0].clone()
+            };
+            std::fs::write(mirror.path().join(&copy.path), format!("1/{sequence}")).unwrap();
+            (segment.id, copy)
+        };
+        let copies = [of_mirror(2), of_mirror(3)];
+        one.index
+            .write_blocking(move |writer| {
+                writer.put_volume(&known)?;
+                copies.iter().try_for_each(|(id, copy)| writer.put_copy(*id, copy))
+            })
+            .unwrap();
+        std::fs::write(one.path(1, 2), "1/X").unwrap();
+        std::fs::remove_file(one.path(1, 3)).unwrap();
+        let check = |mirror| {
+            let check = ChainCheck {
+                index: &one.index,
+                recordings: one.root.path(),
+                mirror,
+                hashes: true,
+                progress: &mut |_| {},
+            };
+            check.run(None).unwrap()
+        };
+        assert_eq!(check(None).broken, 2);
+        let report = check(Some(mirror.path()));
+        assert_eq!((report.broken, report.from_mirror, report.sound), (0, 2, 10));
+        std::fs::write(mirror.path().join("1_3.mp4"), "1/Y").unwrap();
+        let report = check(Some(mirror.path()));
+        assert_eq!(
+            (findings(&report), report.from_mirror),
+            (vec![(1, 3, Break::Missing)], 1)
+        );
     }
 
     #[test]

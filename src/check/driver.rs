@@ -118,7 +118,7 @@ impl Check {
         report
     }
 
-    fn settle_unknown(&self, report: &mut Report, path: &str) {
+    pub(super) fn settle_unknown(&self, report: &mut Report, path: &str) {
         match self.case_of_unknown(path) {
             Ok(Unknown::Ours(case)) => self.settle(report, path, || Ok(Some(*case))),
             Ok(Unknown::Foreign) => {
@@ -290,7 +290,7 @@ fn describe(action: &Action) -> String {
         Action::MendFromFile => "left open; made whole from what can be read of it".to_owned(),
         Action::MendFromBoth => "left open; made whole from file and journal".to_owned(),
         Action::Quarantine(reason) => format!("put into quarantine: {reason}"),
-        Action::Distrust => "plays, but its bytes are not those that were recorded: suspect".to_owned(),
+        Action::Distrust => "its bytes are not those that were recorded: suspect".to_owned(),
         Action::FileMissing => "the index knows it, but the file is gone".to_owned(),
         Action::IndexOrphan => "a recording that the index did not know; indexed".to_owned(),
         Action::DropRow => "begun, but no frame of it was kept".to_owned(),

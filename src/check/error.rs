@@ -35,6 +35,20 @@ pub enum CheckError {
         /// How it differs.
         reason: String,
     },
+    /// A copy is not what was recorded.
+    #[error("{} is not what was recorded, so it was not restored", path.display())]
+    Differs {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Nothing may be restored to that place.
+    #[error("{} {reason}; nothing was changed", root.display())]
+    NotRestored {
+        /// Where the primary volume should lie.
+        root: PathBuf,
+        /// What lies there instead, and what to do.
+        reason: String,
+    },
     /// No thread.
     #[error("no thread for checking: {0}")]
     Thread(String),
@@ -55,7 +69,8 @@ impl CheckError {
             Self::Storage(error) => error.fault(),
             Self::Pipeline(error) => error.fault(),
             Self::Reading { .. } => Fault::Unavailable,
-            Self::Wrong { .. } => Fault::Corrupt,
+            Self::Wrong { .. } | Self::Differs { .. } => Fault::Corrupt,
+            Self::NotRestored { .. } => Fault::Conflict,
             Self::Thread(_) => Fault::Internal,
         }
     }

@@ -11,6 +11,9 @@
 //!
 //! and where a journal has frames that the file lacks: MendFromJournal, MendFromBoth
 //! ```
+//!
+//! A closed segment that is whole on another volume is never mended, because what is mended holds less: its file is
+//! distrusted, or missing, and copied again from there.
 
 use crate::model::CopyState;
 use crate::storage::FileShape;
@@ -26,6 +29,8 @@ pub(super) enum RowFacts {
         frames: u64,
         /// How far the copy was believed.
         state: CopyState,
+        /// Whether another volume has a whole copy.
+        is_whole_elsewhere: bool,
     },
 }
 
@@ -91,7 +96,15 @@ pub(super) enum Action {
 
 /// Decides.
 pub(super) fn plan(row: Option<RowFacts>, file: Option<&FileFacts>, journal: Option<JournalFacts>) -> Action {
-    let journal = journal.filter(|journal| journal.frames > 0);
+    // Where another volume has all of it, a journal has nothing to add.
+    let is_whole_elsewhere = matches!(
+        row,
+        Some(RowFacts::Closed {
+            is_whole_elsewhere: true,
+            ..
+        })
+    );
+    let journal = journal.filter(|journal| journal.frames > 0 && !is_whole_elsewhere);
     let Some(file) = file else {
         return match (row, journal) {
             (_, Some(_)) => Action::MendFromJournal,
@@ -114,6 +127,9 @@ pub(super) fn plan(row: Option<RowFacts>, file: Option<&FileFacts>, journal: Opt
             _ => Action::AlreadyWhole,
         };
     };
+    if is_whole_elsewhere && !inside.whole {
+        return Action::Distrust;
+    }
     match journal {
         Some(journal) if inside.frames == 0 || (journal.complete && journal.frames > inside.frames) => {
             Action::MendFromJournal
@@ -176,8 +192,16 @@ mod tests {
     }
 
     fn rows() -> impl Strategy<Value = Option<RowFacts>> {
-        let closed = (0u64..200, proptest::sample::select(CopyState::ALL.to_vec()))
-            .prop_map(|(frames, state)| RowFacts::Closed { frames, state });
+        let closed = (
+            0u64..200,
+            proptest::sample::select(CopyState::ALL.to_vec()),
+            any::<bool>(),
+        )
+            .prop_map(|(frames, state, is_whole_elsewhere)| RowFacts::Closed {
+                frames,
+                state,
+                is_whole_elsewhere,
+            });
         proptest::option::of(prop_oneof![Just(RowFacts::Open), closed])
     }
 
@@ -285,6 +309,21 @@ mod tests {
                 Action::IndexOrphan => prop_assert!(row.is_none() && file.is_some()),
                 Action::FileMissing => prop_assert!(file.is_none()),
                 _ => {}
+            }
+        }
+
+        #[test]
+        fn what_is_whole_elsewhere_is_never_mended_to_less(
+            frames in 0u64..200, state in proptest::sample::select(CopyState::ALL.to_vec()), file in files(), journal in journals()
+        ) {
+            let row = RowFacts::Closed { frames, state, is_whole_elsewhere: true };
+            let action = plan(Some(row), file.as_ref(), journal);
+            let is_left = matches!(
+                action, Action::AlreadyWhole | Action::CloseRow | Action::Distrust | Action::FileMissing
+            );
+            prop_assert!(is_left, "{action:?}");
+            if action == Action::CloseRow {
+                prop_assert!(file.is_some_and(|file| file.inside.is_some_and(|inside| inside.whole)));
             }
         }
 

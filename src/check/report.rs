@@ -1,5 +1,8 @@
 //! What a check found, for people and for programs.
 
+use std::fmt;
+use std::path::Path;
+
 use serde::Serialize;
 
 use super::plan::Action;
@@ -45,6 +48,10 @@ pub struct Report {
     pub dropped: u64,
     /// Files of others.
     pub foreign: u64,
+    /// Files on the mirror that are copies of known segments, and were not known as such.
+    pub adopted: u64,
+    /// Incomplete files on the mirror that were removed: their segments are whole elsewhere.
+    pub leftovers: u64,
     /// What could not be checked or mended.
     pub failed: u64,
     /// Whether it was ended before its end.
@@ -82,13 +89,50 @@ impl Report {
         }
     }
 
+    /// The mirror could not be checked.
+    pub fn miss_mirror(&mut self, root: &Path, why: impl fmt::Display) {
+        self.failed += 1;
+        self.find(
+            &root.display().to_string(),
+            format!("the mirror was not checked: {why}"),
+            false,
+        );
+    }
+
+    /// Takes over what another check found.
+    pub fn add(&mut self, other: Self) {
+        for (own, others) in [
+            (&mut self.files, other.files),
+            (&mut self.rows, other.rows),
+            (&mut self.closed, other.closed),
+            (&mut self.mended_from_journal, other.mended_from_journal),
+            (&mut self.mended_from_file, other.mended_from_file),
+            (&mut self.mended_from_both, other.mended_from_both),
+            (&mut self.indexed, other.indexed),
+            (&mut self.suspect, other.suspect),
+            (&mut self.missing, other.missing),
+            (&mut self.quarantined, other.quarantined),
+            (&mut self.dropped, other.dropped),
+            (&mut self.foreign, other.foreign),
+            (&mut self.adopted, other.adopted),
+            (&mut self.leftovers, other.leftovers),
+            (&mut self.failed, other.failed),
+        ] {
+            *own += others;
+        }
+        self.interrupted |= other.interrupted;
+        for finding in other.findings {
+            self.find(&finding.path, finding.what, finding.mended);
+        }
+    }
+
     /// Whether everything is as it should be now. Files of others are nobody's fault.
     pub fn is_well(&self) -> bool {
         self.failed == 0 && !self.interrupted && self.findings.iter().all(|finding| finding.mended)
     }
 
     /// The counts with their names, in the order a person reads them.
-    pub fn counts(&self) -> [(&'static str, u64); 13] {
+    pub fn counts(&self) -> [(&'static str, u64); 15] {
         [
             ("files looked at", self.files),
             ("rows held against files", self.rows),
@@ -102,6 +146,8 @@ impl Report {
             ("put into quarantine", self.quarantined),
             ("begun, but nothing kept", self.dropped),
             ("files of others, left alone", self.foreign),
+            ("copies adopted on the mirror", self.adopted),
+            ("leftovers removed from the mirror", self.leftovers),
             ("failed", self.failed),
         ]
     }

@@ -14,9 +14,9 @@ use super::repair::BESIDE;
 use super::report::Report;
 
 /// Rows read at a time.
-const PAGE: u32 = 500;
+pub(super) const PAGE: u32 = 500;
 /// A breath between two pages, so that a check of 100,000 segments never has the disk or the index for itself.
-const BREATH: Duration = Duration::from_millis(2);
+pub(super) const BREATH: Duration = Duration::from_millis(2);
 /// Unknown files that are remembered; the next check finds what is beyond.
 const MOST_UNKNOWN: usize = 1_000_000;
 

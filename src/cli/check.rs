@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use crate::check::{Check, Mode, Report, Survey, open_index};
+use crate::check::{Check, Mode, Report, Survey, open_index, open_mirror};
 use crate::config::{Config, Flags};
 use crate::index::{Index, KnownVolume};
 use crate::model::{News, Seal, VolumeRole};
@@ -25,7 +25,8 @@ A running camkeep checks and mends by itself each time it starts.
 
 Examples:
   camkeep check --data /var/lib/camkeep
-  camkeep check --data /var/lib/camkeep --mend"
+  camkeep check --data /var/lib/camkeep --mend
+  camkeep check --data /var/lib/camkeep --mirror /mnt/mirror"
 )]
 pub(super) struct CheckArgs {
     /// Make whole what was left open, index what is unknown, put aside what cannot be played
@@ -34,6 +35,9 @@ pub(super) struct CheckArgs {
     /// The data directory
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Check the mirror too, which lies here
+    #[arg(long, value_name = "DIR")]
+    mirror: Option<PathBuf>,
     /// The configuration file
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -47,6 +51,7 @@ pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
     let flags = Flags {
         config: args.config.clone(),
         data: args.data.clone(),
+        mirror: args.mirror.clone(),
         ..Flags::default()
     };
     let config = Config::load(&flags, std::env::vars_os()).map_err(Failure::configuration)?;
@@ -67,7 +72,8 @@ pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
         Some(directory) => Catalog::with_overrides(directory).map_err(Failure::configuration)?,
         None => Catalog::built_in().map_err(Failure::other)?,
     };
-    let report = run(data, catalog, if args.mend { Mode::Mend } else { Mode::Look })?;
+    let mirror = config.storage.mirror.as_deref();
+    let report = run(data, mirror, catalog, if args.mend { Mode::Mend } else { Mode::Look })?;
     if args.json {
         say(&serde_json::to_string_pretty(&report).map_err(Failure::other)?)?;
     } else {
@@ -83,36 +89,60 @@ pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
     }))
 }
 
-fn run(data: &Path, catalog: Catalog, mode: Mode) -> Result<Report, Failure> {
+fn run(data: &Path, mirror: Option<&Path>, catalog: Catalog, mode: Mode) -> Result<Report, Failure> {
     let clock = SystemClock::shared();
     let (index, volume) = open(data, clock.as_ref(), mode)?;
     let survey = Survey::take(&index, data, clock.as_ref()).map_err(Failure::other)?;
-    let (news, told) = tokio::sync::mpsc::unbounded_channel::<News>();
-    let check = Check {
+    let (before, catalog) = (survey.taken_at, Arc::new(catalog));
+    let check_of = |volume: Volume, tell| Check {
         index: index.clone(),
         volume: Arc::new(volume),
-        catalog: Arc::new(catalog),
-        clock,
+        catalog: catalog.clone(),
+        clock: clock.clone(),
         shutdown: Shutdown::new(),
         mode,
-        // Fails only when writing has ended already, and then the error of that is the one to tell.
-        tell: Box::new(move |one| drop(news.send(one))),
+        tell,
     };
-    let thread = check.start(survey).map_err(Failure::other)?;
+    let mut report = with_ingest(&index, |tell| {
+        let thread = check_of(volume, tell).start(survey).map_err(Failure::other)?;
+        thread.join().map_err(|_| Failure::other("the check died"))
+    })??;
+    if let Some(root) = mirror {
+        match open_mirror(&index, root, clock.as_ref(), mode == Mode::Mend) {
+            Ok(Some(mirror)) => {
+                report.add(with_ingest(&index, |tell| {
+                    check_of(mirror, tell).run_on_mirror(before)
+                })?);
+            }
+            Ok(None) => report.miss_mirror(root, "it holds no mirror of camkeep; mount its disk there"),
+            Err(error) => report.miss_mirror(root, error),
+        }
+    }
+    index.close();
+    Ok(report)
+}
+
+/// Does work whose news go through the same door as those of a running camkeep, which closes when the work is done and all
+/// is written.
+pub(super) fn with_ingest<T>(
+    index: &Index,
+    work: impl FnOnce(Box<dyn Fn(News) + Send + Sync>) -> T,
+) -> Result<T, Failure> {
+    let (news, told) = tokio::sync::mpsc::unbounded_channel::<News>();
     let writing = index.clone();
-    // The same door that news of a running camkeep go through; it closes when the check has told all.
     let door = spawn_thread("ingest", move || -> std::io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         runtime.block_on(ingest(writing, told, Shutdown::new(), Arc::default()));
         Ok(())
     });
-    let report = thread.join().map_err(|_| Failure::other("the check died"))?;
-    match door.map_err(Failure::other)?.join() {
+    let door = door.map_err(Failure::other)?;
+    // Fails only when writing has ended already, and then the error of that is the one to tell.
+    let done = work(Box::new(move |one| drop(news.send(one))));
+    match door.join() {
         Ok(written) => written.map_err(Failure::other)?,
         Err(_) => return Err(Failure::other("writing down what was found died")),
     }
-    index.close();
-    Ok(report)
+    Ok(done)
 }
 
 fn open(data: &Path, clock: &dyn Clock, mode: Mode) -> Result<(Index, Volume), Failure> {
@@ -191,6 +221,7 @@ mod tests {
         CheckArgs {
             mend,
             data: Some(data.to_owned()),
+            mirror: None,
             config: None,
             json: false,
         }

@@ -63,6 +63,9 @@ pub(super) enum Command {
     Health(HealthArgs),
     /// Hold the recordings of a stopped camkeep against its index
     Check(super::check::CheckArgs),
+    /// Say how the mirror is, have it verified, and have recordings restored from it
+    #[command(subcommand)]
+    Mirror(super::mirror::MirrorCommand),
     /// Check that a clip is what camkeep signed, or that recordings are what was recorded
     Verify(super::verify::VerifyArgs),
     /// See the pipelines that GStreamer plays, and try them out

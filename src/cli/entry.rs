@@ -8,7 +8,7 @@ use clap::Parser;
 use super::command::{CameraCommand, Command, CommandLine, ScheduleCommand};
 use super::failure::Failure;
 use super::{
-    apply, camera, check, coverage, export, gaps, health, pipeline, refill, run as daemon, schedule, segments,
+    apply, camera, check, coverage, export, gaps, health, mirror, pipeline, refill, run as daemon, schedule, segments,
     snapshot, timeline, trigger, verify,
 };
 
@@ -63,6 +63,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Health(args) => health::health(&args),
         Command::Pipeline(command) => pipeline::pipeline(&command),
         Command::Check(args) => check::check(&args),
+        Command::Mirror(command) => mirror::mirror(&command),
         Command::Verify(args) => verify::verify(&args),
         #[cfg(feature = "demo-camera")]
         Command::DemoCamera(args) => super::demo_camera::run(&args).map_err(Failure::other),

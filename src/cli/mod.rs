@@ -1,5 +1,5 @@
-//! The command line: one file a subcommand. Everything but `run`, `check`, `verify` and `pipeline` asks a running daemon
-//! over HTTP.
+//! The command line: one file a subcommand. Everything but `run`, `check`, `verify`, `pipeline` and `mirror restore
+//! --offline` asks a running daemon over HTTP.
 
 mod apply;
 mod bar;
@@ -19,6 +19,8 @@ mod fetch;
 mod gaps;
 mod health;
 mod lanes;
+mod mirror;
+mod mirror_restore;
 mod pipeline;
 mod pipeline_run;
 mod pipeline_source;

@@ -49,9 +49,9 @@ pub(super) struct VerifyArgs {
     /// Ask this camkeep for its public keys
     #[arg(long, value_name = "URL", conflicts_with = "chain")]
     from: Option<String>,
-    /// Check the segments too that the clip was made of: they lie here
+    /// Check the segments too that the clip was made of: they lie here; again for the mirror
     #[arg(long, value_name = "DIR", conflicts_with = "chain")]
-    recordings: Option<PathBuf>,
+    recordings: Vec<PathBuf>,
     /// Check recordings, of one camera or of all, against the chain of their hashes
     #[arg(long, value_name = "CAMERA", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     chain: Option<String>,
@@ -61,6 +61,9 @@ pub(super) struct VerifyArgs {
     /// The data directory
     #[arg(long, value_name = "DIR", requires = "chain")]
     data: Option<PathBuf>,
+    /// Look here for files that are gone or changed on the primary volume: the mirror
+    #[arg(long, value_name = "DIR", requires = "chain")]
+    mirror: Option<PathBuf>,
     /// The configuration file
     #[arg(long, value_name = "FILE", requires = "chain")]
     config: Option<PathBuf>,
@@ -87,14 +90,14 @@ fn clip(args: &VerifyArgs, path: &Path) -> Result<(), Failure> {
     if let Some(url) = &args.from {
         keys.extend(ask_for_keys(url)?);
     }
-    if let Some(directory) = args.recordings.as_ref().filter(|path| !path.is_dir()) {
+    if let Some(directory) = args.recordings.iter().find(|path| !path.is_dir()) {
         let directory = directory.display();
         return Err(Failure::usage(format!("--recordings: {directory} is no directory")));
     }
     let question = Question {
         clip: path,
         keys: &keys,
-        recordings: args.recordings.as_deref(),
+        recordings: &args.recordings,
     };
     let verdict = export::verify(&question).map_err(Failure::other)?;
     if args.json {
@@ -203,6 +206,7 @@ fn chain(args: &VerifyArgs, camera: &str) -> Result<(), Failure> {
     let flags = Flags {
         config: args.config.clone(),
         data: args.data.clone(),
+        mirror: args.mirror.clone(),
         ..Flags::default()
     };
     let config = Config::load(&flags, std::env::vars_os()).map_err(Failure::configuration)?;
@@ -216,6 +220,7 @@ fn chain(args: &VerifyArgs, camera: &str) -> Result<(), Failure> {
     let check = ChainCheck {
         index: &index,
         recordings: &data.join("recordings"),
+        mirror: config.storage.mirror.as_deref(),
         hashes: !args.no_hash,
         progress: &mut |report| ticker.tell(report),
     };
@@ -255,6 +260,10 @@ fn chain_table(report: &ChainReport, hashed: bool) -> String {
         (report.runs, "runs"),
         (report.segments, "segments"),
         (report.sound, "chained, and as they were closed"),
+        (
+            report.from_mirror,
+            "of these on the mirror only: the primary's file is gone or changed",
+        ),
         (report.open, "still being recorded"),
         (
             report.unchained,

@@ -1,6 +1,6 @@
 //! What lies on disks, and what is made of it at the start.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -11,12 +11,12 @@ use crate::check::{self, Check, Mode, Survey};
 use crate::config::Config;
 use crate::export::{Means, Turns};
 use crate::index::{Index, IndexError, KnownKey, KnownVolume};
-use crate::model::{Edges, Event, EventKind, Fault, News, Seal, VolumeRole};
+use crate::model::{Edges, Event, EventKind, Fault, News, Seal, SegmentId, VolumeId, VolumeRole};
 use crate::pipeline::Catalog;
 use crate::record::{Left, Recorder, Suspects, explain_absence};
 use crate::refill::Needs;
-use crate::runtime::{Clock, Shutdown};
-use crate::storage::{BoxKey, Complain, DaemonLock, SealKey, Shelf, StorageError, Volume};
+use crate::runtime::{Clock, Shutdown, spawn_thread};
+use crate::storage::{BoxKey, Complain, DaemonLock, SealKey, Shelf, StorageError, Volume, Volumes};
 
 use super::error::DaemonError;
 
@@ -24,6 +24,8 @@ use super::error::DaemonError;
 pub(super) struct House {
     pub(super) index: Index,
     pub(super) volume: Arc<Volume>,
+    /// Where copies are read.
+    pub(super) volumes: Volumes,
     /// Signs clips.
     pub(super) key: Arc<BoxKey>,
     survey: Mutex<Option<Survey>>,
@@ -53,10 +55,13 @@ impl House {
         let (index, replaced) = check::open_index(&data.join("index.db"), &seal, clock.as_ref())?;
         let new_key = remember_key(&index, &key, clock.as_ref())?;
         let volume = Arc::new(open_volume(&index, &data.join("recordings"), clock.as_ref())?);
+        let volumes = Volumes::new(volume.id(), volume.root().to_owned());
+        volumes.use_mirror(known_mirror(&index, config)?);
         let survey = Mutex::new(Some(Survey::take(&index, data, clock.as_ref())?));
         Ok(Self {
             index,
             volume,
+            volumes,
             key,
             survey,
             mended: replaced.map(|replaced| replaced.to_string()),
@@ -97,7 +102,7 @@ impl House {
     ) -> Result<Means, DaemonError> {
         Ok(Means {
             index: self.index.clone(),
-            volumes: vec![(self.volume.id(), self.volume.root().to_owned())],
+            volumes: self.volumes.clone(),
             shelf: Shelf::open(&config.storage.data.join("clips"))?,
             catalog,
             clock,
@@ -144,7 +149,7 @@ impl House {
 /// Opens the primary volume. Once one is known, no other is taken for it: an empty mount point is not a new disk.
 fn open_volume(index: &Index, root: &Path, clock: &dyn Clock) -> Result<Volume, DaemonError> {
     let known = index.read_blocking(|reader| reader.volumes())?;
-    let primary = known.iter().find(|volume| volume.role == VolumeRole::Primary);
+    let primary = known.iter().rev().find(|volume| volume.role == VolumeRole::Primary);
     let volume = match primary {
         Some(known) => Volume::open_expected(root, VolumeRole::Primary, known.id)?,
         None => Volume::open(root, VolumeRole::Primary, clock.now())?,
@@ -157,6 +162,27 @@ fn open_volume(index: &Index, root: &Path, clock: &dyn Clock) -> Result<Volume, 
     };
     index.write_blocking(move |writer| writer.put_volume(&row))?;
     Ok(volume)
+}
+
+/// The mirror that was seen last, where the configuration says that it is. Its disk is not asked: it may hang.
+fn known_mirror(index: &Index, config: &Config) -> Result<Option<(VolumeId, PathBuf)>, DaemonError> {
+    let Some(root) = &config.storage.mirror else {
+        return Ok(None);
+    };
+    let known = index.read_blocking(|reader| reader.volumes())?;
+    let mirror = known.into_iter().rev().find(|volume| volume.role == VolumeRole::Mirror);
+    Ok(mirror.map(|mirror| (mirror.id, root.clone())))
+}
+
+/// Copies that turn out to be others than the index says are told by whoever reads them.
+pub(super) fn tell_of_copies(volumes: &Volumes, news: &mpsc::UnboundedSender<News>) {
+    let news = news.downgrade();
+    volumes.tell(move |segment, copy| {
+        if let Some(news) = news.upgrade() {
+            // The ingest task lives until the last sender is gone.
+            let _ = news.send(News::Copied { segment, copy });
+        }
+    });
 }
 
 /// What a disk refuses while footage is written becomes an event; the file itself is judged when it is closed.
@@ -190,29 +216,80 @@ pub(super) fn complain(
     })
 }
 
-/// Mends what the last process left behind, on a thread of its own.
+/// Mends what the last process left behind, on a thread of its own; then looks through the mirror, if there is one. A
+/// mirror that hangs holds up nothing but that thread.
 pub(super) fn mend(
     house: &House,
+    config: &Config,
     catalog: Arc<Catalog>,
     clock: &Arc<dyn Clock>,
     shutdown: &Shutdown,
     news: &mpsc::UnboundedSender<News>,
-) -> Result<Option<JoinHandle<check::Report>>, DaemonError> {
+) -> Result<Option<JoinHandle<()>>, DaemonError> {
     let Some(survey) = house.survey.lock().unwrap_or_else(PoisonError::into_inner).take() else {
         return Ok(None);
     };
-    let news = news.clone();
-    let check = Check {
-        index: house.index.clone(),
-        volume: house.volume.clone(),
-        catalog,
-        clock: clock.clone(),
-        shutdown: shutdown.clone(),
-        mode: Mode::Mend,
-        // The ingest task lives until the last sender is gone.
-        tell: Box::new(move |item| drop(news.send(item))),
+    let before = survey.taken_at;
+    let last_told: Arc<Mutex<Option<SegmentId>>> = Arc::default();
+    let check_of = {
+        let (index, clock, shutdown) = (house.index.clone(), clock.clone(), shutdown.clone());
+        let (news, last_told) = (news.downgrade(), last_told.clone());
+        move |volume: Arc<Volume>| {
+            let (news, last_told) = (news.clone(), last_told.clone());
+            Check {
+                index: index.clone(),
+                volume,
+                catalog: catalog.clone(),
+                clock: clock.clone(),
+                shutdown: shutdown.clone(),
+                mode: Mode::Mend,
+                tell: Box::new(move |item| {
+                    if let News::Closed(segment) = &item {
+                        *last_told.lock().unwrap_or_else(PoisonError::into_inner) = Some(segment.id);
+                    }
+                    if let Some(news) = news.upgrade() {
+                        // The ingest task lives until the last sender is gone.
+                        let _ = news.send(item);
+                    }
+                }),
+            }
+        }
     };
-    Ok(Some(check.start(survey)?))
+    let first = check_of(house.volume.clone()).start(survey)?;
+    let Some(root) = config.storage.mirror.clone() else {
+        return spawn_thread("check-mirror", move || drop(first.join()))
+            .map(Some)
+            .map_err(|error| DaemonError::System(format!("no thread for checking: {error}")));
+    };
+    let (index, clock, shutdown) = (house.index.clone(), clock.clone(), shutdown.clone());
+    let volumes = house.volumes.clone();
+    let work = move || {
+        // What was mended on the primary has to be known before a file on the mirror is judged by it.
+        let told = first
+            .join()
+            .ok()
+            .and_then(|_| *last_told.lock().unwrap_or_else(PoisonError::into_inner));
+        if told.is_some_and(|told| !check::wait_until_written(&index, told, &shutdown)) || shutdown.is_asked() {
+            return;
+        }
+        let opening = {
+            let (index, root, clock) = (index.clone(), root.clone(), clock.clone());
+            volumes.beside_the_mirror(move || check::open_mirror(&index, &root, clock.as_ref(), true))
+        };
+        match opening {
+            Some(Ok(Some(mirror))) => {
+                volumes.use_mirror(Some((mirror.id(), root)));
+                check_of(Arc::new(mirror)).run_on_mirror(before);
+            }
+            // A first mirror, which holds nothing yet.
+            Some(Ok(None)) => {}
+            Some(Err(error)) => tracing::warn!(%error, "the mirror is not checked"),
+            None => tracing::warn!(root = %root.display(), "the mirror does not answer; it is not checked"),
+        }
+    };
+    spawn_thread("check-mirror", work)
+        .map(Some)
+        .map_err(|error| DaemonError::System(format!("no thread for checking: {error}")))
 }
 
 /// Begins recording every camera, and tells what is missing since its last frame.

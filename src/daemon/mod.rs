@@ -7,6 +7,7 @@
 //!  listener                    can we be reached? (before anything is recorded, so that a mistyped port costs nothing)
 //!  ingest                      the one door in
 //!  recorder                    every camera; footage flows from here on
+//!  mirror                      second copies; nothing above waits for its disk
 //!  check                       what a kill left behind is mended, beside everything else
 //!  http                        people
 //! ```
@@ -14,6 +15,7 @@
 mod error;
 mod house;
 mod order;
+mod second;
 mod watch;
 
 pub use error::DaemonError;

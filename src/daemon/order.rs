@@ -19,7 +19,8 @@ use crate::storage::{Syncer, TailWriter};
 use crate::timeline;
 
 use super::error::DaemonError;
-use super::house::{House, adopt, complain, mend, on_a_thread};
+use super::house::{House, adopt, complain, mend, on_a_thread, tell_of_copies};
+use super::second::{Kept, Second, warn_of_none};
 use super::watch::{Watch, tell_systemd};
 
 /// How long recording may take to close its files when it is asked to stop.
@@ -80,6 +81,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
         "ingest",
         timeline::ingest(house.index.clone(), hears, all_told.clone(), stir.clone()),
     );
+    tell_of_copies(&house.volumes, &news);
     let suspects = Arc::new(Suspects::default());
     let complain = complain(&news, &clock, &suspects);
     let tail = match config.storage.tail_journal {
@@ -90,12 +92,14 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
         )?)),
         false => None,
     };
+    let second = Second::start(&config, &clock)?;
     let syncer = Arc::new(Syncer::start("segment-sync", Syncer::PERIOD, complain)?);
     let recorder = Recorder::new(Setting {
         clock: clock.clone(),
         catalog: catalog.clone(),
         volume: house.volume.clone(),
         tail: tail.clone(),
+        mirror: second.as_ref().map(|second| second.writer.clone()),
         syncer,
         suspects,
         news: news.clone(),
@@ -126,7 +130,9 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     };
     let refiller = Refiller::new(house.refilling(&config, &catalog, &clock, &recorder, &news), stir);
     let shutdown = Shutdown::new();
-    let mend = mend(&house, catalog.clone(), &clock, &shutdown, &news)?;
+    warn_of_none(&config, &house.index, &news, clock.as_ref()).await?;
+    let kept = Kept::start(second, &config, &house, &news, &clock, &turns, &shutdown);
+    let mend = mend(&house, &config, catalog.clone(), &clock, &shutdown, &news)?;
     let mut doors = Tasks::new();
     let watch = Watch {
         clock: clock.clone(),
@@ -147,7 +153,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let snapshots = Snapshots::new(
         house.index.clone(),
         Arc::new(recorder.clone()),
-        house.volume.root().to_owned(),
+        house.volumes.clone(),
         catalog.clone(),
         clock.clone(),
         turns,
@@ -159,9 +165,10 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
         exporter,
         refiller,
         clock,
-        house.volume.root().to_owned(),
+        house.volumes.clone(),
         house.key.public(),
-    );
+    )
+    .with_mirror(kept.mirror.clone());
     let asked = shutdown.clone();
     doors.spawn("http", async move {
         if let Err(error) = http::serve(listener, app, asked).await {
@@ -175,7 +182,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     tell_systemd(sd_notify::NotifyState::Stopping);
     shutdown.ask();
     let mut ends = Box::pin(async {
-        stop(doors, recorder, ingest, all_told).await;
+        stop(doors, recorder, kept, ingest, all_told).await;
         let House {
             index, volume, lock, ..
         } = house;
@@ -210,12 +217,15 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     outcome
 }
 
-/// Recording first, because every moment counts there; then the doors; then what was still to be written.
-async fn stop(doors: Tasks, recorder: Recorder, ingest: Tasks, all_told: Shutdown) {
+/// Recording first, because every moment counts there; then its second copies; then the doors; then what was still to be written.
+async fn stop(doors: Tasks, recorder: Recorder, kept: Kept, ingest: Tasks, all_told: Shutdown) {
     if !recorder.stop(STOP).await {
         tracing::warn!("some cameras did not stop in time; the next start mends their segments");
     }
     drop(recorder);
+    if !kept.end(REST).await {
+        tracing::warn!("the mirror did not end in time; what it lacks is copied after the next start");
+    }
     all_told.ask();
     let (closed, written) = tokio::join!(doors.join_all(REST), ingest.join_all(REST));
     if !(closed && written) {

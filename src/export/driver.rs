@@ -4,7 +4,6 @@
 //! a client that leaves drops it, the thread sees it at the next piece, and with the thread go lock and unfinished file.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,10 +18,10 @@ use super::plan::{Extras, the_one};
 use super::stop::Stop;
 use super::turn::Turns;
 use crate::index::Index;
-use crate::model::{CameraId, Clip, ClipMode, Edges, Job, JobId, JobState, Order, Span, VolumeId};
+use crate::model::{CameraId, Clip, ClipMode, Edges, Job, JobId, JobState, Order, Span};
 use crate::pipeline::Catalog;
 use crate::runtime::Clock;
-use crate::storage::{BoxKey, Draft, Reel, Shelf};
+use crate::storage::{BoxKey, Draft, Reel, Shelf, Volumes};
 
 /// Clips that may be streamed at once. They cost a thread and an open file each, and no pipeline.
 const STREAMS: usize = 32;
@@ -36,8 +35,8 @@ const CAMERAS: usize = 64;
 pub struct Means {
     /// What is known of footage and of clips.
     pub index: Index,
-    /// Where the copies of each volume lie.
-    pub volumes: Vec<(VolumeId, PathBuf)>,
+    /// Where copies are read.
+    pub volumes: Volumes,
     /// Where clips lie.
     pub shelf: Shelf,
     /// The pipelines.

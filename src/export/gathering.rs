@@ -1,13 +1,13 @@
 //! Gathering: which segments a clip is made of, held so that nobody deletes them, and what their files hold.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use super::driver::Means;
 use super::error::ExportError;
 use super::footage::Footage;
 use super::stop::Stop;
 use crate::index::Index;
-use crate::model::{Camera, CameraId, Copy, CopyState, Edge, Segment, SegmentId, SegmentState, Span};
+use crate::model::{Camera, CameraId, Copy, Edge, Segment, SegmentId, SegmentState, Span};
 
 /// The row of an open segment grows once a second, so it may end before what it has.
 const ROW_LAG: std::time::Duration = std::time::Duration::from_secs(2);
@@ -57,6 +57,15 @@ impl Held {
         Ok((held, camera))
     }
 
+    /// Remembers from which copy each segment was read: that one is what is said of the clip's sources.
+    pub(super) fn was_read(&mut self, used: Vec<(SegmentId, Copy)>) {
+        for (id, copy) in used {
+            if let Some(segment) = self.segments.iter_mut().find(|segment| segment.id == id) {
+                segment.copies = vec![copy];
+            }
+        }
+    }
+
     /// Reads what the files hold, one after another as they are asked for.
     pub(super) fn footage<'a>(&'a self, means: &'a Means, camera: &CameraId, stop: &'a Stop) -> Reading<'a> {
         // Before any file is read: what is written from now on is in both, and nothing lies between.
@@ -66,6 +75,7 @@ impl Held {
             stop,
             edges,
             segments: self.segments.iter(),
+            used: Vec::new(),
             trouble: None,
         }
     }
@@ -78,6 +88,8 @@ pub(super) struct Reading<'a> {
     stop: &'a Stop,
     edges: Vec<Edge>,
     segments: std::slice::Iter<'a, Segment>,
+    /// From which copy each segment was read.
+    pub(super) used: Vec<(SegmentId, Copy)>,
     /// The first file that could not be read.
     pub(super) trouble: Option<ExportError>,
 }
@@ -101,36 +113,30 @@ impl Iterator for Reading<'_> {
 impl Reading<'_> {
     /// The best that is there of a segment: the first copy that can be read wholly, else what can be read of any.
     fn read(&mut self, segment: &Segment) -> Option<Footage> {
-        let edge = self.edges.iter().find(|edge| edge.segment == segment.id);
-        let mut best: Option<Footage> = None;
-        for copy in readable(segment) {
-            let Some(path) = self.path(copy) else { continue };
-            let (footage, trouble) = Footage::read(segment.clone(), path, edge.cloned());
-            let Some(trouble) = trouble else {
-                return Some(footage);
-            };
+        let edge = self.edges.iter().find(|edge| edge.segment == segment.id).cloned();
+        let wanted = segment.clone();
+        let best = self.means.volumes.read(segment, move |path: &Path| {
+            match Footage::read(wanted.clone(), path.to_owned(), edge.clone()) {
+                (footage, None) => Ok(footage),
+                // Boxed, because both are large and this is the rare way.
+                (footage, Some(trouble)) => Err(Box::new((footage, trouble))),
+            }
+        });
+        if let Some((footage, copy)) = best.read {
+            self.used.push((segment.id, copy));
+            return Some(footage);
+        }
+        let mut most: Option<Footage> = None;
+        for (footage, trouble) in best.failed.into_iter().map(|failed| *failed) {
             tracing::warn!(error = %trouble, segment = %segment.id, "a copy of a segment cannot be read wholly for a clip");
             self.trouble.get_or_insert(trouble);
-            if best
+            if most
                 .as_ref()
-                .is_none_or(|best| best.movie.frames() < footage.movie.frames())
+                .is_none_or(|most| most.movie.frames() < footage.movie.frames())
             {
-                best = Some(footage);
+                most = Some(footage);
             }
         }
-        best
+        most
     }
-
-    fn path(&self, copy: &Copy) -> Option<PathBuf> {
-        let (_, root) = self.means.volumes.iter().find(|(id, _)| *id == copy.volume)?;
-        Some(root.join(&copy.path))
-    }
-}
-
-/// Copies that may be read: the index gives the primary's first, and one that is trusted comes before one that is not.
-fn readable(segment: &Segment) -> impl Iterator<Item = &Copy> {
-    let trusted = |copy: &&Copy| matches!(copy.state, CopyState::Whole | CopyState::Open);
-    let copies = segment.copies.iter();
-    let suspect = segment.copies.iter().filter(|copy| copy.state == CopyState::Suspect);
-    copies.filter(trusted).chain(suspect)
 }

@@ -25,7 +25,7 @@ impl Desk {
     /// Holds what there is, reads where its frames are, and decides on them. `tell` hears how much of what has to be
     /// encoded is, from 0 to 1.
     pub(super) fn lay_out(&self, wanted: &Wanted, stop: &Stop, tell: &dyn Fn(f64)) -> Result<LaidOut, ExportError> {
-        let (held, camera) = Held::take(&self.means, &wanted.camera, wanted.window)?;
+        let (mut held, camera) = Held::take(&self.means, &wanted.camera, wanted.window)?;
         let mut reading = held.footage(&self.means, &wanted.camera, stop);
         let (window, mode, extras) = (wanted.window, wanted.mode, wanted.extras);
         let anew = match (wanted.burn_in, mode) {
@@ -55,7 +55,8 @@ impl Desk {
                 planned
             }
         };
-        let trouble = reading.trouble.take();
+        let (trouble, used) = (reading.trouble.take(), std::mem::take(&mut reading.used));
+        held.was_read(used);
         if stop.is_stopped() {
             return Err(ExportError::Cancelled);
         }

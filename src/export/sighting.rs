@@ -1,15 +1,14 @@
 //! Where the frame of a moment is to be had: in a file, in one that grows, or still in memory.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::frame::{Frame, Pick, pick};
 use super::snapshot::SnapshotError;
-use crate::index::{IndexError, Reader};
-use crate::model::{Codec, CopyState, Edge, Segment, SegmentId, Span, Timestamp, Track, Unit, VolumeRole};
+use crate::model::{Codec, Edge, Segment, SegmentId, Span, Timestamp, Track, Unit};
 use crate::pipeline::{Units, video_caps};
-use crate::storage::{Movie, TrackCoding, TrackTable};
+use crate::storage::{Movie, TrackCoding, TrackTable, Volumes, reading_order};
 
 /// A frame that was found, and how to get at it.
 pub(super) struct Found {
@@ -26,7 +25,7 @@ pub(super) struct Found {
 }
 
 /// Where the frame may be, the latest beginning first.
-pub(super) fn sources(recordings: &Path, edges: Vec<Edge>, segments: Vec<(Segment, Option<String>)>) -> Vec<Source> {
+pub(super) fn sources(edges: Vec<Edge>, segments: Vec<Segment>) -> Vec<Source> {
     let mut sources: Vec<Source> = Vec::new();
     for edge in edges {
         sources.push(Source {
@@ -35,17 +34,18 @@ pub(super) fn sources(recordings: &Path, edges: Vec<Edge>, segments: Vec<(Segmen
             file: None,
         });
     }
-    for (segment, file) in segments {
+    for segment in segments {
         // What cannot be played is not on the timeline either.
-        let Some(file) = file else { continue };
-        let file = Some((segment.span, segment.id, recordings.join(file)));
+        if reading_order(&segment.copies).next().is_none() {
+            continue;
+        }
         let same = |source: &&mut Source| source.edge.as_ref().is_some_and(|edge| edge.segment == segment.id);
         match sources.iter_mut().find(same) {
-            Some(source) => source.file = file,
+            Some(source) => source.file = Some(segment),
             None => sources.push(Source {
                 start: segment.span.start,
                 edge: None,
-                file,
+                file: Some(segment),
             }),
         }
     }
@@ -53,36 +53,24 @@ pub(super) fn sources(recordings: &Path, edges: Vec<Edge>, segments: Vec<(Segmen
     sources
 }
 
-/// A segment with its file that can be read, relative to the primary volume.
-pub(super) fn with_file(reader: &Reader<'_>, segment: Segment) -> Result<(Segment, Option<String>), IndexError> {
-    let volumes = reader.volumes()?;
-    let is_primary = |id| {
-        volumes
-            .iter()
-            .any(|volume| volume.id == id && volume.role == VolumeRole::Primary)
-    };
-    let is_readable = |state| matches!(state, CopyState::Open | CopyState::Whole | CopyState::Suspect);
-    let copy = segment
-        .copies
-        .iter()
-        .find(|copy| is_primary(copy.volume) && is_readable(copy.state));
-    let path = copy.map(|copy| copy.path.clone());
-    Ok((segment, path))
-}
-
 /// A segment, in memory, in a file or in both; a file that grows lags behind memory.
 pub(super) struct Source {
     start: Timestamp,
     edge: Option<Edge>,
-    file: Option<(Span, SegmentId, PathBuf)>,
+    /// What is in a file, by the index.
+    file: Option<Segment>,
 }
 
-pub(super) fn first_found(sources: Vec<Source>, limit: Timestamp) -> Result<Option<Found>, SnapshotError> {
+pub(super) fn first_found(
+    volumes: &Volumes,
+    sources: Vec<Source>,
+    limit: Timestamp,
+) -> Result<Option<Found>, SnapshotError> {
     for source in sources {
         let in_memory = source.edge.and_then(|edge| in_memory(edge, limit));
         let found = match (in_memory, source.file) {
             (Some(found), _) => Some(found),
-            (None, Some((span, id, path))) => in_file(span, id, &path, limit)?,
+            (None, Some(segment)) => in_a_copy(volumes, &segment, limit)?,
             (None, None) => None,
         };
         if found.is_some() {
@@ -118,6 +106,23 @@ fn in_memory(edge: Edge, limit: Timestamp) -> Option<Found> {
         units: Box::new(units.into_iter().map(Ok)),
         pts,
     })
+}
+
+/// The frame in the best copy of a segment.
+fn in_a_copy(volumes: &Volumes, segment: &Segment, limit: Timestamp) -> Result<Option<Found>, SnapshotError> {
+    let (span, id) = (segment.span, segment.id);
+    let best = volumes.read(segment, move |path: &Path| in_file(span, id, path, limit));
+    match best.read {
+        Some((found, _)) => Ok(found),
+        None => Err(best.failed.into_iter().next().unwrap_or(SnapshotError::Unreadable {
+            start: span.start,
+            reason: best
+                .out_of_reach
+                .into_iter()
+                .next()
+                .unwrap_or_else(|| "its volume is not known".to_owned()),
+        })),
+    }
 }
 
 fn in_file(span: Span, segment: SegmentId, path: &Path, limit: Timestamp) -> Result<Option<Found>, SnapshotError> {

@@ -1,17 +1,17 @@
 //! Stills: the frame that is shown at a moment, from a file or from what is still in memory, never from the camera.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::sighting::{Found, first_found, sources, with_file};
+use super::sighting::{Found, first_found, sources};
 use super::turn::Turns;
 use crate::index::{Index, IndexError};
 use crate::model::{CameraId, Edges, Fault, SegmentId, Span, Still, Timestamp};
 use crate::pipeline::{Catalog, Patience, PipelineError, Snapping, Wanted, snap};
 use crate::runtime::Clock;
+use crate::storage::Volumes;
 
 /// Times are told in milliseconds: a frame that is told as taken at a millisecond is the one shown at it.
 const INSTANT: i64 = 1_000_000;
@@ -134,7 +134,7 @@ pub struct Snapshots(Arc<Means>);
 struct Means {
     index: Index,
     edges: Arc<dyn Edges>,
-    recordings: PathBuf,
+    volumes: Volumes,
     catalog: Arc<Catalog>,
     clock: Arc<dyn Clock>,
     turns: Turns,
@@ -150,11 +150,11 @@ impl Drop for Asker {
 }
 
 impl Snapshots {
-    /// Puts together what stills are made with. `recordings` is where the primary volume's files lie.
+    /// Puts together what stills are made with.
     pub fn new(
         index: Index,
         edges: Arc<dyn Edges>,
-        recordings: PathBuf,
+        volumes: Volumes,
         catalog: Arc<Catalog>,
         clock: Arc<dyn Clock>,
         turns: Turns,
@@ -162,7 +162,7 @@ impl Snapshots {
         Self(Arc::new(Means {
             index,
             edges,
-            recordings,
+            volumes,
             catalog,
             clock,
             turns,
@@ -220,15 +220,10 @@ impl Means {
     fn newest(&self, camera: &CameraId, now: Timestamp) -> Result<Found, SnapshotError> {
         // Memory first: what is written meanwhile is in both, and what is closed meanwhile is whole in its file.
         let edges = self.edges.edges(camera);
-        let last = self.index.read_blocking(|reader| {
-            let last = reader.last_segment(camera)?;
-            last.map(|last| with_file(reader, last)).transpose()
-        })?;
-        let end = last.as_ref().map(|(segment, _)| segment.span.end);
-        let found = first_found(
-            sources(&self.recordings, edges, last.into_iter().collect()),
-            Timestamp::MAX,
-        )?;
+        let last = self.index.read_blocking(|reader| reader.last_segment(camera))?;
+        let end = last.as_ref().map(|segment| segment.span.end);
+        let sources = sources(edges, last.into_iter().collect());
+        let found = first_found(&self.volumes, sources, Timestamp::MAX)?;
         found
             .filter(|found| now.since(found.taken) <= FRESH)
             .ok_or(SnapshotError::NothingNow { last: end })
@@ -238,11 +233,10 @@ impl Means {
         let limit = at.offset(INSTANT);
         let edges = self.edges.edges(camera);
         let near = Span::new(at.minus(SEAM), limit);
-        let segments = self.index.read_blocking(|reader| {
-            let segments = reader.segments(camera, Some(near), NEAR, None)?;
-            segments.into_iter().map(|segment| with_file(reader, segment)).collect()
-        })?;
-        let found = first_found(sources(&self.recordings, edges, segments), limit)?;
+        let segments = self
+            .index
+            .read_blocking(|reader| reader.segments(camera, Some(near), NEAR, None))?;
+        let found = first_found(&self.volumes, sources(edges, segments), limit)?;
         if let Some(found) = found.filter(|found| at.since(found.until) < SEAM) {
             return Ok(found);
         }

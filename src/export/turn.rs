@@ -27,6 +27,11 @@ impl Turns {
         self.1
     }
 
+    /// Whether any place is taken.
+    pub fn are_taken(&self) -> bool {
+        self.0.available_permits() < self.1
+    }
+
     /// A place, however long that takes: for work that nobody waits for.
     pub async fn wait(&self) -> Option<Turn> {
         // The places are never closed.
@@ -52,7 +57,9 @@ mod tests {
         let asked = tokio::time::Instant::now();
         assert!(turns.take().await.is_none());
         assert_eq!(asked.elapsed(), Turns::WAIT);
+        assert!(turns.are_taken());
         drop(first);
+        assert!(!turns.are_taken());
         assert!(turns.take().await.is_some());
     }
 }

@@ -74,8 +74,8 @@ pub struct Question<'a> {
     pub clip: &'a Path,
     /// Keys that the asker trusts. Without any, the one that the manifest brings is taken, which proves little.
     pub keys: &'a [PublicKey],
-    /// Where the recordings lie that the clip was made of, when they are at hand.
-    pub recordings: Option<&'a Path>,
+    /// Where the recordings lie that the clip was made of, when they are at hand: the primary's, the mirror's.
+    pub recordings: &'a [PathBuf],
 }
 
 /// Checks a clip. An error means that it could not be looked at, not that something is wrong with it.
@@ -88,9 +88,9 @@ pub fn verify(question: &Question<'_>) -> Result<Verdict, StorageError> {
     if let Some(manifest) = &manifest {
         checks.clip(question.clip, manifest)?;
         checks.sense(manifest);
-        if let Some(recordings) = question.recordings {
+        if !question.recordings.is_empty() {
             for source in &manifest.sources {
-                checks.segment(recordings, source)?;
+                checks.segment(question.recordings, source)?;
             }
         }
     }
@@ -236,7 +236,7 @@ impl Checks {
         }
     }
 
-    fn segment(&mut self, recordings: &Path, source: &Source) -> Result<(), StorageError> {
+    fn segment(&mut self, recordings: &[PathBuf], source: &Source) -> Result<(), StorageError> {
         let name = &source.file;
         let inside = Path::new(name)
             .components()
@@ -262,29 +262,30 @@ impl Checks {
             );
             return Ok(());
         };
-        let found = match measure(&recordings.join(name)) {
-            Err(StorageError::Missing { .. }) => {
-                self.add(
-                    About::Segment,
-                    Outcome::Unproven,
-                    format!("{name} is not there (any more)"),
-                );
-                return Ok(());
+        // One good copy is enough: where another one is damaged, that is no matter of the clip.
+        let (mut changed, mut unread) = (None, None);
+        for recordings in recordings {
+            match measure(&recordings.join(name)) {
+                Ok(found) if Fingerprint(found.sha256) == sha256 => {
+                    let said = format!("{name} is as it was when the clip was made");
+                    self.add(About::Segment, Outcome::Sound, said);
+                    return Ok(());
+                }
+                Ok(found) => changed = changed.or(Some(Fingerprint(found.sha256))),
+                Err(StorageError::Missing { .. }) => {}
+                Err(error) => unread = unread.or(Some(error)),
             }
-            other => other?,
-        };
-        if Fingerprint(found.sha256) == sha256 {
-            self.add(
-                About::Segment,
-                Outcome::Sound,
-                format!("{name} is as it was when the clip was made"),
-            );
-        } else {
-            let said = format!(
-                "{name} was changed since the clip was made: SHA-256 {}, and was {sha256}",
-                Fingerprint(found.sha256)
-            );
-            self.add(About::Segment, Outcome::Altered, said);
+        }
+        match (changed, unread) {
+            (Some(found), _) => {
+                let said = format!("{name} was changed since the clip was made: SHA-256 {found}, and was {sha256}");
+                self.add(About::Segment, Outcome::Altered, said);
+            }
+            (None, Some(error)) => return Err(error),
+            (None, None) => {
+                let said = format!("{name} is not there (any more)");
+                self.add(About::Segment, Outcome::Unproven, said);
+            }
         }
         Ok(())
     }
@@ -393,6 +394,8 @@ mod tests {
 
         fn ask(&self, keys: &[PublicKey], recordings: Option<&Path>) -> Verdict {
             let clip = &self.clip;
+            let recordings: Vec<PathBuf> = recordings.map(Path::to_owned).into_iter().collect();
+            let recordings = &recordings;
             verify(&Question { clip, keys, recordings }).unwrap()
         }
 
@@ -443,7 +446,7 @@ mod tests {
         let question = Question {
             clip: &moved,
             keys: &[case.key.public()],
-            recordings: None,
+            recordings: &[],
         };
         assert_eq!(
             verify(&question).unwrap().outcome,
@@ -617,6 +620,28 @@ mod tests {
     }
 
     #[test]
+    fn one_good_copy_of_a_segment_is_enough() {
+        let case = Case::new();
+        let mirror = tempfile::tempdir().unwrap();
+        let path = segment(1).copies[0].path.clone();
+        let second = mirror.path().join(&path);
+        fs::create_dir_all(second.parent().unwrap()).unwrap();
+        fs::copy(case.recordings().join(&path), &second).unwrap();
+        case.change(&case.recordings().join(&path), |bytes| bytes[0] ^= 0x80);
+        let both = [case.recordings(), mirror.path().to_owned()];
+        let ask = |recordings| {
+            let keys = [case.key.public()];
+            let clip = &case.clip;
+            let keys = &keys;
+            verify(&Question { clip, keys, recordings }).unwrap().outcome
+        };
+        assert_eq!(ask(&both[..1]), Outcome::Altered);
+        assert_eq!(ask(&both), Outcome::Sound);
+        fs::remove_file(&second).unwrap();
+        assert_eq!(ask(&both), Outcome::Altered);
+    }
+
+    #[test]
     fn a_path_that_leads_out_of_the_recordings_is_not_followed() {
         let case = Case::new();
         for path in ["../box.key", "/etc/hostname", "a/../../box.key"] {
@@ -634,7 +659,7 @@ mod tests {
         let question = Question {
             clip: &case.clip,
             keys: &[],
-            recordings: None,
+            recordings: &[],
         };
         assert!(
             verify(&question)

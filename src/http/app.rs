@@ -1,6 +1,5 @@
 //! What every request may speak to.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
@@ -8,11 +7,12 @@ use tokio::sync::Mutex;
 use super::problem::Problem;
 use crate::export::{Exporter, Snapshots};
 use crate::index::{Index, IndexError, Reader};
+use crate::mirror::Mirror;
 use crate::model::{Camera, CameraId, Timestamp};
 use crate::record::Recorder;
 use crate::refill::Refiller;
 use crate::runtime::Clock;
-use crate::storage::PublicKey;
+use crate::storage::{PublicKey, Volumes};
 
 /// The daemon as requests see it. Clones share it.
 #[derive(Debug, Clone)]
@@ -29,10 +29,12 @@ pub struct App {
     pub refiller: Refiller,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
-    /// Where the primary volume's files lie.
-    pub recordings: PathBuf,
+    /// Where copies of recordings are read.
+    pub volumes: Volumes,
     /// What checks the signatures of clips.
     pub public_key: PublicKey,
+    /// The second volume, where one is configured.
+    pub mirror: Option<Mirror>,
     /// When the daemon started.
     pub started_at: Timestamp,
     /// Which camkeep this is.
@@ -50,7 +52,7 @@ impl App {
         exporter: Exporter,
         refiller: Refiller,
         clock: Arc<dyn Clock>,
-        recordings: PathBuf,
+        volumes: Volumes,
         public_key: PublicKey,
     ) -> Self {
         Self {
@@ -61,11 +63,17 @@ impl App {
             refiller,
             started_at: clock.now(),
             clock,
-            recordings,
+            volumes,
             public_key,
+            mirror: None,
             version: env!("CARGO_PKG_VERSION"),
             changing: Arc::default(),
         }
+    }
+
+    /// The same with a mirror.
+    pub fn with_mirror(self, mirror: Option<Mirror>) -> Self {
+        Self { mirror, ..self }
     }
 
     /// Reads about one camera; the problem when there is none of this id.

@@ -13,9 +13,8 @@ use tower_http::services::ServeFile;
 use super::app::App;
 use super::problem::Problem;
 use super::query::{InPath, path_part};
-use super::wire::is_readable;
-use crate::model::{CameraId, SegmentState, VolumeRole};
-use crate::storage::Place;
+use crate::model::{CameraId, SegmentState};
+use crate::storage::{Place, Unfound, is_readable};
 
 pub(super) async fn recording(State(app): State<App>, request: Request) -> Result<Response, Problem> {
     let (mut parts, _) = request.into_parts();
@@ -27,24 +26,28 @@ pub(super) async fn recording(State(app): State<App>, request: Request) -> Resul
     let found = app
         .index
         .read(move |reader| {
+            // A copy lies under the same path on every volume.
             for volume in reader.volumes()? {
-                if volume.role != VolumeRole::Primary {
-                    continue;
-                }
-                let Some(segment) = reader.segment_by_path(volume.id, &path)? else {
-                    continue;
-                };
-                let copy = segment.copies.into_iter().find(|copy| copy.volume == volume.id);
-                if let Some(copy) = copy.filter(|copy| is_readable(copy.state)) {
-                    return Ok(Some((copy.path, segment.state)));
+                if let Some(segment) = reader.segment_by_path(volume.id, &path)? {
+                    return Ok(Some(segment));
                 }
             }
             Ok(None)
         })
         .await?;
-    let (path, state) = found.ok_or_else(no_recording)?;
+    let segment = found
+        .filter(|segment| segment.copies.iter().any(|copy| is_readable(copy.state)))
+        .ok_or_else(no_recording)?;
+    let (volumes, state) = (app.volumes.clone(), segment.state);
+    let found = tokio::task::spawn_blocking(move || volumes.find_file(&segment)).await;
+    let path = match found {
+        Ok(Ok(path)) => path,
+        Ok(Err(Unfound::Gone)) => return Err(Problem::not_found(GONE)),
+        Ok(Err(Unfound::Unreadable)) | Err(_) => return Err(Problem::not_found(UNREADABLE)),
+        Ok(Err(Unfound::OutOfReach(why))) => return Err(Problem::unavailable(format!("{GONE}, and {why}"))),
+    };
     let request = Request::from_parts(parts, Body::empty());
-    let mut response = serve_file(&app.recordings.join(path), request, GONE).await?;
+    let mut response = serve_file(&path, request, GONE).await?;
     // A closed segment never changes under its name; one that grows does at every look.
     let keep = match state {
         SegmentState::Closed => "private, max-age=3600",
@@ -56,6 +59,7 @@ pub(super) async fn recording(State(app): State<App>, request: Request) -> Resul
     Ok(response)
 }
 
+const UNREADABLE: &str = "the file cannot be read; the log of camkeep says why";
 const GONE: &str = "the file of this segment is no longer on the disk";
 
 /// Answers with a file, whole or in part; `gone` is what is said when it is not there.
@@ -65,7 +69,7 @@ pub(super) async fn serve_file(path: &Path, request: Request, gone: &'static str
         ErrorKind::NotFound | ErrorKind::NotADirectory => Problem::not_found(gone),
         _ => {
             tracing::error!(%error, "a file cannot be read");
-            Problem::not_found("the file cannot be read; the log of camkeep says why")
+            Problem::not_found(UNREADABLE)
         }
     })?;
     if response.status() == StatusCode::NOT_FOUND {

@@ -13,6 +13,8 @@ mod guard;
 mod health;
 mod lines;
 mod media;
+mod metrics;
+mod mirror;
 mod paging;
 mod patience;
 mod problem;

@@ -11,7 +11,8 @@ use super::app::App;
 use super::guard::guard;
 use super::problem::Problem;
 use super::{
-    cameras, clips, events, exports, footage, health, media, refill, schedules, snapshot, system, trial, trigger, web,
+    cameras, clips, events, exports, footage, health, media, metrics, mirror, refill, schedules, snapshot, system,
+    trial, trigger, web,
 };
 
 /// The whole of it. Served with the peer's address at hand: see [`super::serve`].
@@ -50,13 +51,18 @@ pub fn router(app: App) -> Router {
         .route("/timeline", get(footage::lanes))
         .route("/health/cameras", get(health::cameras))
         .route("/events", get(events::list))
-        .route("/system/public-key", get(system::public_key));
+        .route("/system/public-key", get(system::public_key))
+        .route("/system/mirror", get(mirror::show))
+        .route("/system/mirror/verify", post(mirror::verify))
+        .route("/system/mirror/restore", post(mirror::restore))
+        .route("/system/mirror/replace", post(mirror::replace));
     Router::new()
         .nest("/api/v1", api)
         .route("/media/recordings/{id}/{file}", get(media::recording))
         .route("/media/clips/{file}", get(clips::file))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
+        .route("/metrics", get(metrics::metrics))
         .route("/", get(web::page))
         .route("/web/{file}", get(web::part))
         .fallback(nowhere)

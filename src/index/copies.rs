@@ -22,10 +22,33 @@ const PUT: &str = "
 const SET_STATE: &str = "UPDATE copies SET state = ?3 WHERE segment_id = ?1 AND volume_id = ?2";
 const GROW: &str = "UPDATE copies SET size_bytes = ?2 WHERE segment_id = ?1 AND state = 'open'";
 const DISTRUST_OPEN: &str = "UPDATE copies SET state = 'suspect' WHERE segment_id = ?1 AND state = 'open'";
-const SEE_PLAYABLE: &str = "
-    UPDATE segments SET playable = state = 'open' OR EXISTS (
-        SELECT 1 FROM copies WHERE segment_id = ?1 AND copies.state IN ('open', 'whole', 'suspect'))
-    WHERE id = ?1";
+/// What is known of a segment without a look at its copies. See migrations/0008_mirror.sql for the last two.
+macro_rules! see_copies {
+    ($which:literal) => {
+        concat!(
+            "UPDATE segments SET
+                playable = state = 'open' OR EXISTS (
+                    SELECT 1 FROM copies
+                    WHERE segment_id = segments.id AND copies.state IN ('open', 'whole', 'suspect')),
+                owed_bytes = CASE state WHEN 'closed' THEN (
+                    SELECT size_bytes FROM copies AS own
+                    JOIN volumes ON volumes.id = own.volume_id AND role = 'primary'
+                    WHERE segment_id = segments.id AND own.state = 'whole' AND own.sha256 IS NOT NULL AND NOT EXISTS (
+                        SELECT 1 FROM copies AS other
+                        JOIN volumes ON volumes.id = other.volume_id AND role = 'mirror'
+                        WHERE segment_id = segments.id AND other.state = 'whole' AND other.sha256 = own.sha256)) END,
+                mirrored_bytes = (
+                    SELECT sum(size_bytes) FROM copies
+                    JOIN volumes ON volumes.id = volume_id AND role = 'mirror'
+                    WHERE segment_id = segments.id AND copies.state IN ('whole', 'suspect')) ",
+            $which
+        )
+    };
+}
+
+const SEE_COPIES: &str = see_copies!("WHERE id = ?1");
+/// The same for every segment with a copy on a volume.
+pub(super) const SEE_COPIES_ON: &str = see_copies!("WHERE id IN (SELECT segment_id FROM copies WHERE volume_id = ?1)");
 
 impl Reader<'_> {
     /// The copies that a volume should hold, by path, those after a path. For looking through a whole volume page by
@@ -51,14 +74,14 @@ impl Writer<'_> {
     /// Remembers a copy of a segment that is known, in place of what was known of that segment on that volume.
     pub fn put_copy(&self, segment: SegmentId, copy: &Copy) -> Result<(), IndexError> {
         self.put_copy_row(segment, copy)?;
-        self.see_playable(segment)
+        self.see_copies(segment)
     }
 
     /// Remembers how far a copy can be believed now; `false` when there is no such copy.
     pub fn set_copy_state(&self, segment: SegmentId, volume: VolumeId, state: CopyState) -> Result<bool, IndexError> {
         let (id, volume) = (segment.0.as_bytes(), volume.0.as_bytes());
         let changed = self.execute(SET_STATE, params![id, volume, state.as_str()])?;
-        self.see_playable(segment)?;
+        self.see_copies(segment)?;
         Ok(changed > 0)
     }
 
@@ -73,7 +96,7 @@ impl Writer<'_> {
         for copy in copies {
             self.put_copy_row(segment, copy)?;
         }
-        self.see_playable(segment)
+        self.see_copies(segment)
     }
 
     pub(super) fn grow_copies(&self, segment: SegmentId, size_bytes: u64) -> Result<(), IndexError> {
@@ -96,8 +119,8 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn see_playable(&self, segment: SegmentId) -> Result<(), IndexError> {
-        self.execute(SEE_PLAYABLE, [segment.0.as_bytes()])?;
+    pub(super) fn see_copies(&self, segment: SegmentId) -> Result<(), IndexError> {
+        self.execute(SEE_COPIES, [segment.0.as_bytes()])?;
         Ok(())
     }
 }

@@ -104,7 +104,10 @@ fn last_line(debug: &str) -> &str {
 }
 
 fn fragment(structure: &gst::StructureRef) -> Option<PipelineEvent> {
-    let path = || structure.get::<String>("location").ok().map(PathBuf::from);
+    let path = || {
+        let said = structure.get::<Option<String>>("location").ok().flatten();
+        said.or_else(|| location_in(structure)).map(PathBuf::from)
+    };
     let running_time = || structure.get::<u64>("running-time").unwrap_or_default();
     match structure.name().as_str() {
         "splitmuxsink-fragment-opened" => Some(PipelineEvent::FragmentOpened {
@@ -117,6 +120,15 @@ fn fragment(structure: &gst::StructureRef) -> Option<PipelineEvent> {
         }),
         _ => None,
     }
+}
+
+/// Where the file lies that a sink of several elements writes: splitmuxsink asks the whole of them, which does not know. Heard
+/// where it is said, it is the file that is meant.
+fn location_in(structure: &gst::StructureRef) -> Option<String> {
+    let sink = structure.get::<gst::Element>("sink").ok()?;
+    let parts = sink.downcast::<gst::Bin>().ok()?.iterate_sinks();
+    let mut files = parts.into_iter().flatten().filter(|part| part.has_property("location"));
+    files.next()?.property::<Option<String>>("location")
 }
 
 /// Which loss an error behind the camera's is: the disk, or what came cannot be used.

@@ -5,6 +5,7 @@ mod branch;
 mod branches;
 mod catalog;
 mod connection;
+mod copying;
 mod debug;
 mod decoding;
 #[cfg(feature = "demo-camera")]

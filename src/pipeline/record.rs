@@ -1,10 +1,11 @@
 //! Binds `pipelines/record.gst`: one camera's stream, counted and cut at the tap, written by splitmuxsink.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use gst::prelude::*;
 use gstreamer as gst;
 
@@ -12,6 +13,7 @@ use crate::model::{Address, Codec, Timestamp, Track, TrackCaps, Transport, Unit,
 use crate::runtime::{claim_files, claim_room, pause};
 
 use super::catalog::Catalog;
+use super::copying::bind_copies;
 use super::error::PipelineError;
 use super::event::PipelineEvent;
 use super::gate::{Fate, Gate};
@@ -88,6 +90,13 @@ pub trait Feed: Send + Sync + 'static {
     fn sound_refused(&self, _message: String) {}
     /// A file is about to be made whose first frame has this time. Nothing is written when there is no place for it.
     fn place(&self, first_pts: i64) -> Option<PathBuf>;
+    /// The file at this path begins. A name if what is written to it is wanted as well, under which it is told.
+    fn copy_as(&self, _path: &Path) -> Option<Arc<str>> {
+        None
+    }
+    /// These bytes are written to the file of this name, at this offset. Parts of a file may be written more than once.
+    /// Called on the thread that writes files, which writes nothing more before this returns.
+    fn written(&self, _name: &Arc<str>, _offset: u64, _bytes: Bytes) {}
     /// The camera sends another codec than was believed.
     fn other_codec(&self, codec: Option<Codec>);
     /// The camera pointed somewhere else, which was not followed.
@@ -324,11 +333,13 @@ pub(super) fn video_format(caps: &gst::CapsRef) -> Option<VideoFormat> {
 }
 
 pub(super) fn bind_segments(segments: &gst::Element, feed: &Arc<dyn Feed>) {
+    let leg = bind_copies(segments, feed);
     let feed = feed.clone();
     segments.connect("format-location-full", false, move |values| {
         let sample = values.get(2).and_then(|value| value.get::<gst::Sample>().ok());
         let first_pts = sample.as_ref().and_then(first_running_time);
         let path = first_pts.and_then(|pts| feed.place(pts));
+        leg.begin(path.as_deref().and_then(|path| feed.copy_as(path)));
         // Without a place the file cannot be made; this one never can be, so that the failure is plain and at once.
         let path = path.map_or_else(
             || "/dev/null/no-place".to_owned(),

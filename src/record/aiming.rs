@@ -82,6 +82,7 @@ impl Driver {
         self.tail.set_keep(self.setting.tail_keep(self.intent.memory()));
         for session in self.session.iter().chain(&self.beside) {
             session.run.set_segment(self.segment_length());
+            session.run.set_mirrored(self.camera.mirror_enabled);
         }
         if let Some(session) = &self.session {
             session.run.set_memory(self.intent.memory());

@@ -3,12 +3,21 @@
 use std::path::{Path, PathBuf};
 
 use crate::model::{Copy, CopyState, Event, EventKind, News, Segment, SegmentState};
-use crate::storage::{Identity, TailLane, make_durable};
+use crate::storage::{Identity, MirrorLane, TailLane, make_durable};
 
 use super::setting::{Setting, Suspects};
 
+/// Who has parts of a segment beside its file.
+#[derive(Debug)]
+pub(super) struct Lanes {
+    /// Has it until the file is on the disk.
+    pub(super) tail: Option<TailLane>,
+    /// Has its second copy.
+    pub(super) mirror: Option<MirrorLane>,
+}
+
 /// Does all of it on a thread that may wait for the disk.
-pub(super) async fn close_segment(setting: Setting, lane: Option<TailLane>, segment: Segment, path: PathBuf) {
+pub(super) async fn close_segment(setting: Setting, lanes: Lanes, segment: Segment, path: PathBuf) {
     let (camera, id, suspects) = (segment.camera.clone(), segment.id, setting.suspects.clone());
     let (segment, trouble) = match tokio::task::spawn_blocking(move || make_whole(segment, &path, &suspects)).await {
         Ok(done) => done,
@@ -30,8 +39,15 @@ pub(super) async fn close_segment(setting: Setting, lane: Option<TailLane>, segm
     }
     // The journal goes last: until the file is on the disk it is the better copy.
     let whole = segment.copies.iter().all(|copy| copy.state == CopyState::Whole);
-    let _ = setting.news.send(News::Closed(segment));
-    if let Some(lane) = lane.filter(|_| whole) {
+    let _ = setting.news.send(News::Closed(segment.clone()));
+    if let Some(mirror) = lanes.mirror {
+        // Told after the segment itself, so that the second copy's row finds it.
+        match whole {
+            true => mirror.finish(&segment),
+            false => segment.copies.iter().for_each(|copy| mirror.give_up(&copy.path)),
+        }
+    }
+    if let Some(lane) = lanes.tail.filter(|_| whole) {
         lane.finish(id);
     }
 }

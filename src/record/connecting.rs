@@ -38,6 +38,7 @@ impl Driver {
             floor: self.covered_until,
             writes: self.aim.wish == Wish::Footage && takes.is_none(),
             memory,
+            mirrored: self.camera.mirror_enabled,
             tail: self.tail.begin_session(),
             takes,
         };

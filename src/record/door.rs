@@ -47,6 +47,8 @@ pub(super) struct Terms {
     pub(super) writes: bool,
     /// How much of the past it has to hold while it does not write.
     pub(super) memory: Duration,
+    /// Whether its files are written to the mirror too.
+    pub(super) mirrored: bool,
     /// Where each unit goes as well.
     pub(super) tail: Strand,
     /// The run from which it takes over is to say where it begins.

@@ -10,7 +10,7 @@ use tokio::time::MissedTickBehavior;
 use crate::model::{Camera, CameraHealth, Codec, GapCause, Loss, News, RunId, Schedule, Segment, Timestamp};
 use crate::runtime::{Instant, Tasks};
 
-use super::closing::close_segment;
+use super::closing::{Lanes, close_segment};
 use super::intent::{Aim, Cause, Intent, Refusal, Triggered};
 use super::run::RunNews;
 use super::runs::Runs;
@@ -333,10 +333,14 @@ impl Driver {
             self.covered_until = Some(segment.span.end);
         }
         self.regain();
-        let lane = self.runs.get(id).and_then(|run| run.lane.clone());
+        let run = self.runs.get(id);
+        let lanes = Lanes {
+            tail: run.as_ref().and_then(|run| run.lane.clone()),
+            mirror: run.as_ref().and_then(|run| run.mirror.clone()),
+        };
         self.work.spawn(
             "close-segment",
-            close_segment(self.setting.clone(), lane, segment, path),
+            close_segment(self.setting.clone(), lanes, segment, path),
         );
     }
 

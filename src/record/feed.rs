@@ -1,8 +1,11 @@
 //! What the tap tells a run, unit by unit: the run's ears.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+
+use bytes::Bytes;
 
 use crate::model::{Codec, Fault, Loss, Timestamp, TrackCaps, Unit, VideoFormat};
 use crate::pipeline::{Cut, Fate, Feed, PipelineEvent};
@@ -172,6 +175,19 @@ impl Feed for Run {
                 self.tell(RunNews::Lost(loss, error.to_string()));
                 None
             }
+        }
+    }
+
+    fn copy_as(&self, path: &Path) -> Option<Arc<str>> {
+        let lane = self.mirror.as_ref().filter(|_| self.is_mirrored())?;
+        let name: Arc<str> = path.strip_prefix(self.volume.root()).ok()?.to_str()?.into();
+        lane.begin(&name);
+        Some(name)
+    }
+
+    fn written(&self, name: &Arc<str>, offset: u64, bytes: Bytes) {
+        if let Some(lane) = &self.mirror {
+            lane.write(name, offset, bytes);
         }
     }
 

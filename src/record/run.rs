@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::model::{Codec, Loss, RunId, Segment, SegmentId, Timestamp, TrackCaps, Unit, VideoFormat};
 use crate::runtime::{Clock, Instant};
-use crate::storage::{Anchor, JournalHeader, Syncer, TailLane, Volume};
+use crate::storage::{Anchor, JournalHeader, MirrorLane, Syncer, TailLane, Volume};
 
 use super::clockmap::ClockMap;
 use super::damage::Damage;
@@ -86,6 +86,10 @@ pub(super) struct Run {
     pub(super) volume: Arc<Volume>,
     /// Where each unit goes at once, so that a kill loses next to nothing.
     pub(super) lane: Option<TailLane>,
+    /// Where the bytes of its files go as well; nothing on a box without a mirror.
+    pub(super) mirror: Option<MirrorLane>,
+    /// Whether they are wanted there, from the next file on.
+    is_mirrored: AtomicBool,
     pub(super) syncer: Arc<Syncer>,
     /// Where each unit goes as well, written or not.
     pub(super) tail: Strand,
@@ -183,6 +187,8 @@ impl Run {
             clock,
             volume,
             lane,
+            mirror: setting.mirror.as_ref().map(|mirror| mirror.lane()),
+            is_mirrored: AtomicBool::new(terms.mirrored),
             syncer,
             tail: terms.tail,
             tell,
@@ -203,6 +209,16 @@ impl Run {
     /// From here on segments are this long.
     pub(super) fn set_segment(&self, segment: Duration) {
         self.lock().segment = segment;
+    }
+
+    /// Whether the next file is written to the mirror too.
+    pub(super) fn is_mirrored(&self) -> bool {
+        self.is_mirrored.load(Ordering::Relaxed)
+    }
+
+    /// From the next file on this is so.
+    pub(super) fn set_mirrored(&self, mirrored: bool) {
+        self.is_mirrored.store(mirrored, Ordering::Relaxed);
     }
 
     /// Nothing more is taken; the last segment ends with its last frame.

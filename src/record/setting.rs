@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use crate::model::News;
 use crate::pipeline::Catalog;
 use crate::runtime::Clock;
-use crate::storage::{Syncer, TailWriter, Volume};
+use crate::storage::{MirrorWriter, Syncer, TailWriter, Volume};
 
 /// Files of which a sync has failed while they grew. The kernel says so once: a later sync that succeeds proves nothing.
 #[derive(Debug, Default)]
@@ -42,6 +42,8 @@ pub struct Setting {
     pub volume: Arc<Volume>,
     /// Writes what is too new to be in a segment's file; nothing when that is switched off.
     pub tail: Option<Arc<TailWriter>>,
+    /// Writes second copies; nothing on a box without a mirror.
+    pub mirror: Option<Arc<MirrorWriter>>,
     /// Brings growing files to the disk each second.
     pub syncer: Arc<Syncer>,
     /// Files whose bytes are in doubt.

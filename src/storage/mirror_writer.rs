@@ -9,10 +9,7 @@
 //! and a missed file is copied later from the primary. A copy counts only when it is synced, read back, and has the primary's
 //! hash.
 
-use std::collections::{HashMap, HashSet};
-use std::fs::File;
-use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
@@ -20,10 +17,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::durable::make_durable;
 use super::ending::Ending;
 use super::error::StorageError;
-use super::identity::Identity;
+use super::mirror_files::Files;
 use super::volume::Volume;
 use crate::model::{Copy, CopyState, Segment, SegmentId};
 use crate::runtime::{Clock, Instant};
@@ -65,16 +61,20 @@ impl std::fmt::Debug for MirrorWriter {
     }
 }
 
-struct Shared {
-    clock: Arc<dyn Clock>,
-    limit_bytes: usize,
-    queued_bytes: AtomicUsize,
-    dropped_bytes: AtomicU64,
+pub(super) struct Shared {
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) limit_bytes: usize,
+    pub(super) queued_bytes: AtomicUsize,
+    pub(super) dropped_bytes: AtomicU64,
     /// Since when the thread is inside a call of the disk, in nanoseconds; 0 while it is not.
-    busy_since: AtomicU64,
+    pub(super) busy_since: AtomicU64,
     /// Where new files go.
-    volume: Mutex<Option<Arc<Volume>>>,
-    told: UnboundedSender<MirrorTold>,
+    pub(super) volume: Mutex<Option<Arc<Volume>>>,
+    /// Files that were begun and of which it is not settled yet what becomes of them, with their lanes.
+    pub(super) unsettled: Mutex<HashMap<Arc<str>, u64>>,
+    /// Files of which something did not fit.
+    pub(super) overflowed: AtomicU64,
+    pub(super) told: UnboundedSender<MirrorTold>,
 }
 
 /// A run's way to the mirror. Clones share it; none of its methods waits.
@@ -82,8 +82,8 @@ struct Shared {
 pub struct MirrorLane {
     number: u64,
     shared: Arc<Shared>,
-    /// Files of which something is missing already.
-    missed: Arc<Mutex<HashSet<Arc<str>>>>,
+    /// Files that were begun, and whether something of them is missing already.
+    begun: Arc<Mutex<HashMap<Arc<str>, bool>>>,
     orders: mpsc::Sender<Order>,
     _leaves: Arc<Leaves>,
 }
@@ -110,12 +110,12 @@ impl Drop for Leaves {
     }
 }
 
-struct Order {
-    lane: u64,
-    what: What,
+pub(super) struct Order {
+    pub(super) lane: u64,
+    pub(super) what: What,
 }
 
-enum What {
+pub(super) enum What {
     Begin(Arc<str>),
     Write { path: Arc<str>, offset: u64, bytes: Bytes },
     Finish(Box<Segment>, Copy),
@@ -141,13 +141,12 @@ impl MirrorWriter {
             dropped_bytes: AtomicU64::new(0),
             busy_since: AtomicU64::new(0),
             volume: Mutex::new(None),
+            unsettled: Mutex::default(),
+            overflowed: AtomicU64::new(0),
             told,
         });
         let (orders, received) = mpsc::channel();
-        let mut files = Files {
-            shared: Arc::clone(&shared),
-            open: HashMap::new(),
-        };
+        let mut files = Files::new(Arc::clone(&shared));
         let ending = Ending::start("mirror-write", move || files.obey_all(&received))?;
         Ok(Self {
             shared,
@@ -163,6 +162,16 @@ impl MirrorWriter {
         *lock(&self.shared.volume) = volume;
     }
 
+    /// Whether a file may still be written to: nobody else may touch what the mirror has of it.
+    pub fn is_writing(&self, path: &str) -> bool {
+        lock(&self.shared.unsettled).contains_key(path)
+    }
+
+    /// How many files are missed because the disk did not keep up, since the start.
+    pub fn overflowed_files(&self) -> u64 {
+        self.shared.overflowed.load(Ordering::Relaxed)
+    }
+
     /// A run's lane.
     pub fn lane(&self) -> MirrorLane {
         let number = self.lanes.fetch_add(1, Ordering::Relaxed);
@@ -170,7 +179,7 @@ impl MirrorWriter {
         MirrorLane {
             number,
             shared: Arc::clone(&self.shared),
-            missed: Arc::default(),
+            begun: Arc::default(),
             _leaves: Arc::new(Leaves {
                 number,
                 orders: orders.clone(),
@@ -210,17 +219,24 @@ impl MirrorWriter {
 impl MirrorLane {
     /// A file begins; the path is the primary's, below its root.
     pub fn begin(&self, path: &Arc<str>) {
-        self.order(What::Begin(path.clone()));
+        let is_there = lock(&self.shared.volume).is_some();
+        if is_there {
+            lock(&self.shared.unsettled).insert(path.clone(), self.number);
+        }
+        let is_missed = !is_there || !self.order(What::Begin(path.clone()));
+        lock(&self.begun).insert(path.clone(), is_missed);
     }
 
     /// A part of it, as it is written to the primary.
     pub fn write(&self, path: &Arc<str>, offset: u64, bytes: Bytes) {
         let length = bytes.len() as u64;
-        if lock(&self.missed).contains(&**path) {
+        let mut begun = lock(&self.begun);
+        let Some(is_missed) = begun.get_mut(path) else { return };
+        if *is_missed {
             self.shared.dropped_bytes.fetch_add(length, Ordering::Relaxed);
             return;
         }
-        let cost = bytes.len().saturating_add(WRITE_COST);
+        let cost = write_cost(&bytes);
         let before = self.shared.queued_bytes.fetch_add(cost, Ordering::Relaxed);
         let fits = before.saturating_add(cost) <= self.shared.limit_bytes;
         if fits
@@ -234,16 +250,20 @@ impl MirrorLane {
         }
         self.shared.queued_bytes.fetch_sub(cost, Ordering::Relaxed);
         self.shared.dropped_bytes.fetch_add(length, Ordering::Relaxed);
-        lock(&self.missed).insert(path.clone());
+        *is_missed = true;
+        self.shared.overflowed.fetch_add(1, Ordering::Relaxed);
+        drop(begun);
         self.order(What::Give(path.clone()));
     }
 
-    /// A segment is closed and whole on the primary: so it may become on the mirror. Exactly one of [`MirrorTold::Kept`] and
-    /// [`MirrorTold::Missed`] follows, but for a writer that ended.
+    /// A segment is closed and whole on the primary: so it may become on the mirror. If its file was begun, exactly one of
+    /// [`MirrorTold::Kept`] and [`MirrorTold::Missed`] follows, but for a writer that has ended.
     pub fn finish(&self, segment: &Segment) {
         let whole = segment.copies.iter().find(|copy| copy.state == CopyState::Whole);
         let Some(primary) = whole else { return };
-        let is_missed = lock(&self.missed).remove(primary.path.as_str());
+        let Some(is_missed) = lock(&self.begun).remove(primary.path.as_str()) else {
+            return;
+        };
         let sent = !is_missed && self.order(What::Finish(Box::new(segment.clone()), primary.clone()));
         if !sent {
             // The engine may have gone before us.
@@ -253,8 +273,9 @@ impl MirrorLane {
 
     /// Nothing comes of a file on the primary, so nothing shall on the mirror.
     pub fn give_up(&self, path: &str) {
-        lock(&self.missed).remove(path);
-        self.order(What::Give(path.into()));
+        if lock(&self.begun).remove(path).is_some() {
+            self.order(What::Give(path.into()));
+        }
     }
 
     fn order(&self, what: What) -> bool {
@@ -266,151 +287,214 @@ impl MirrorLane {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+/// How much a write takes of the queue.
+pub(super) fn write_cost(bytes: &Bytes) -> usize {
+    bytes.len().saturating_add(WRITE_COST)
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A second copy that grows.
-struct Open {
-    volume: Arc<Volume>,
-    file: File,
-    absolute: PathBuf,
-}
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::model::{Span, Timestamp, VolumeRole, fixture};
+    use crate::runtime::SystemClock;
+    use crate::storage::Volume;
+    use crate::storage::{Identity, make_durable, measure};
+    use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-/// What the thread owns.
-struct Files {
-    shared: Arc<Shared>,
-    open: HashMap<(u64, Arc<str>), Open>,
-}
+    const PATIENCE: Duration = Duration::from_secs(20);
 
-impl Files {
-    fn obey_all(&mut self, orders: &mpsc::Receiver<Order>) {
-        // It ends by order, or when the last lane and the writer are gone.
-        while let Ok(order) = orders.recv() {
-            if matches!(order.what, What::Stop) {
-                break;
-            }
-            self.obey(order);
-        }
-        let left: Vec<_> = self.open.drain().collect();
-        left.into_iter().for_each(|((_, path), open)| self.remove(&path, &open));
+    /// The least that is an MP4 file by its boxes.
+    fn movie() -> Vec<u8> {
+        let mut bytes = b"\x00\x00\x00\x10ftypisom\x00\x00\x00\x01".to_vec();
+        bytes.extend(100u32.to_be_bytes());
+        bytes.extend(b"mdat");
+        bytes.extend((0..92).collect::<Vec<u8>>());
+        bytes
     }
 
-    fn obey(&mut self, order: Order) {
-        let lane = order.lane;
-        match order.what {
-            What::Begin(path) => self.begin(lane, path),
-            What::Write { path, offset, bytes } => {
-                let cost = bytes.len().saturating_add(WRITE_COST);
-                let key = (lane, path);
-                if let Some(open) = self.open.get(&key) {
-                    let written = self.at_the_disk(|| open.file.write_all_at(&bytes, offset));
-                    if let Err(error) = written {
-                        let error = StorageError::io("write to", &open.absolute, error);
-                        self.give(&key);
-                        self.refuse(error);
-                    }
-                }
-                self.shared.queued_bytes.fetch_sub(cost, Ordering::Relaxed);
-            }
-            What::Finish(segment, primary) => {
-                let told = match self.finish(lane, &segment, primary) {
-                    Some(copy) => MirrorTold::Kept {
-                        segment: segment.id,
-                        copy,
-                    },
-                    None => MirrorTold::Missed { segment: segment.id },
-                };
-                self.tell(told);
-            }
-            What::Give(path) => self.give(&(lane, path)),
-            What::Leave => {
-                let left: Vec<_> = self.open.keys().filter(|(of, _)| *of == lane).cloned().collect();
-                left.iter().for_each(|key| self.give(key));
-            }
-            What::Stop => {}
+    struct Desk {
+        room: tempfile::TempDir,
+        primary: Volume,
+        mirror: Arc<Volume>,
+        writer: MirrorWriter,
+        hears: UnboundedReceiver<MirrorTold>,
+    }
+
+    fn desk(limit_bytes: usize) -> Desk {
+        let room = tempfile::tempdir().unwrap();
+        let volume = |name: &str, role| Volume::open(&room.path().join(name), role, Timestamp::EPOCH).unwrap();
+        let (tell, hears) = unbounded_channel();
+        let writer = MirrorWriter::start(limit_bytes, SystemClock::shared(), tell).unwrap();
+        let mirror = Arc::new(volume("mirror", VolumeRole::Mirror));
+        writer.use_volume(Some(mirror.clone()));
+        Desk {
+            primary: volume("primary", VolumeRole::Primary),
+            mirror,
+            writer,
+            hears,
+            room,
         }
     }
 
-    fn begin(&mut self, lane: u64, path: Arc<str>) {
-        let Some(volume) = lock(&self.shared.volume).clone() else {
-            return;
+    impl Desk {
+        /// A segment whose file is closed and whole on the primary, and what was written to it before it was labelled.
+        fn segment(&self, number: u32) -> (Segment, Arc<str>, Vec<u8>) {
+            let mut segment = fixture::segment(
+                u128::from(number),
+                Span::new(Timestamp::EPOCH, Timestamp::from_seconds(1)),
+            );
+            let path = format!("yard/2026-11-20/20261120_10300{number}.125Z_00c0ffee_{number:06}.mp4");
+            let absolute = self.primary.create_new(&path).unwrap();
+            let bytes = movie();
+            std::fs::write(&absolute, &bytes).unwrap();
+            Identity::append(&absolute, &segment).unwrap();
+            let durable = make_durable(&absolute).unwrap();
+            segment.copies = vec![Copy {
+                volume: self.primary.id(),
+                path: path.clone(),
+                size_bytes: durable.size_bytes,
+                sha256: Some(durable.sha256),
+                state: CopyState::Whole,
+            }];
+            (segment, path.into(), bytes)
+        }
+
+        fn end(mut self) -> (Vec<MirrorTold>, Arc<Volume>, tempfile::TempDir) {
+            assert!(self.writer.close(PATIENCE));
+            assert_eq!(self.writer.queued_bytes(), 0);
+            let told = std::iter::from_fn(|| self.hears.try_recv().ok()).collect();
+            (told, self.mirror, self.room)
+        }
+    }
+
+    /// As a muxer does: in pieces, and the size of a box at last.
+    fn write_in_pieces(lane: &MirrorLane, path: &Arc<str>, bytes: &[u8]) {
+        let mut first = bytes[..8].to_vec();
+        first[..4].copy_from_slice(&[0; 4]);
+        lane.write(path, 0, first.into());
+        for (n, piece) in bytes[8..].chunks(7).enumerate() {
+            lane.write(path, 8 + 7 * n as u64, piece.to_vec().into());
+        }
+        lane.write(path, 0, bytes[..4].to_vec().into());
+    }
+
+    #[test]
+    fn what_is_written_in_pieces_is_kept_when_it_has_the_primarys_hash() {
+        let desk = desk(MirrorWriter::LIMIT_BYTES);
+        let (segment, path, bytes) = desk.segment(1);
+        let lane = desk.writer.lane();
+        lane.begin(&path);
+        write_in_pieces(&lane, &path, &bytes);
+        lane.finish(&segment);
+        let (told, mirror, _room) = desk.end();
+        let [MirrorTold::Kept { segment: id, copy }] = &told[..] else {
+            panic!("{told:?}")
         };
-        match self.at_the_disk(|| volume.create_open(&path)) {
-            Ok(file) => {
-                let absolute = volume.absolute(&path);
-                let open = Open { volume, file, absolute };
-                self.open.insert((lane, path), open);
-            }
-            // Somebody else's file is no trouble of the volume's: this one is copied under its own name later, or adopted.
-            Err(StorageError::Exists { .. }) => {}
-            Err(error) => self.refuse(error),
-        }
+        assert_eq!(
+            (*id, copy.volume, copy.sha256),
+            (segment.id, mirror.id(), segment.copies[0].sha256)
+        );
+        assert_eq!(Some(measure(&mirror.absolute(&path)).unwrap().sha256), copy.sha256);
     }
 
-    /// Gives the copy if it is the same as the primary's and on the disk.
-    fn finish(&mut self, lane: u64, segment: &Segment, primary: Copy) -> Option<Copy> {
-        let key = (lane, Arc::from(primary.path.as_str()));
-        let open = self.open.remove(&key)?;
-        let made = self.at_the_disk(|| {
-            // What is unmounted meanwhile leaves a directory that is somebody else's.
-            open.volume.check_present()?;
-            Identity::append(&open.absolute, segment)?;
-            make_durable(&open.absolute)
-        });
-        match made {
-            Ok(durable) if Some(durable.sha256) == primary.sha256 && durable.size_bytes == primary.size_bytes => {
-                Some(Copy {
-                    volume: open.volume.id(),
-                    state: CopyState::Whole,
-                    ..primary
-                })
-            }
-            Ok(_) => {
-                tracing::warn!(path = %open.absolute.display(), "a second copy differs from the first and is made anew");
-                self.remove(&key.1, &open);
-                None
-            }
-            Err(error) => {
-                self.remove(&key.1, &open);
-                // One that is no whole file was torn by a primary that failed, which is told of there.
-                if !matches!(error, StorageError::Damaged { .. }) {
-                    self.refuse(error);
-                }
-                None
-            }
-        }
+    #[test]
+    fn a_copy_that_differs_is_removed_and_is_a_miss() {
+        let desk = desk(MirrorWriter::LIMIT_BYTES);
+        let (segment, path, mut bytes) = desk.segment(1);
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+        let lane = desk.writer.lane();
+        lane.begin(&path);
+        write_in_pieces(&lane, &path, &bytes);
+        lane.finish(&segment);
+        let (told, mirror, _room) = desk.end();
+        assert!(
+            matches!(&told[..], [MirrorTold::Missed { segment: id }] if *id == segment.id),
+            "{told:?}"
+        );
+        assert!(!mirror.absolute(&path).exists());
     }
 
-    /// Nothing comes of an open file: its room is wanted at once, and nothing of it shall be taken for a copy.
-    fn give(&mut self, key: &(u64, Arc<str>)) {
-        if let Some(open) = self.open.remove(key) {
-            self.remove(&key.1, &open);
-        }
+    #[test]
+    fn what_does_not_fit_is_a_miss_as_a_whole_and_the_next_file_is_not() {
+        let desk = desk(2000);
+        let (first, path, bytes) = desk.segment(1);
+        let (second, next, _) = desk.segment(2);
+        let lane = desk.writer.lane();
+        lane.begin(&path);
+        lane.write(&path, 0, vec![0; 4000].into());
+        assert_eq!((desk.writer.dropped_bytes(), desk.writer.overflowed_files()), (4000, 1));
+        lane.write(&path, 4000, vec![0; 10].into());
+        assert_eq!(desk.writer.dropped_bytes(), 4010, "the rest of it is not even queued");
+        lane.finish(&first);
+        lane.begin(&next);
+        lane.write(&next, 0, bytes.into());
+        lane.finish(&second);
+        let (told, mirror, _room) = desk.end();
+        assert!(
+            matches!(&told[..], [MirrorTold::Missed { segment: missed }, MirrorTold::Kept { segment: kept, .. }]
+                if (*missed, *kept) == (first.id, second.id)),
+            "{told:?}"
+        );
+        assert!(!mirror.absolute(&path).exists() && mirror.absolute(&next).exists());
     }
 
-    fn remove(&self, path: &str, open: &Open) {
-        if let Err(error) = self.at_the_disk(|| open.volume.remove(path)) {
-            // Whoever copies the segment later writes over what is left of it.
-            tracing::debug!(%error, "what there is of a second copy stays for now");
-        }
+    #[test]
+    fn what_was_never_begun_is_not_told_of_and_what_is_left_open_is_removed() {
+        let desk = desk(MirrorWriter::LIMIT_BYTES);
+        let (unbegun, ..) = desk.segment(1);
+        let (_, path, bytes) = desk.segment(2);
+        let lane = desk.writer.lane();
+        lane.finish(&unbegun);
+        lane.begin(&path);
+        lane.write(&path, 0, bytes.into());
+        drop(lane);
+        let (told, mirror, _room) = desk.end();
+        assert!(told.is_empty(), "{told:?}");
+        assert!(!mirror.absolute(&path).exists());
     }
 
-    fn refuse(&self, error: StorageError) {
-        self.tell(MirrorTold::Refused(error));
+    #[test]
+    fn nothing_is_written_over_and_a_file_that_is_there_is_a_miss() {
+        let desk = desk(MirrorWriter::LIMIT_BYTES);
+        let (segment, path, bytes) = desk.segment(1);
+        let there = desk.mirror.create_new(&path).unwrap();
+        std::fs::write(&there, b"somebody's").unwrap();
+        let lane = desk.writer.lane();
+        lane.begin(&path);
+        write_in_pieces(&lane, &path, &bytes);
+        lane.finish(&segment);
+        let (told, _mirror, _room) = desk.end();
+        assert!(matches!(&told[..], [MirrorTold::Missed { .. }]), "{told:?}");
     }
 
-    fn tell(&self, told: MirrorTold) {
-        // The engine may have gone before us; the next start finds out what is owed.
-        let _ = self.shared.told.send(told);
-    }
-
-    /// Whoever looks can tell a disk that hangs by how long this lasts.
-    fn at_the_disk<T>(&self, work: impl FnOnce() -> T) -> T {
-        let since = self.shared.clock.instant().0.max(1);
-        self.shared.busy_since.store(since, Ordering::Relaxed);
-        let done = work();
-        self.shared.busy_since.store(0, Ordering::Relaxed);
-        done
+    #[test]
+    fn a_mirror_that_is_unmounted_gets_nothing_and_says_so() {
+        let desk = desk(MirrorWriter::LIMIT_BYTES);
+        let (segment, path, bytes) = desk.segment(1);
+        let root = desk.mirror.root().to_owned();
+        std::fs::rename(&root, root.with_extension("unplugged")).unwrap();
+        std::fs::create_dir(&root).unwrap();
+        let lane = desk.writer.lane();
+        lane.begin(&path);
+        write_in_pieces(&lane, &path, &bytes);
+        lane.finish(&segment);
+        let (told, _mirror, _room) = desk.end();
+        assert!(
+            matches!(
+                &told[..],
+                [
+                    MirrorTold::Refused(StorageError::VolumeLost { .. }),
+                    MirrorTold::Missed { .. }
+                ]
+            ),
+            "{told:?}"
+        );
+        assert_eq!(std::fs::read_dir(&root).unwrap().count(), 0);
     }
 }

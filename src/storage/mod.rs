@@ -5,8 +5,11 @@
 //! person: what cannot be used is moved to the quarantine with a reason beside it.
 
 mod arrival;
+mod aside;
 mod box_key;
 mod boxes;
+mod choosing;
+mod copying;
 mod durable;
 mod ending;
 mod error;
@@ -16,19 +19,25 @@ mod inventory;
 mod journal;
 mod layout;
 mod lock;
+mod mirror_files;
 mod mirror_writer;
+mod proofs;
 mod reel;
 mod seal;
 mod shelf;
+mod space;
 mod syncer;
 mod tables;
 mod tail_writer;
 mod unit_reader;
 mod volume;
+mod volumes;
 
 pub use arrival::UNFINISHED;
 pub use box_key::{BoxKey, PublicKey};
 pub use boxes::{FileShape, Movie};
+pub use choosing::{is_readable, reading_order};
+pub use copying::{CopyReader, NewCopy, Onto};
 pub use durable::{Durable, make_durable, measure, read_small, sync_data, sync_directory, write_atomic};
 pub use error::StorageError;
 pub use frames::{Sample, TrackCoding, TrackTable};
@@ -41,7 +50,9 @@ pub use mirror_writer::{MirrorLane, MirrorTold, MirrorWriter};
 pub use reel::{HeadPlan, Laid, Piece, Reel, ReelReader, Showing, TrackKind, TrackPlan, picture_entry};
 pub use seal::SealKey;
 pub use shelf::{Draft, Shelf, plain_name};
+pub use space::Space;
 pub use syncer::{Complain, Syncer};
 pub use tail_writer::{TailLane, TailWriter};
 pub use unit_reader::UnitReader;
-pub use volume::{Space, Volume};
+pub use volume::Volume;
+pub use volumes::{BestOf, Unfound, Volumes};

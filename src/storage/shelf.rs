@@ -12,7 +12,7 @@ use rustix::fs::{RenameFlags, renameat_with, statvfs};
 
 use super::durable::{parent, sync_directory};
 use super::error::StorageError;
-use super::volume::Space;
+use super::space::Space;
 
 /// What the name of an unfinished clip ends with.
 const PART: &str = ".part";

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, fstatvfs, mkdirat, openat, renameat_with, unlinkat};
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, mkdirat, openat, renameat_with, unlinkat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -28,15 +28,6 @@ const ID_FILE: &str = ".camkeep-volume";
 const TRIAL_FILE: &str = ".camkeep-trial";
 /// An id file is far shorter; a longer one is none of ours.
 const ID_FILE_LIMIT: u64 = 4096;
-
-/// How much a volume's file system holds and still takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Space {
-    /// All of it.
-    pub total_bytes: u64,
-    /// What this process may still write.
-    pub available_bytes: u64,
-}
 
 /// What stands in the id file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,7 +125,30 @@ impl Volume {
         Self::accept(root, directory, marker, role)
     }
 
+    /// Opens the volume at `root` for reading alone, whatever its id: its disk may take no writes.
+    pub fn open_to_read(root: &Path, role: VolumeRole) -> Result<Self, StorageError> {
+        let directory = hold(root)?;
+        let marker = read_marker(&directory, root)?.ok_or_else(|| {
+            lost(
+                root,
+                &format!("it holds no {ID_FILE}, so it is no volume of camkeep, or not mounted"),
+            )
+        })?;
+        Self::take(root, directory, marker, role)
+    }
+
+    /// The id of the volume at `root`, when one lies there. Writes nothing, so it also knows a disk that takes no writes.
+    pub fn id_at(root: &Path) -> Result<Option<VolumeId>, StorageError> {
+        Ok(read_marker(hold(root)?, root)?.map(|marker| marker.id))
+    }
+
     fn accept(root: &Path, directory: File, marker: Marker, role: VolumeRole) -> Result<Self, StorageError> {
+        let volume = Self::take(root, directory, marker, role)?;
+        try_writing(&volume.directory, root)?;
+        Ok(volume)
+    }
+
+    fn take(root: &Path, directory: File, marker: Marker, role: VolumeRole) -> Result<Self, StorageError> {
         if marker.role != role {
             return Err(StorageError::OtherRole {
                 root: root.to_owned(),
@@ -152,7 +166,6 @@ impl Volume {
                 ),
             ));
         }
-        try_writing(&directory, root)?;
         let metadata = directory
             .metadata()
             .map_err(|error| StorageError::io("look at", root, error))?;
@@ -184,16 +197,6 @@ impl Volume {
     /// Where a copy lies in the file system.
     pub fn absolute(&self, relative: &str) -> PathBuf {
         self.root.join(relative)
-    }
-
-    /// How much room there is.
-    pub fn free_space(&self) -> Result<Space, StorageError> {
-        let space =
-            fstatvfs(&*self.directory).map_err(|errno| StorageError::errno("ask for room on", &self.root, errno))?;
-        Ok(Space {
-            total_bytes: space.f_blocks.saturating_mul(space.f_frsize),
-            available_bytes: space.f_bavail.saturating_mul(space.f_frsize),
-        })
     }
 
     /// Whether the volume is still what its path leads to.
@@ -291,7 +294,7 @@ impl Volume {
         })
     }
 
-    fn inside(&self, relative: &str) -> Result<PathBuf, StorageError> {
+    pub(super) fn inside(&self, relative: &str) -> Result<PathBuf, StorageError> {
         if is_inside(Path::new(relative)) {
             Ok(self.absolute(relative))
         } else {
@@ -299,8 +302,13 @@ impl Volume {
         }
     }
 
+    /// The directory that is held, below which everything is done.
+    pub(super) fn directory(&self) -> &File {
+        &self.directory
+    }
+
     /// Checks the path and the volume, and makes the directories above the path.
-    fn prepare(&self, relative: &str) -> Result<PathBuf, StorageError> {
+    pub(super) fn prepare(&self, relative: &str) -> Result<PathBuf, StorageError> {
         let path = self.inside(relative)?;
         self.check_present()?;
         let mut above = PathBuf::new();

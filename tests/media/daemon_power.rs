@@ -1,8 +1,7 @@
 //! Power cuts and disks that hang, on a file system of their own: an ext4 image on a loop device over memory. They mount,
 //! so they need root, and they take their time: `./tests/run --long` runs them.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use camkeep::pipeline::demo::{FakeCamera, StreamOptions};
@@ -12,6 +11,7 @@ use tempfile::TempDir;
 
 use crate::daemon_site::{Row, SOON, Site, lost_frames, now_ns};
 use crate::kit::daemon::Daemon;
+use crate::kit::disk::Disk;
 use crate::kit::referee;
 use crate::kit::wait::{pause, wait_for};
 
@@ -19,105 +19,6 @@ const FRAME_NS: i64 = 40_000_000;
 /// What a power cut may cost at the most.
 const BAR_NS: i64 = 1_500_000_000;
 const CONSISTENT: Duration = Duration::from_secs(5);
-
-/// A command that has to work; what it said otherwise.
-#[track_caller]
-fn run(program: &str, arguments: &[&str]) {
-    let output = Command::new(program).args(arguments).output();
-    let output = output.unwrap_or_else(|error| panic!("{program} has to be installed: {error}"));
-    assert!(
-        output.status.success(),
-        "{program} {} failed; these tests mount file systems and have to run as root with loop devices at hand: {}",
-        arguments.join(" "),
-        String::from_utf8_lossy(&output.stderr).trim()
-    );
-}
-
-/// An ext4 file system in memory. Unfrozen and unmounted when dropped.
-struct Disk {
-    image: PathBuf,
-    mounted: PathBuf,
-    _room: TempDir,
-}
-
-impl Disk {
-    #[track_caller]
-    fn make() -> Self {
-        let room = Self::room();
-        let image = room.path().join("disk.ext4");
-        let file = std::fs::File::create(&image).unwrap();
-        file.set_len(192 * 1024 * 1024).unwrap();
-        run("mkfs.ext4", &["-q", "-F", image.to_str().unwrap()]);
-        Self::mount(room, image)
-    }
-
-    /// In memory, where a copy is made in no time.
-    fn room() -> TempDir {
-        TempDir::new_in("/dev/shm").unwrap()
-    }
-
-    #[track_caller]
-    fn mount(room: TempDir, image: PathBuf) -> Self {
-        let mounted = room.path().join("mounted");
-        std::fs::create_dir(&mounted).unwrap();
-        run(
-            "mount",
-            &["-o", "loop", image.to_str().unwrap(), mounted.to_str().unwrap()],
-        );
-        Self {
-            image,
-            mounted,
-            _room: room,
-        }
-    }
-
-    /// What another machine would find on this disk if the power went now.
-    #[track_caller]
-    fn cut(&self) -> Self {
-        let room = Self::room();
-        let image = room.path().join("disk.ext4");
-        std::fs::copy(&self.image, &image).unwrap();
-        Self::mount(room, image)
-    }
-
-    fn data(&self) -> PathBuf {
-        self.mounted.join("data")
-    }
-
-    #[track_caller]
-    fn freeze(&self) {
-        run("fsfreeze", &["--freeze", self.mounted.to_str().unwrap()]);
-    }
-
-    #[track_caller]
-    fn thaw(&self) {
-        run("fsfreeze", &["--unfreeze", self.mounted.to_str().unwrap()]);
-    }
-}
-
-/// Thaws a disk before what hangs on it is waited for, also when a test fails.
-struct Thaws<'a>(&'a Disk);
-
-impl Drop for Thaws<'_> {
-    fn drop(&mut self) {
-        Command::new("fsfreeze")
-            .arg("--unfreeze")
-            .arg(&self.0.mounted)
-            .output()
-            .ok();
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        Command::new("fsfreeze")
-            .arg("--unfreeze")
-            .arg(&self.mounted)
-            .output()
-            .ok();
-        Command::new("umount").arg("--lazy").arg(&self.mounted).output().ok();
-    }
-}
 
 fn camera(gop: u64) -> FakeCamera {
     let options = StreamOptions::small().with_gop(Duration::from_secs(gop));
@@ -291,7 +192,7 @@ fn a_start_while_the_disk_still_hangs_says_so_and_records_as_soon_as_it_answers(
     site.add_camera("door", &camera, 4);
     site.wait_closed("door", 2, SOON);
     let closed = site.closed("door");
-    let _thaws = Thaws(&disk);
+    let _thaws = disk.thaws();
     disk.freeze();
     pause(Duration::from_secs(2));
     site.daemon().signal(Signal::KILL);

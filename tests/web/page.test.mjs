@@ -92,6 +92,17 @@ test('the whole box is said in one line', () => {
   assert.equal(words.overall([row('a', 'disabled')], now).text, '1 disabled');
 });
 
+test('the mirror is said in one line, and not at all where nobody wants one', () => {
+  assert.equal(words.mirrorWords({ state: 'off', cameras: 0 }).text, '');
+  assert.equal(words.mirrorWords({ state: 'off', cameras: 2 }).tone, 'bad');
+  assert.equal(words.mirrorWords({ state: 'absent', owed_segments: 0 }).text, 'Mirror: not there');
+  const behind = { state: 'behind', owed_segments: 12, owed_bytes: 340e6, paused: false };
+  assert.equal(words.mirrorWords(behind).text, 'Mirror: lacks 12 segments (340 MB), catching up');
+  assert.equal(words.mirrorWords({ ...behind, paused: true }).text, 'Mirror: lacks 12 segments (340 MB), waits for clips');
+  assert.equal(words.mirrorWords({ state: 'caught_up', owed_segments: 0, held_bytes: 2e9 }).text, 'Mirror: has everything, 2.0 GB');
+  assert.equal(words.mirrorWords(undefined).text, '');
+});
+
 test('an error of the server is put at the field it speaks of', () => {
   const names = ['name', 'main_stream_url', 'username', 'password', 'segment_seconds'];
   assert.equal(words.fieldOf({ detail: '`main_stream_url` must begin with rtsp://' }, names), 'main_stream_url');

@@ -3,7 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,13 +22,15 @@ use crate::pipeline::Catalog;
 use crate::record::{Recorder, Setting};
 use crate::refill::{Needs, Refiller};
 use crate::runtime::{ManualClock, Shutdown, Tasks};
-use crate::storage::{BoxKey, Shelf, Syncer, Volume};
+use crate::storage::{BoxKey, Shelf, Syncer, Volume, Volumes};
 use crate::timeline::fixture::{self, IndexBox, at};
 
 pub(super) struct Desk {
     pub(super) app: App,
     pub(super) clock: Arc<ManualClock>,
     pub(super) place: IndexBox,
+    /// Where the primary volume's files lie.
+    pub(super) recordings: PathBuf,
     pub(super) address: SocketAddr,
     runtime: Runtime,
     shutdown: Shutdown,
@@ -71,10 +73,16 @@ impl Answer {
 }
 
 /// What clips are made with.
-fn means(place: &IndexBox, clock: Arc<ManualClock>, edges: Arc<dyn Edges>, key: Arc<BoxKey>) -> Means {
+fn means(
+    place: &IndexBox,
+    volumes: &Volumes,
+    clock: Arc<ManualClock>,
+    edges: Arc<dyn Edges>,
+    key: Arc<BoxKey>,
+) -> Means {
     Means {
         index: place.index.clone(),
-        volumes: vec![(fixture::volume(), place.root.path().join("recordings"))],
+        volumes: volumes.clone(),
         shelf: Shelf::open(&place.root.path().join("clips")).unwrap(),
         catalog: Arc::new(Catalog::built_in().unwrap()),
         clock,
@@ -120,9 +128,19 @@ impl Desk {
 
     /// The same, with other limits for clients.
     pub(super) fn within(limits: Limits) -> Self {
+        Self::put_together(limits, |app, _, _| app)
+    }
+
+    /// The same, with something that not every box has.
+    pub(super) fn changed(change: impl FnOnce(App, &IndexBox, Arc<ManualClock>) -> App) -> Self {
+        Self::put_together(Limits::of_this_box(), change)
+    }
+
+    fn put_together(limits: Limits, change: impl FnOnce(App, &IndexBox, Arc<ManualClock>) -> App) -> Self {
         let place = fixture::index();
         let recordings = place.root.path().join("recordings");
         std::fs::create_dir(&recordings).unwrap();
+        let volumes = Volumes::new(fixture::volume(), recordings.clone());
         let clock = Arc::new(ManualClock::at(at(900)));
         let (news, _) = tokio::sync::mpsc::unbounded_channel();
         let setting = Setting {
@@ -130,6 +148,7 @@ impl Desk {
             catalog: Arc::new(Catalog::built_in().unwrap()),
             volume: Arc::new(Volume::open(&recordings, VolumeRole::Primary, at(0)).unwrap()),
             tail: None,
+            mirror: None,
             syncer: Arc::new(Syncer::start("sync", Syncer::PERIOD, Arc::new(|_| {})).unwrap()),
             suspects: Arc::default(),
             news,
@@ -143,13 +162,14 @@ impl Desk {
         let snapshots = Snapshots::new(
             place.index.clone(),
             Arc::new(recorder.clone()),
-            recordings.clone(),
+            volumes.clone(),
             Arc::new(Catalog::built_in().unwrap()),
             clock.clone(),
             Turns::new(3),
         );
         let exporter = Exporter::open(means(
             &place,
+            &volumes,
             clock.clone(),
             Arc::new(recorder.clone()),
             Arc::new(key.clone()),
@@ -164,9 +184,10 @@ impl Desk {
             exporter.clone(),
             refiller,
             clock.clone(),
-            recordings,
+            volumes,
             key.public(),
         );
+        let app = change(app, &place, clock.clone());
         let runtime = Runtime::new().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
@@ -183,6 +204,7 @@ impl Desk {
             app,
             clock,
             place,
+            recordings,
             address,
             runtime,
             shutdown,
@@ -194,7 +216,14 @@ impl Desk {
     pub(super) fn open_exporter_again(&self) {
         let key = BoxKey::load_or_make(&self.place.root.path().join("box.key"), at(0)).unwrap();
         let edges = Arc::new(self.app.recorder.clone());
-        Exporter::open(means(&self.place, self.clock.clone(), edges, Arc::new(key))).unwrap();
+        Exporter::open(means(
+            &self.place,
+            &self.app.volumes,
+            self.clock.clone(),
+            edges,
+            Arc::new(key),
+        ))
+        .unwrap();
     }
 
     /// Waits for something that the daemon would wait for.

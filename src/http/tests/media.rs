@@ -1,15 +1,16 @@
 #![allow(clippy::unwrap_used)]
 
 use super::desk::Desk;
-use crate::model::SegmentState;
-use crate::timeline::fixture::segment;
+use crate::index::KnownVolume;
+use crate::model::{Copy, Fingerprint, SegmentState, VolumeRole};
+use crate::storage::Volume;
+use crate::timeline::fixture::{at, segment};
 
 const URL: &str = "/media/recordings/door/20261120_100000.000Z_00000001_000000.mp4";
 
 fn with_file(desk: &Desk, content: &[u8]) {
     desk.add_segments(vec![segment(0, 10, 1, 0)]);
     let path = desk
-        .app
         .recordings
         .join("door/2026-11-20/20261120_100000.000Z_00000001_000000.mp4");
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -47,7 +48,7 @@ fn a_segment_that_grows_is_served_as_it_is() {
         .index
         .write_blocking(move |writer| writer.open_segment(&open))
         .unwrap();
-    let path = desk.app.recordings.join("door/2026-11-20");
+    let path = desk.recordings.join("door/2026-11-20");
     std::fs::create_dir_all(&path).unwrap();
     std::fs::write(path.join("20261120_100000.000Z_00000001_000000.mp4"), b"012").unwrap();
     let answer = desk.get(URL);
@@ -64,14 +65,55 @@ fn a_file_that_is_gone_is_said_to_be_gone() {
 }
 
 #[test]
+fn a_file_that_the_primary_lost_or_changed_is_served_from_the_mirror() {
+    let desk = Desk::new();
+    let root = desk.place.root.path().join("mirror");
+    let mirror = Volume::open(&root, VolumeRole::Mirror, at(0)).unwrap();
+    let mut known = segment(0, 10, 1, 0);
+    known.copies[0].size_bytes = 10;
+    known.copies[0].sha256 = Some(Fingerprint::of(b"0123456789").0);
+    let second = Copy {
+        volume: mirror.id(),
+        ..known.copies[0].clone()
+    };
+    let path = second.path.clone();
+    known.copies.push(second);
+    let row = KnownVolume {
+        id: mirror.id(),
+        role: VolumeRole::Mirror,
+        root: root.display().to_string(),
+        created_at: at(0),
+    };
+    desk.app
+        .index
+        .write_blocking(move |writer| writer.put_volume(&row))
+        .unwrap();
+    desk.add_segments(vec![known]);
+    std::fs::write(mirror.create_new(&path).unwrap(), b"0123456789").unwrap();
+    let gone = desk.get(URL);
+    assert_eq!(gone.status, 404, "the mirror is not there yet");
+    desk.app.volumes.use_mirror(Some((mirror.id(), root)));
+    for primary in [None, Some(b"0123X56789".as_slice()), Some(b"0123")] {
+        let file = desk.recordings.join(&path);
+        if let Some(bytes) = primary {
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, bytes).unwrap();
+        }
+        let whole = desk.get(URL);
+        assert_eq!((whole.status, whole.body.as_slice()), (200, b"0123456789".as_slice()));
+        let part = desk.with_headers("GET", URL, "Range: bytes=2-4\r\n", "");
+        assert_eq!((part.status, part.body.as_slice()), (206, b"234".as_slice()));
+    }
+}
+
+#[test]
 fn nothing_but_a_known_recording_is_ever_served() {
     let desk = Desk::new();
     with_file(&desk, b"0123456789");
     std::fs::write(desk.place.root.path().join("secret.mp4"), b"SECRET").unwrap();
-    std::fs::write(desk.app.recordings.join("secret.mp4"), b"SECRET").unwrap();
+    std::fs::write(desk.recordings.join("secret.mp4"), b"SECRET").unwrap();
     // A whole recording that the index does not know.
     let stranger = desk
-        .app
         .recordings
         .join("door/2026-11-20/20261120_100000.000Z_00000001_000009.mp4");
     std::fs::write(stranger, b"SECRET").unwrap();

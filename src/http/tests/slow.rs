@@ -95,7 +95,7 @@ fn an_answer_that_nobody_reads_is_given_up() {
     let desk = Desk::within(Limits { stall, ..limits() });
     desk.add_segments(vec![segment(0, 10, 1, 0)]);
     let place = Place::new(door(), at(0), RunId(1), 0);
-    let path = desk.app.recordings.join(place.relative_path());
+    let path = desk.recordings.join(place.relative_path());
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     // More than the kernel keeps for a reader.
     let size = 64 << 20;

@@ -4,6 +4,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::model::{CameraClock, CameraId, CopyState, Event, Gap, Segment, SegmentState, Span, Timestamp};
+use crate::storage::reading_order;
 use crate::timeline::{Calendar, Coverage, Lane, Missing, Row, Timeline};
 
 /// A segment. Where its files lie on this machine is nobody's business.
@@ -50,8 +51,7 @@ struct CopyShown {
 impl SegmentShown {
     /// A segment, and whether somebody reads it, so that it cannot be deleted.
     pub(in crate::http) fn new(segment: Segment, locked: bool) -> Self {
-        // The index gives the primary's copy first.
-        let readable = segment.copies.iter().find(|copy| is_readable(copy.state));
+        let readable = reading_order(&segment.copies).next();
         let size_bytes = readable.or(segment.copies.first()).map_or(0, |copy| copy.size_bytes);
         let url = readable
             .and_then(|copy| copy.path.rsplit('/').next())
@@ -95,11 +95,6 @@ impl SegmentShown {
                 .collect(),
         }
     }
-}
-
-/// Whether a copy can be played, as far as is known.
-pub(in crate::http) const fn is_readable(state: CopyState) -> bool {
-    matches!(state, CopyState::Open | CopyState::Whole | CopyState::Suspect)
 }
 
 fn hex(bytes: [u8; 32]) -> String {

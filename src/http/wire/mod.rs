@@ -9,6 +9,6 @@ pub use camera::CAMERA_FIELDS;
 pub(super) use camera::{CameraShown, change_camera, ignore_answers};
 pub(super) use clip::{ClipShown, JobShown};
 pub(super) use footage::{
-    CoverageShown, DayShown, EventShown, GapShown, KeptGapShown, LaneShown, SegmentShown, TimelineShown, is_readable,
+    CoverageShown, DayShown, EventShown, GapShown, KeptGapShown, LaneShown, SegmentShown, TimelineShown,
 };
 pub(super) use schedule::{ScheduleShown, change_schedule, fresh_schedule};

@@ -41,6 +41,8 @@ struct Exit {
 /// What becomes of a packet.
 enum Verdict {
     ThrowAway,
+    /// The same, and it was the keyframe that the client waits for: it was under way when PLAY came.
+    MissKey,
     /// Let go, with the sequence number moved up by so many.
     LetGo(u16),
 }
@@ -124,6 +126,7 @@ impl Gate {
         number: usize,
         pad: &gst::Pad,
         sent: impl Fn(SentFrame) + Send + Sync + 'static,
+        ask_key: impl Fn() + Send + Sync + 'static,
     ) {
         let gate = self.clone();
         let kinds = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
@@ -140,6 +143,10 @@ impl Gate {
             match verdict {
                 // `Drop` would have GStreamer 1.22 free what the binding has freed already, and complain each time.
                 Verdict::ThrowAway => gst::PadProbeReturn::Handled,
+                Verdict::MissKey => {
+                    ask_key();
+                    gst::PadProbeReturn::Handled
+                }
                 Verdict::LetGo(by) => {
                     let spoil = (number == 1).then_some(gate.microphone);
                     let change = |packet: &mut gst::BufferRef| {
@@ -170,11 +177,13 @@ impl Gate {
             inner.exits.resize(number + 1, Exit::default());
         }
         let mut exit = inner.exits[number];
+        let mut missed = false;
         let found = inner.under_way.iter().position(|it| number == 0 && Some(it.at) == at);
         if !exit.open {
             let late_enough = matches!((at, inner.play_from), (Some(at), Some(from)) if at >= from);
             let is_key = found.is_some_and(|n| inner.under_way[n].frame.keyframe);
             exit.open = late_enough && (number != 0 || is_key || !self.wait_for_key);
+            missed = self.wait_for_key && is_key && !late_enough && inner.play_from.is_some() && exit.last != at;
         }
         let played = at.zip(inner.play_from).and_then(|(at, from)| at.checked_sub(from));
         let is_silent = number == 1 && played.is_some_and(|played| self.microphone.is_silent(played.into()));
@@ -187,7 +196,8 @@ impl Gate {
             Verdict::LetGo(exit.thrown_away)
         } else {
             exit.thrown_away = exit.thrown_away.wrapping_add(packets);
-            Verdict::ThrowAway
+            exit.last = at;
+            if missed { Verdict::MissKey } else { Verdict::ThrowAway }
         };
         inner.exits[number] = exit;
         (verdict, left)
@@ -249,7 +259,7 @@ mod tests {
 
     fn leave(gate: &Gate, ms: u64) -> Option<(u16, Option<u32>)> {
         match gate.judge(0, Some(gst::ClockTime::from_mseconds(ms)), 3) {
-            (Verdict::ThrowAway, _) => None,
+            (Verdict::ThrowAway | Verdict::MissKey, _) => None,
             (Verdict::LetGo(by), frame) => Some((by, frame.map(|it| it.counter))),
         }
     }
@@ -275,6 +285,17 @@ mod tests {
             "the second packet of a frame is no second frame"
         );
         assert_eq!(leave(&gate, 160), Some((9, Some(160))));
+    }
+
+    #[test]
+    fn a_keyframe_that_was_under_way_when_play_came_is_asked_for_again_once() {
+        let gate = Gate::new(true, Microphone::Works);
+        [(0, true), (40, true)].map(|(ms, key)| taken(&gate, ms, key));
+        let judge = |ms| gate.judge(0, Some(gst::ClockTime::from_mseconds(ms)), 1).0;
+        assert!(matches!(judge(0), Verdict::ThrowAway), "nobody waits for it yet");
+        gate.play_from(gst::ClockTime::from_mseconds(50));
+        assert!(matches!(judge(40), Verdict::MissKey));
+        assert!(matches!(judge(40), Verdict::ThrowAway), "its second packet");
     }
 
     #[test]

@@ -352,12 +352,18 @@ fn watch_exits(stream: &Weak<Stream>, gate: &Arc<Gate>, media: &gst_rtsp_server:
             clock.date_reports(&pad);
         }
         if let Some(pad) = rtpbin.static_pad(&format!("send_rtp_src_{number}")) {
-            let stream = stream.clone();
-            gate.watch_exit(number, &pad, move |frame| {
+            let (stream, asked) = (stream.clone(), stream.clone());
+            let sent = move |frame| {
                 if let Some(stream) = stream.upgrade() {
                     lock(&stream.sent).push(frame);
                 }
-            });
+            };
+            let ask_key = move || {
+                if let Some(stream) = asked.upgrade() {
+                    stream.force_keyframe();
+                }
+            };
+            gate.watch_exit(number, &pad, sent, ask_key);
         }
     }
 }

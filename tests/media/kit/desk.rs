@@ -8,7 +8,7 @@ use camkeep::model::{Camera, CameraId, News, Segment, Timestamp, VolumeRole};
 use camkeep::pipeline::{self, Catalog};
 use camkeep::record::{Recorder, Setting};
 use camkeep::runtime::{Clock, SystemClock};
-use camkeep::storage::{Complain, Syncer, TailWriter, Volume};
+use camkeep::storage::{Complain, MirrorWriter, Syncer, TailWriter, Volume};
 use tempfile::TempDir;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -21,6 +21,8 @@ pub(crate) struct Equipment {
     pub(crate) catalog: Catalog,
     /// How much of each camera is held in memory.
     pub(crate) remember: Duration,
+    /// Writes second copies.
+    pub(crate) mirror: Option<Arc<MirrorWriter>>,
 }
 
 impl Default for Equipment {
@@ -29,6 +31,7 @@ impl Default for Equipment {
             clock: SystemClock::shared(),
             catalog: Catalog::built_in().unwrap(),
             remember: Duration::from_secs(15),
+            mirror: None,
         }
     }
 }
@@ -65,6 +68,7 @@ impl Desk {
             catalog: Arc::new(equipment.catalog),
             volume: volume.clone(),
             tail: Some(Arc::new(tail)),
+            mirror: equipment.mirror,
             syncer: Arc::new(Syncer::start("sync", Syncer::PERIOD, complain).unwrap()),
             suspects: Arc::default(),
             news,

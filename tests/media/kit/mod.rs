@@ -7,8 +7,10 @@
 pub(crate) mod daemon;
 pub(crate) mod desk;
 pub(crate) mod dialogues;
+pub(crate) mod disk;
 pub(crate) mod footage;
 pub(crate) mod lossy;
+pub(crate) mod mirror;
 pub(crate) mod mock;
 pub(crate) mod peer;
 pub(crate) mod proxy;

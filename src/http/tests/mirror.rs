@@ -1,0 +1,97 @@
+//! The mirror over HTTP.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::desk::Desk;
+use crate::mirror::{Engine, Rules, Setting};
+use crate::storage::{MirrorWriter, Volume};
+
+const MIRROR: &str = "/api/v1/system/mirror";
+
+#[test]
+fn a_box_without_a_mirror_says_how_to_get_one() {
+    let desk = Desk::new();
+    let shown = desk.get(MIRROR);
+    assert_eq!((shown.status, &shown.json()["state"]), (200, &json!("off")));
+    assert_eq!(shown.json()["reason"], json!(null), "nobody wants one");
+    for order in ["verify", "restore", "replace"] {
+        let refused = desk.send("POST", &format!("{MIRROR}/{order}"), "{}");
+        assert_eq!(refused.status, 409, "{order}");
+        assert!(refused.problem().contains("--mirror DIR"), "{order}");
+    }
+    let wish = r#"{"mirror_enabled": true, "enabled": false}"#;
+    assert_eq!(desk.send("PATCH", "/api/v1/cameras/door", wish).status, 200);
+    let shown = desk.get(MIRROR).json();
+    assert_eq!(shown["cameras"], 1);
+    assert!(shown["reason"].as_str().unwrap().contains("--mirror DIR"), "{shown}");
+    let figures = desk.get("/metrics");
+    assert_eq!(
+        (figures.status, String::from_utf8(figures.body).unwrap().as_str()),
+        (200, "# EOF\n")
+    );
+}
+
+#[test]
+fn a_mirror_that_is_not_there_says_why_and_what_it_lacks_and_takes_no_orders_but_one() {
+    let (tell, told) = tokio::sync::mpsc::unbounded_channel();
+    let desk = Desk::changed(|app, place, clock| {
+        let (news, _) = tokio::sync::mpsc::unbounded_channel();
+        let root = place.root.path().join("mirror");
+        let primary = Volume::open(
+            &place.root.path().join("other"),
+            crate::model::VolumeRole::Primary,
+            app.clock.now(),
+        );
+        let setting = Setting {
+            root,
+            index: place.index.clone(),
+            primary: Arc::new(primary.unwrap()),
+            writer: Arc::new(MirrorWriter::start(1 << 20, clock.clone(), tell).unwrap()),
+            news,
+            clock,
+            rules: Rules::default(),
+            is_busy: Arc::new(|| false),
+            opened: Arc::new(|_| {}),
+        };
+        let (_never_run, mirror) = Engine::new(setting, told);
+        app.with_mirror(Some(mirror))
+    });
+    let shown = desk.get(MIRROR).json();
+    assert_eq!(
+        (&shown["state"], &shown["since"]),
+        (&json!("absent"), &json!("2026-11-20T10:15:00.000Z"))
+    );
+    assert!(shown["root"].as_str().unwrap().ends_with("/mirror"));
+    assert_eq!((&shown["owed_segments"], &shown["verify"]), (&json!(0), &json!(null)));
+    for order in ["verify", "restore"] {
+        let refused = desk.send("POST", &format!("{MIRROR}/{order}"), "");
+        assert_eq!(refused.status, 503, "{order}");
+        assert!(refused.problem().contains("is not there"), "{order}");
+    }
+    assert_eq!(
+        desk.send("POST", &format!("{MIRROR}/verify"), r#"{"fast": true}"#)
+            .json()["field"],
+        "fast"
+    );
+    assert_eq!(desk.send("POST", &format!("{MIRROR}/replace"), "").status, 202);
+    let figures = desk.get("/metrics");
+    assert!(
+        figures
+            .header("content-type")
+            .unwrap()
+            .starts_with("application/openmetrics-text")
+    );
+    let text = String::from_utf8(figures.body).unwrap();
+    for figure in [
+        "camkeep_mirror_present 0",
+        "camkeep_mirror_owed_segments 0",
+        "camkeep_mirror_owed_bytes 0",
+        "camkeep_mirror_copied_bytes_total 0",
+        "camkeep_mirror_dropped_bytes_total 0",
+    ] {
+        assert!(text.lines().any(|line| line == figure), "{figure} is not in\n{text}");
+    }
+}

@@ -1,0 +1,45 @@
+//! Room on a volume, and whether it takes files at all.
+
+use rustix::fs::{StatVfsMountFlags, fstat, fstatvfs};
+use rustix::io::Errno;
+
+use super::error::StorageError;
+use super::volume::Volume;
+
+/// How much a volume's file system holds and still takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// All of it.
+    pub total_bytes: u64,
+    /// What this process may still write.
+    pub available_bytes: u64,
+}
+
+impl Volume {
+    /// How much room there is.
+    pub fn free_space(&self) -> Result<Space, StorageError> {
+        let space =
+            fstatvfs(self.directory()).map_err(|errno| StorageError::errno("ask for room on", self.root(), errno))?;
+        Ok(Space {
+            total_bytes: space.f_blocks.saturating_mul(space.f_frsize),
+            available_bytes: space.f_bavail.saturating_mul(space.f_frsize),
+        })
+    }
+
+    /// Whether it takes files as far as can be told without making one; a file system that was mounted anew for reading, or
+    /// that the kernel made so after an error, does not.
+    pub fn check_writable(&self) -> Result<(), StorageError> {
+        let root = self.root();
+        let found = fstatvfs(self.directory()).map_err(|errno| StorageError::errno("look at", root, errno))?;
+        if found.f_flag.contains(StatVfsMountFlags::RDONLY) {
+            return Err(StorageError::errno("write to the volume", root, Errno::ROFS));
+        }
+        Ok(())
+    }
+
+    /// Whether another volume is on the same file system: then the two are lost together.
+    pub fn shares_disk_with(&self, other: &Self) -> bool {
+        let device = |volume: &Self| fstat(volume.directory()).map(|found| found.st_dev).ok();
+        device(self).is_some() && device(self) == device(other)
+    }
+}
