@@ -45,6 +45,7 @@ pub struct App {
 
 impl App {
     /// Puts together what requests may speak to.
+    #[allow(clippy::too_many_arguments, reason = "the one place where all of it comes together")]
     pub fn new(
         index: Index,
         recorder: Recorder,

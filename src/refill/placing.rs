@@ -121,10 +121,11 @@ fn camera_times(frames: &[Frame], asked: Span) -> (Vec<Timestamp>, bool) {
             .filter(|(taken, by)| *by == TakenBy::Extension || near.contains(*taken))
     };
     let Some(told) = frames.iter().find_map(|frame| Some((frame.pts, believed(frame)?.0))) else {
-        let first = frames.first().map_or(0, |frame| frame.pts);
-        let counted = |frame: &Frame| asked.start.offset(frame.pts.saturating_sub(first));
-        return (frames.iter().map(counted).collect(), false);
+        return (count_from(frames, asked.start), false);
     };
+    if are_of_sending(frames, told, &believed) {
+        return (count_from(frames, asked.start), false);
+    }
     let mut tie = told;
     let times = frames.iter().map(|frame| {
         let counted = tie.1.offset(frame.pts.saturating_sub(tie.0));
@@ -142,6 +143,30 @@ fn camera_times(frames: &[Frame], asked: Span) -> (Vec<Timestamp>, bool) {
         }
     });
     (times.collect(), true)
+}
+
+/// Frames dated by their distances from the first.
+fn count_from(frames: &[Frame], start: Timestamp) -> Vec<Timestamp> {
+    let first = frames.first().map_or(0, |frame| frame.pts);
+    let counted = |frame: &Frame| start.offset(frame.pts.saturating_sub(first));
+    frames.iter().map(counted).collect()
+}
+
+/// Whether reports tell when frames are sent: then they fall behind frames that come faster than they were taken. Footage that
+/// lacks makes them run ahead.
+fn are_of_sending(
+    frames: &[Frame],
+    told: (i64, Timestamp),
+    believed: &dyn Fn(&Frame) -> Option<(Timestamp, TakenBy)>,
+) -> bool {
+    let falls_behind = |frame: &Frame| match believed(frame) {
+        Some((taken, TakenBy::Reports)) => {
+            let counted = told.1.offset(frame.pts.saturating_sub(told.0));
+            taken.nanos_since(counted) < -STEP
+        }
+        _ => false,
+    };
+    frames.iter().any(falls_behind)
 }
 
 /// How far this box's clock is ahead of the camera's by frames that both know, and at which moment of the camera. Frames whose
@@ -269,6 +294,24 @@ mod tests {
         let frames: Vec<Frame> = (0..50).map(|n| frame(n, later, Some(TakenBy::Reports))).collect();
         let placed = place(&frames, asked(), 0, &Edges::default());
         assert_eq!((placed.walls[0], placed.by), (asked().start, By::Request));
+    }
+
+    #[test]
+    fn reports_that_fall_behind_the_frames_are_those_of_sending() {
+        // Four times as fast as it was taken, and a report a second.
+        let mut frames: Vec<Frame> = (0..200).map(|n| frame(n, 0, None)).collect();
+        for (n, frame) in frames.iter_mut().enumerate() {
+            let sent = (n as i64 / 25) * 250;
+            frame.taken = Some((at(9000 + sent + (n as i64 % 25) * 40), TakenBy::Reports));
+        }
+        let edges = Edges {
+            before: (0..20).map(|n| known(n, 0)).collect(),
+            after: (180..200).map(|n| known(n, 0)).collect(),
+        };
+        let placed = place(&frames, asked(), 0, &edges);
+        assert_eq!(placed.by, By::Neighbours);
+        assert_eq!(placed.walls, (0..200).map(|n| at(n * 40)).collect::<Vec<_>>());
+        assert_eq!(place(&frames, asked(), 0, &Edges::default()).by, By::Request);
     }
 
     #[test]
