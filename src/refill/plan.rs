@@ -61,11 +61,13 @@ pub(super) fn choose<'a>(
 fn is_due(gap: &Gap, rules: Rules, now: Timestamp, by_hand: bool) -> bool {
     let is_young = now.since(gap.span.end) <= rules.max_age;
     let is_left = gap.fate == GapFate::Pending && !gap.open && gap.attempts < rules.attempts;
-    // Of a last try in the future only the clock is to blame.
-    let waited = gap.last_attempt_at.is_none_or(|last| {
-        let wait = wait_after(gap.attempts);
-        last > now || now.since(last) >= wait
-    });
+    // Of a last try in the future only the clock is to blame. One that a person has tried anew has none behind it, nor has the
+    // rest of a long one.
+    let waited = gap.attempts == 0
+        || gap.last_attempt_at.is_none_or(|last| {
+            let wait = wait_after(gap.attempts);
+            last > now || now.since(last) >= wait
+        });
     is_left && waited && (is_young || by_hand)
 }
 

@@ -16,6 +16,8 @@ use crate::runtime::{Shutdown, pause};
 const IDLE: Duration = Duration::from_secs(10);
 /// What comes is enough when it is so near to the end of what was asked for. Many cameras take seconds to say goodbye.
 const NEARLY: Duration = Duration::from_millis(200);
+/// What begins later than this behind what was asked for may be told wrongly.
+const LATE: Duration = Duration::from_secs(2);
 /// The same where nobody told when frames were taken, or what comes ends by the camera's word, and nothing more comes for this.
 const QUIET: Duration = Duration::from_secs(1);
 /// How often it is looked.
@@ -118,9 +120,10 @@ fn wait_for_end(means: &Means, spool: &Spool, asked: Span, stop: &Shutdown) -> O
 
 fn is_enough(progress: &Progress, asked: Span) -> bool {
     let by_time = progress.taken.is_some_and(|taken| {
-        // What tells another time altogether is judged by its length.
+        // What tells another time altogether, as that of sending, is judged by its length: it did not begin where it should.
         let told = Span::new(asked.start, asked.end.plus(Duration::from_secs(60)));
-        told.contains(taken) && taken.plus(NEARLY) >= asked.end
+        let began = taken.minus(progress.length);
+        told.contains(taken) && began <= asked.start.plus(LATE) && taken.plus(NEARLY) >= asked.end
     });
     let is_long = progress.length + QUIET >= asked.duration();
     let is_quiet = progress.frames > 0 && progress.idle >= QUIET && (progress.ends || is_long);

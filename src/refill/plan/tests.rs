@@ -74,7 +74,12 @@ fn what_is_old_tried_out_just_tried_or_still_lasts_is_left_alone() {
     assert_eq!(chosen(&[tried], 100, 0, &[]), [0i64; 0]);
     assert_eq!(chosen(std::slice::from_ref(&just), 100, 0, &[]), [0i64; 0]);
     assert_eq!(chosen(std::slice::from_ref(&just), 105, 0, &[]), [1]);
+    let anew = Gap {
+        attempts: 0,
+        ..just.clone()
+    };
     assert_eq!(chosen(&[just], 50, 0, &[]), [1], "the clock was set back");
+    assert_eq!(chosen(&[anew], 96, 0, &[]), [1], "a person wants it now");
     let day = 24 * 3600;
     assert_eq!(chosen(std::slice::from_ref(&due), day + 10, 0, &[]), [1]);
     assert_eq!(chosen(std::slice::from_ref(&due), day + 11, 0, &[]), [0i64; 0]);
