@@ -12,7 +12,7 @@ use crate::model::{
     CameraClock, CameraId, ClockSource, Container, Copy, Origin, RunId, Segment, SegmentId, SegmentState, Timestamp,
 };
 use crate::pipeline::decoder_config;
-use crate::storage::{HeadPlan, Laid, Piece, Reel, Showing, StorageError, TrackKind, TrackPlan, Volume, picture_entry};
+use crate::storage::{HeadPlan, Laid, Piece, Reel, Showing, TrackKind, TrackPlan, Volume, picture_entry};
 
 /// Ticks a second of the pictures.
 const SCALE: u32 = 90_000;
@@ -91,7 +91,7 @@ impl Writing<'_> {
             end,
         };
         head.show(pictures, showing);
-        Ok((head.lay_out().map_err(StorageError::from)?, shown))
+        Ok((head.lay_out()?, shown))
     }
 
     fn segment(&self, cutting: &Cutting, look: &Look, frames: u64) -> Segment {
