@@ -197,7 +197,7 @@ mod tests {
             keyframe: n % 25 == 0,
             lost: 0,
             look: 0,
-            size: (1000 + n) as u32,
+            size: (100 + n) as u32,
             offset: 0,
             crc: n as u32,
         }
@@ -207,7 +207,7 @@ mod tests {
         Known {
             wall: at(n * 40).offset(late_ns),
             keyframe: n % 25 == 0,
-            size: (1000 + n) as u32,
+            size: (100 + n) as u32,
             crc: n as u32,
         }
     }
