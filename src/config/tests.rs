@@ -153,7 +153,7 @@ fn an_unknown_key_is_refused_where_it_stands_and_the_known_ones_are_named() {
     let (line, _, key, message) = refusal("\n[recording]\nlatency_ms = 1\n");
     assert_eq!((line, key.as_str()), (2, "recording"));
     assert!(
-        message.contains("[http], [storage], [record], [clips], [pipelines], [log]"),
+        message.contains("[http], [storage], [record], [mirror], [refill], [clips], [pipelines], [log]"),
         "{message}"
     );
 

@@ -18,6 +18,15 @@ pub enum DaemonError {
     /// Files or volumes.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// The disk of the recordings is not there, and the mirror may have what was on it.
+    #[error(
+        "{source}; if that disk is lost for good, mount an empty one in its place and bring the recordings back with \
+         `camkeep mirror restore --offline`"
+    )]
+    PrimaryLost {
+        /// What was found in its place.
+        source: StorageError,
+    },
     /// The index.
     #[error(transparent)]
     Index(#[from] IndexError),
@@ -51,7 +60,7 @@ impl DaemonError {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Configuration(_) => Fault::Invalid,
-            Self::Storage(error) => error.fault(),
+            Self::Storage(error) | Self::PrimaryLost { source: error } => error.fault(),
             Self::Index(error) => error.fault(),
             Self::Check(error) => error.fault(),
             Self::Pipeline(error) => error.fault(),

@@ -148,10 +148,18 @@ impl House {
 
 /// Opens the primary volume. Once one is known, no other is taken for it: an empty mount point is not a new disk.
 fn open_volume(index: &Index, root: &Path, clock: &dyn Clock) -> Result<Volume, DaemonError> {
-    let known = index.read_blocking(|reader| reader.volumes())?;
-    let primary = known.iter().rev().find(|volume| volume.role == VolumeRole::Primary);
+    let before = index.read_blocking(|reader| reader.volumes())?;
+    let primary = before.iter().rev().find(|volume| volume.role == VolumeRole::Primary);
     let volume = match primary {
-        Some(known) => Volume::open_expected(root, VolumeRole::Primary, known.id)?,
+        Some(known) => {
+            let has_mirror = before.iter().any(|volume| volume.role == VolumeRole::Mirror);
+            Volume::open_expected(root, VolumeRole::Primary, known.id).map_err(|error| match error {
+                StorageError::VolumeLost { .. } | StorageError::OtherVolume { .. } if has_mirror => {
+                    DaemonError::PrimaryLost { source: error }
+                }
+                error => error.into(),
+            })?
+        }
         None => Volume::open(root, VolumeRole::Primary, clock.now())?,
     };
     let row = KnownVolume {

@@ -9,7 +9,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::config::Config;
 use crate::export::{Exporter, Snapshots, Turns};
-use crate::http::{self, App};
+use crate::http::{self, App, Engines};
 use crate::model::{Event, EventKind, News};
 use crate::pipeline::{self, Catalog};
 use crate::record::{Recorder, Setting, Suspects};
@@ -160,10 +160,12 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     );
     let app = App::new(
         house.index.clone(),
-        recorder.clone(),
-        snapshots,
-        exporter,
-        refiller,
+        Engines {
+            recorder: recorder.clone(),
+            snapshots,
+            exporter,
+            refiller,
+        },
         clock,
         house.volumes.clone(),
         house.key.public(),

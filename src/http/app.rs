@@ -43,19 +43,28 @@ pub struct App {
     pub(super) changing: Arc<Mutex<()>>,
 }
 
+/// Who does things for people.
+#[derive(Debug)]
+pub struct Engines {
+    /// Records.
+    pub recorder: Recorder,
+    /// Makes stills.
+    pub snapshots: Snapshots,
+    /// Makes clips.
+    pub exporter: Exporter,
+    /// Fetches what lacks from cameras.
+    pub refiller: Refiller,
+}
+
 impl App {
     /// Puts together what requests may speak to.
-    #[allow(clippy::too_many_arguments, reason = "the one place where all of it comes together")]
-    pub fn new(
-        index: Index,
-        recorder: Recorder,
-        snapshots: Snapshots,
-        exporter: Exporter,
-        refiller: Refiller,
-        clock: Arc<dyn Clock>,
-        volumes: Volumes,
-        public_key: PublicKey,
-    ) -> Self {
+    pub fn new(index: Index, engines: Engines, clock: Arc<dyn Clock>, volumes: Volumes, public_key: PublicKey) -> Self {
+        let Engines {
+            recorder,
+            snapshots,
+            exporter,
+            refiller,
+        } = engines;
         Self {
             index,
             recorder,

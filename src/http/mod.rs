@@ -34,7 +34,7 @@ mod waiting;
 mod web;
 mod wire;
 
-pub use app::App;
+pub use app::{App, Engines};
 pub use problem::Problem;
 pub use router::router;
 pub use serve::serve;

@@ -95,9 +95,12 @@ impl TrackTable {
     /// begins inside a group of pictures: where they end in time, and nothing when there are none.
     ///
     /// They are told by the first frame. Pictures that a camera sends behind its first keyframe and shows before it are
-    /// none: they are footage, of the segment before.
+    /// none: they are footage, of the segment before. Nor is the packet by which encoders of sound begin early.
     fn lead_in(&self) -> Option<i64> {
-        let first = self.samples.first()?;
+        let first = self
+            .samples
+            .first()
+            .filter(|_| matches!(self.coding, TrackCoding::Video { .. }))?;
         (self.pts(first) < -ROUNDING).then_some(-ROUNDING)
     }
 

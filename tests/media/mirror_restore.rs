@@ -9,8 +9,11 @@ use camkeep::model::{Copy, CopyState, SegmentId, Timestamp, VolumeId, VolumeRole
 use camkeep::storage::{Volume, measure};
 use serde_json::Value;
 
+use crate::daemon_site::SOON;
+use crate::kit::daemon::Daemon;
 use crate::kit::mirror::{Mirrored, flip, open_index, primary_of};
 use crate::kit::referee;
+use crate::kit::wait::wait_for;
 
 const RESTORE: &[&str] = &["mirror", "restore", "--offline"];
 
@@ -93,6 +96,45 @@ fn a_dead_primary_is_made_anew_from_the_mirror_and_recording_goes_on_there() {
     let index = open_index(mirrored.site.data());
     let volumes = index.read_blocking(|reader| reader.volumes()).unwrap();
     assert_eq!(volumes.len(), 2, "the lost volume is forgotten: {volumes:?}");
+}
+
+/// The whole disk at once, under a camkeep that runs: what people look at comes from the mirror, recording says why it cannot go
+/// on, and whoever starts camkeep on the empty mount point is told how it all comes back.
+#[test]
+fn a_primary_that_dies_under_a_running_camkeep_leaves_timeline_and_clips_to_the_mirror() {
+    let mut mirrored = Mirrored::record(3);
+    mirrored.boot();
+    let before = mirrored.clip();
+    lose_primary(&mirrored);
+    assert_eq!(mirrored.clip(), before, "to the frame");
+    for row in &mirrored.rows {
+        let url = row.url.as_deref().unwrap();
+        assert_eq!(mirrored.site.daemon().get(url).status, 200);
+    }
+    wait_for(SOON, "the loss to be told", || {
+        let told = mirrored.site.events("volume_lost");
+        if told.is_empty() { Err(told) } else { Ok(()) }
+    });
+    assert_eq!(
+        fs::read_dir(mirrored.site.data().join("recordings")).unwrap().count(),
+        0,
+        "nothing is written where the disk was"
+    );
+    mirrored.site.stop();
+
+    let mut refused = Daemon::launch(mirrored.site.data(), |_| {});
+    assert_eq!(refused.wait_for_end(SOON).code, Some(1));
+    assert!(
+        refused.log().contains("camkeep mirror restore --offline"),
+        "{}",
+        refused.log()
+    );
+    let restored = mirrored.camkeep(RESTORE);
+    // What was recorded meanwhile was on no mirror; of what was, nothing is missing.
+    let said = String::from_utf8_lossy(&restored.stdout).into_owned();
+    assert!(said.contains("files restored"), "{said}");
+    mirrored.site.boot();
+    assert_eq!(mirrored.clip(), before, "and from the new primary");
 }
 
 /// Removes rows and primary files of what the mirror does not have.

@@ -15,8 +15,8 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::archive::Surroundings;
 use crate::config::Config;
 use crate::export::{Exporter, Means, Snapshots, Turns};
-use crate::http::App;
 use crate::http::serve::{Limits, serve_within};
+use crate::http::{App, Engines};
 use crate::model::{Edges, News, Segment, VolumeRole};
 use crate::pipeline::Catalog;
 use crate::record::{Recorder, Setting};
@@ -179,10 +179,12 @@ impl Desk {
         let refiller = Refiller::new(needs(&place, &clock, &recorder, &recordings, news), Arc::default());
         let app = App::new(
             place.index.clone(),
-            recorder,
-            snapshots,
-            exporter.clone(),
-            refiller,
+            Engines {
+                recorder,
+                snapshots,
+                exporter: exporter.clone(),
+                refiller,
+            },
             clock.clone(),
             volumes,
             key.public(),

@@ -290,7 +290,9 @@ mod tests {
     #[test]
     fn a_keyframe_that_was_under_way_when_play_came_is_asked_for_again_once() {
         let gate = Gate::new(true, Microphone::Works);
-        [(0, true), (40, true)].map(|(ms, key)| taken(&gate, ms, key));
+        for ms in [0, 40] {
+            taken(&gate, ms, true);
+        }
         let judge = |ms| gate.judge(0, Some(gst::ClockTime::from_mseconds(ms)), 1).0;
         assert!(matches!(judge(0), Verdict::ThrowAway), "nobody waits for it yet");
         gate.play_from(gst::ClockTime::from_mseconds(50));
