@@ -78,7 +78,7 @@ export async function fetchDays(id, zone) {
   return ((await ask(`${camera(id)}/days?zone=${part(zone)}`)) ?? []).map((row) => row.day);
 }
 
-/** Gaps `{start, end, cause}`, or null where the recorder has no such door yet. */
+/** Gaps `{start, end, cause, fill}`, or null where the recorder has no such door yet. */
 export async function fetchGaps(id, from, to) {
   let answer;
   try {
@@ -90,6 +90,7 @@ export async function fetchGaps(id, from, to) {
   const rows = Array.isArray(answer) ? answer : answer?.gaps ?? [];
   return rows.map((g) => ({
     start: Date.parse(g.start ?? g.from ?? g.gap_start), end: Date.parse(g.end ?? g.to ?? g.gap_end), cause: g.cause ?? null,
+    fill: g.fill_state ?? null,
   })).filter(isSpan);
 }
 

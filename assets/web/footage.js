@@ -58,13 +58,13 @@ export class Footage {
       if (whole) {
         this.ranges = unite(splice([], ranges, from, to));
         this.refilled = unite(splice([], refilled, from, to));
-        this.gaps = joinAlike(splice([], gaps ?? [], from, to), (g) => g.cause);
+        this.gaps = joinAlike(splice([], gaps ?? [], from, to), (g) => `${g.cause} ${g.fill}`);
         this.from = from;
         this.asked = to;
       } else {
         this.ranges = unite(splice(this.ranges, ranges, from, to));
         this.refilled = unite(splice(this.refilled, refilled, from, to));
-        this.gaps = joinAlike(splice(this.gaps, gaps ?? [], from, to), (g) => g.cause);
+        this.gaps = joinAlike(splice(this.gaps, gaps ?? [], from, to), (g) => `${g.cause} ${g.fill}`);
       }
       this.to = to;
       this.tailAsked = to;

@@ -6,7 +6,7 @@ import { drawLane } from './drawing.js';
 import { Footage } from './footage.js';
 import { covered, holes, spanAt } from './spans.js';
 import { clock, durationWords, fullTime, sinceWords, utcTime } from './time.js';
-import { STATE_TONE, STATE_WORDS, causeWords, fpsWords, isQuiet, percentWords, rateWords, reasonWords } from './words.js';
+import { STATE_TONE, STATE_WORDS, causeWords, fillWords, fpsWords, isQuiet, percentWords, rateWords, reasonWords } from './words.js';
 
 /** A row of the list. `desk` is what the page offers it: window, zone, play, hover, remove. */
 export class Lane {
@@ -98,7 +98,8 @@ export class Lane {
     const lasts = now() - gap.end < 3000;
     const until = lasts ? 'now' : clock(gap.end, zone);
     if (isQuiet(gap.cause)) return `Nothing expected ${clock(gap.start, zone)} – ${until}: ${causeWords(gap.cause)}`;
-    return `Gap ${clock(gap.start, zone)} – ${until} (${durationWords(gap.end - gap.start)}): ${causeWords(gap.cause)}`;
+    const fate = fillWords(gap.fill, this.camera.anr_enabled);
+    return `Gap ${clock(gap.start, zone)} – ${until} (${durationWords(gap.end - gap.start)}): ${causeWords(gap.cause)}${fate}`;
   }
 
   /** Brings the words up to date. */

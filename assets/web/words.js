@@ -34,6 +34,12 @@ const LOSS_SENTENCES = {
 const plain = (word) => String(word).replaceAll('_', ' ');
 
 /** A loss or a gap's cause, short. */
+/** What may still become of a gap, where its camera is asked for what it kept itself. */
+export function fillWords(fill, isAsked) {
+  if (!isAsked || !fill) return '';
+  return fill === 'failed' ? '; the camera did not have it' : '; to be fetched from the camera';
+}
+
 export function causeWords(cause) {
   if (!cause) return 'cause not known';
   return LOSS_WORDS[cause] ?? plain(cause);

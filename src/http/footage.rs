@@ -118,10 +118,13 @@ pub(super) async fn gaps(
     let now = app.clock.now();
     let window = query.day(now)?;
     query.done()?;
-    let found = app
-        .about(&id, move |reader, camera| timeline::gaps(reader, &camera, window, now))
+    let (found, kept) = app
+        .about(&id, move |reader, camera| {
+            let found = timeline::gaps(reader, &camera, window, now)?;
+            Ok((found, reader.gaps_within(&camera.id, window)?))
+        })
         .await?;
-    Ok(Json(found.into_iter().map(GapShown::from).collect()))
+    Ok(Json(found.into_iter().map(|gap| GapShown::new(gap, &kept)).collect()))
 }
 
 /// A loss that still lasts shows here once it is long enough to be kept.

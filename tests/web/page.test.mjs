@@ -6,6 +6,13 @@ import * as spans from '../../assets/web/spans.js';
 import * as days from '../../assets/web/days.js';
 import * as words from '../../assets/web/words.js';
 
+test('a gap says whether it may still come back from the camera', () => {
+  assert.equal(words.fillWords('pending', true), '; to be fetched from the camera');
+  assert.equal(words.fillWords('failed', true), '; the camera did not have it');
+  assert.equal(words.fillWords('pending', false), '', 'nobody asks this camera');
+  assert.equal(words.fillWords(null, true), '');
+});
+
 const at = (text) => Date.parse(text);
 const { HOUR } = time.units;
 

@@ -176,12 +176,13 @@ fn gaps_have_causes_and_end_at_now() {
     assert_eq!(
         gaps(window(-100, 2000)),
         json!([
-            {"start": time(30), "end": time(60), "seconds": 30.0, "cause": "stalled"},
-            {"start": time(90), "end": time(900), "seconds": 810.0, "cause": "unknown"},
+            {"start": time(30), "end": time(60), "seconds": 30.0, "cause": "stalled", "fill_state": "pending"},
+            {"start": time(90), "end": time(900), "seconds": 810.0, "cause": "unknown", "fill_state": null},
         ])
     );
     keep_gap(&desk, 90, 90, true);
     assert_eq!(gaps(window(0, 2000))[1]["cause"], "stalled");
+    assert_eq!(gaps(window(0, 2000))[1]["fill_state"], "pending");
     let kept = desk.get("/api/v1/cameras/door/recording-gaps").json();
     assert_eq!(
         (&kept[0]["gap_start"], &kept[0]["gap_end"], &kept[0]["open"]),

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::model::{CameraClock, CameraId, CopyState, Event, Gap, Segment, SegmentState, Span, Timestamp};
+use crate::model::{CameraClock, CameraId, CopyState, Event, Gap, GapFate, Segment, SegmentState, Span, Timestamp};
 use crate::storage::reading_order;
 use crate::timeline::{Calendar, Coverage, Lane, Missing, Row, Timeline};
 
@@ -156,15 +156,29 @@ pub(in crate::http) struct GapShown {
     end: Timestamp,
     seconds: f64,
     cause: &'static str,
+    /// Of the kept gap that it is, if it is one: whether it may still come back from the camera.
+    fill_state: Option<&'static str>,
 }
 
-impl From<Missing> for GapShown {
-    fn from(gap: Missing) -> Self {
+impl GapShown {
+    /// One of these may be kept.
+    pub(in crate::http) fn new(gap: Missing, kept: &[Gap]) -> Self {
+        // One that lasts ends later than its row says.
+        let until = |kept: &Gap| if kept.open { Timestamp::MAX } else { kept.span.end };
+        let shared = |kept: &&Gap| {
+            let (start, end) = (gap.span.start.max(kept.span.start), gap.span.end.min(until(kept)));
+            end.nanos_since(start).max(0)
+        };
+        let of_it = kept
+            .iter()
+            .filter(|kept| kept.fate != GapFate::Filled && shared(kept) > 0);
+        let kept = of_it.max_by_key(shared);
         Self {
             start: gap.span.start,
             end: gap.span.end,
             seconds: gap.span.seconds(),
             cause: gap.why.as_str(),
+            fill_state: kept.map(|kept| kept.fate.as_str()),
         }
     }
 }
