@@ -64,6 +64,9 @@ struct Trouble {
     bytes: u64,
 }
 
+/// What is copied afterwards for so long is told when it is over, though nobody was told that it began.
+const LONG: Duration = Duration::from_secs(60);
+
 /// How the mirror stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Standing {
@@ -73,6 +76,8 @@ pub(super) struct Standing {
     /// Segments that are owed, as far as is known.
     owed: Option<u64>,
     trouble: Option<Trouble>,
+    /// Whether it had everything at any time since this start.
+    has_caught_up: bool,
 }
 
 impl Standing {
@@ -84,6 +89,7 @@ impl Standing {
             since: now,
             owed: None,
             trouble: None,
+            has_caught_up: false,
         }
     }
 
@@ -144,12 +150,16 @@ impl Standing {
         if !self.is_present {
             return None;
         }
+        let is_first = !std::mem::replace(&mut self.has_caught_up, true);
         let trouble = self.trouble.take()?;
         self.reason = None;
-        (trouble.is_told || trouble.segments > 0).then(|| Tell::CaughtUp {
+        let took = now.since(trouble.since);
+        // A file that was begun while the mirror was away is closed, and copied, after its return was told.
+        let is_news = trouble.is_told || (trouble.segments > 0 && (is_first || took >= LONG));
+        is_news.then_some(Tell::CaughtUp {
             segments: trouble.segments,
             bytes: trouble.bytes,
-            took: now.since(trouble.since),
+            took,
         })
     }
 
@@ -217,6 +227,20 @@ mod tests {
         assert_eq!(standing.owe(at(30), 0), Some(over));
         assert_eq!((standing.owe(at(31), 0), standing.reason()), (None, None));
         assert!(standing.lose(at(40), "again").is_some());
+    }
+
+    /// A mirror came back and had everything again; the file that was begun meanwhile was closed a moment later, and people
+    /// were told a second time.
+    #[test]
+    fn what_is_copied_a_moment_later_is_not_told_again_and_what_takes_long_is() {
+        let mut standing = Standing::new(at(0));
+        standing.open(at(1));
+        assert_eq!(standing.owe(at(2), 0), None);
+        for (from, until, is_told) in [(10, 12, false), (20, 80, true)] {
+            assert_eq!(standing.owe(at(from), 1), None);
+            standing.copied(100);
+            assert_eq!(standing.owe(at(until), 0).is_some(), is_told, "{from}");
+        }
     }
 
     #[test]

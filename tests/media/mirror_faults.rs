@@ -143,11 +143,11 @@ impl Rig {
         let lost = self.site.events("mirror_lost");
         assert_eq!(lost.len(), times, "{lost:?}");
         assert!(lost.iter().any(|message| message.contains(words)), "{lost:?}");
-        // The file that was begun while it was away may be closed, and copied, after all the others were.
-        wait_for(SOON, "somebody to be told that it caught up", || {
+        let back = wait_for(SOON, "somebody to be told that it caught up", || {
             let back = self.site.events("mirror_caught_up");
-            if back.len() >= times { Ok(()) } else { Err(back) }
+            if back.len() >= times { Ok(back) } else { Err(back) }
         });
+        assert_eq!(back.len(), times, "{back:?}");
     }
 }
 
