@@ -153,7 +153,11 @@ fn every_pipeline_is_listed_shown_and_drawn() {
 #[test]
 fn what_is_typed_wrong_is_said_with_what_would_be_right() {
     let cases: [(&[&str], i32, &str); 9] = [
-        (&["show", "recrod"], 2, "mend, mend-sound, record, refill, retake, segments"),
+        (
+            &["show", "recrod"],
+            2,
+            "mend, mend-sound, record, refill, retake, segments",
+        ),
         (&["run", "recrod"], 2, "there are decode-h264, "),
         (
             &["dot", "record", "--set", "codex=h264"],
