@@ -1,6 +1,5 @@
 //! `camkeep mirror`: how the second volume is, and what is ordered of it.
 
-use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use clap::Subcommand;
@@ -12,6 +11,7 @@ use super::command::ServerArgs;
 use super::entry::say;
 use super::failure::Failure;
 use super::mirror_restore::{RestoreArgs, restore_offline};
+use super::ticker::Ticker;
 use super::words;
 use crate::runtime::pause;
 
@@ -141,11 +141,9 @@ fn outcome(tour: &Value) -> String {
 fn tour(server: &ServerArgs, json: bool, name: &str) -> Result<(), Failure> {
     let client = Client::new(&server.server)?;
     let mut told: Value = client.post(&format!("{MIRROR}/{name}"), &no_fields())?;
-    let shows = !json && std::io::stderr().is_terminal();
+    let mut ticker = Ticker::new(json);
     while told[name]["running"].as_bool().unwrap_or_default() {
-        if shows {
-            progress(&format!("\r{}\x1b[K", outcome(&told[name])));
-        }
+        ticker.tell(|| outcome(&told[name]));
         pause(LOOK);
         told = client.get(MIRROR)?;
         if told["state"] == "absent" {
@@ -155,9 +153,7 @@ fn tour(server: &ServerArgs, json: bool, name: &str) -> Result<(), Failure> {
             )));
         }
     }
-    if shows {
-        progress("\r\x1b[K");
-    }
+    ticker.end();
     match json {
         true => say_json(&told[name])?,
         false => say(&outcome(&told[name]))?,
@@ -168,12 +164,6 @@ fn tour(server: &ServerArgs, json: bool, name: &str) -> Result<(), Failure> {
             "{more} recordings are not whole; the log of camkeep names them"
         ))),
     }
-}
-
-/// Shown while it lasts; a terminal that is gone misses nothing.
-fn progress(text: &str) {
-    let mut out = std::io::stderr().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 fn no_fields() -> Value {

@@ -1,9 +1,7 @@
 //! `camkeep mirror restore --offline`: a primary volume made whole, or anew, from the mirror.
 
-use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use clap::Args;
 
@@ -20,10 +18,9 @@ use crate::storage::{DaemonLock, SealKey, StorageError, Volume};
 use super::check::with_ingest;
 use super::entry::say;
 use super::failure::Failure;
+use super::ticker::Ticker;
 use super::words::bytes;
 
-/// How often a terminal is told how far it is.
-const TICK: Duration = Duration::from_millis(200);
 /// Stays free on the primary.
 const ROOM: u64 = 256 << 20;
 
@@ -236,7 +233,7 @@ fn run(place: &Place, primary: &Volume, json: bool) -> Result<Restored, Failure>
         primary,
         clock: place.clock.as_ref(),
         shutdown: &shutdown,
-        progress: &mut |restored| ticker.tell(restored),
+        progress: &mut |restored| ticker.tell(|| progress(restored)),
     };
     let restored = restore.run();
     ticker.end();
@@ -284,39 +281,8 @@ fn tell(json: bool, restored: &Restored, lost: &[VolumeId], adopted: &Report) ->
     Err(Failure::other("not everything could be restored"))
 }
 
-/// Tells a terminal how far it is; says nothing to a file.
-struct Ticker {
-    is_shown: bool,
-    last: Option<Instant>,
-}
-
-impl Ticker {
-    fn new(json: bool) -> Self {
-        Self {
-            is_shown: !json && std::io::stderr().is_terminal(),
-            last: None,
-        }
-    }
-
-    fn tell(&mut self, restored: &Restored) {
-        let is_due = self.last.is_none_or(|last| last.elapsed() >= TICK);
-        if !self.is_shown || !is_due {
-            return;
-        }
-        self.last = Some(Instant::now());
-        let (done, all) = (bytes(restored.bytes as f64), bytes(restored.owed.bytes as f64));
-        // A terminal that is gone needs no progress.
-        let _ = write!(
-            std::io::stderr(),
-            "\r\x1b[K{done} of {all}, {} of {} files",
-            restored.files,
-            restored.owed.files
-        );
-    }
-
-    fn end(&self) {
-        if self.is_shown && self.last.is_some() {
-            let _ = write!(std::io::stderr(), "\r\x1b[K");
-        }
-    }
+/// How far it is.
+fn progress(restored: &Restored) -> String {
+    let (done, all) = (bytes(restored.bytes as f64), bytes(restored.owed.bytes as f64));
+    format!("{done} of {all}, {} of {} files", restored.files, restored.owed.files)
 }

@@ -29,6 +29,7 @@ mod run;
 mod schedule;
 mod segments;
 mod snapshot;
+mod ticker;
 mod timeline;
 mod trigger;
 mod verify;

@@ -1,8 +1,6 @@
 //! `camkeep verify`: is a clip what was signed, and are recordings what was closed?
 
-use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde::Deserialize;
@@ -17,11 +15,10 @@ use crate::storage::PublicKey;
 use super::client::Client;
 use super::entry::say;
 use super::failure::Failure;
+use super::ticker::Ticker;
 
 /// Something could not be checked, though nothing is known to be wrong.
 const UNPROVEN: i32 = 3;
-/// How often a terminal is told how far it is.
-const TICK: Duration = Duration::from_millis(200);
 
 /// Check that a clip is what camkeep signed, or that recordings are what was recorded
 #[derive(Debug, Args)]
@@ -222,7 +219,7 @@ fn chain(args: &VerifyArgs, camera: &str) -> Result<(), Failure> {
         recordings: &data.join("recordings"),
         mirror: config.storage.mirror.as_deref(),
         hashes: !args.no_hash,
-        progress: &mut |report| ticker.tell(report),
+        progress: &mut |report| ticker.tell(|| progress(report)),
     };
     let report = check.run(camera.as_ref()).map_err(Failure::other)?;
     ticker.end();
@@ -283,36 +280,8 @@ fn chain_table(report: &ChainReport, hashed: bool) -> String {
     text
 }
 
-/// One line on a terminal that tells how far it is; nothing in a pipe.
-struct Ticker {
-    shown: bool,
-    last: Option<Instant>,
-}
-
-impl Ticker {
-    fn new(quiet: bool) -> Self {
-        Self {
-            shown: !quiet && std::io::stderr().is_terminal(),
-            last: None,
-        }
-    }
-
-    fn tell(&mut self, report: &ChainReport) {
-        if self.shown && self.last.is_none_or(|last| last.elapsed() > TICK) {
-            self.last = Some(Instant::now());
-            let megabytes = report.hashed_bytes / 1_000_000;
-            // A terminal that is gone is not told.
-            let _ = write!(
-                std::io::stderr(),
-                "\r{} segments, {megabytes} MB\x1b[K",
-                report.segments
-            );
-        }
-    }
-
-    fn end(&self) {
-        if self.last.is_some() {
-            let _ = write!(std::io::stderr(), "\r\x1b[K");
-        }
-    }
+/// How far it is.
+fn progress(report: &ChainReport) -> String {
+    let megabytes = report.hashed_bytes / 1_000_000;
+    format!("{} segments, {megabytes} MB", report.segments)
 }
