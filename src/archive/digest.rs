@@ -4,9 +4,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use md5::{Digest, Md5};
 use sha1::Sha1;
-use sha2::Sha256;
 
-use crate::model::Secret;
+use crate::model::{Fingerprint, Secret};
 
 /// What a camera asks to have proved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +31,7 @@ impl Hash {
     fn of(self, text: &str) -> String {
         match self {
             Self::Md5 => hexadecimal(&Md5::digest(text.as_bytes())),
-            Self::Sha256 => hexadecimal(&Sha256::digest(text.as_bytes())),
+            Self::Sha256 => Fingerprint::of(text.as_bytes()).to_string(),
         }
     }
 }

@@ -6,12 +6,11 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use super::camera::text;
 use super::client::Client;
 use super::failure::Failure;
-use crate::model::Fingerprint;
+use crate::model::Hasher;
 
 /// What lies beside a clip.
 const BESIDE: [&str; 2] = [".manifest.json", ".manifest.sig"];
@@ -56,7 +55,7 @@ fn write_whole(client: &Client, clip: &Value, mut file: File, bar: &Bar) -> Resu
 /// Fetches a clip and sees that it is what the daemon hashed.
 pub(super) fn fetch(client: &Client, clip: &Value, out: &mut dyn Write, bar: &Bar) -> Result<(), Failure> {
     let mut body = client.open(&text(clip, "url"))?;
-    let (size, mut hasher, mut buffer, mut done) = (clip["size_bytes"].as_f64(), Sha256::new(), vec![0; 256 * 1024], 0);
+    let (size, mut hasher, mut buffer, mut done) = (clip["size_bytes"].as_f64(), Hasher::new(), vec![0; 256 * 1024], 0);
     loop {
         let count = match body.read(&mut buffer) {
             Ok(0) => break,
@@ -71,7 +70,7 @@ pub(super) fn fetch(client: &Client, clip: &Value, out: &mut dyn Write, bar: &Ba
         bar.show("fetching", done as f64 / size.unwrap_or(1.0).max(1.0));
     }
     bar.clear();
-    if Fingerprint(hasher.finalize().into()).to_string() != text(clip, "sha256") {
+    if hasher.finish().to_string() != text(clip, "sha256") {
         return Err(Failure::other("the clip did not arrive as it was sent; try again"));
     }
     Ok(())

@@ -127,7 +127,7 @@ impl Default for Storage {
             data: PathBuf::from("./camkeep-data"),
             mirror: None,
             tail_journal: true,
-            tail: Duration::from_secs(15),
+            tail: Duration::from_secs(3),
         }
     }
 }

@@ -10,12 +10,11 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
-use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use crate::export::Streamed;
-use crate::model::Fingerprint;
+use crate::model::Hasher;
 use crate::storage::{Piece, Reel};
 
 /// How much is read at a time.
@@ -156,7 +155,7 @@ fn body(streamed: Streamed, range: Range<u64>) -> Body {
 /// The same for the same bytes, and for others another: made of the head, which has every frame's place, and of where the
 /// rest lies, because a closed file never changes.
 fn tag(reel: &Reel) -> String {
-    let mut hasher = Sha256::new();
+    let mut hasher = Hasher::new();
     for piece in reel.pieces() {
         match piece {
             Piece::Bytes(bytes) => {
@@ -173,7 +172,7 @@ fn tag(reel: &Reel) -> String {
             }
         }
     }
-    format!("\"{}\"", Fingerprint(hasher.finalize().into()))
+    format!("\"{}\"", hasher.finish())
 }
 
 #[cfg(test)]

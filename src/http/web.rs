@@ -5,9 +5,9 @@ use std::sync::LazyLock;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use sha2::{Digest, Sha256};
 
 use super::problem::Problem;
+use crate::model::Fingerprint;
 
 /// Nothing from elsewhere, nothing inline, nobody may frame it.
 const POLICY: &str = "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; \
@@ -56,8 +56,8 @@ static FILES: LazyLock<Vec<File>> = LazyLock::new(|| {
 });
 
 fn tag(content: &[u8]) -> String {
-    let hash = Sha256::digest(content);
-    let digits: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let hash = Fingerprint::of(content);
+    let digits: String = hash.0.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     format!("\"{digits}\"")
 }
 

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use ring::digest::{Context, SHA256, digest};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use sha2::{Digest, Sha256};
 
 /// A SHA-256. Printed and on the wire as `sha256sum` prints it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -12,7 +12,13 @@ pub struct Fingerprint(pub [u8; 32]);
 impl Fingerprint {
     /// Of bytes that are at hand.
     pub fn of(bytes: &[u8]) -> Self {
-        Self(Sha256::digest(bytes).into())
+        Self::from_digest(digest(&SHA256, bytes).as_ref())
+    }
+
+    fn from_digest(digest: &[u8]) -> Self {
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(digest);
+        Self(bytes)
     }
 
     /// Reads the digits back; capital letters are taken too, because some tools print them.
@@ -27,6 +33,39 @@ impl Fingerprint {
             *byte = digit(*high)? << 4 | digit(*low)?;
         }
         Some(Self(bytes))
+    }
+}
+
+/// Makes a fingerprint of what comes piece by piece.
+#[derive(Clone)]
+pub struct Hasher(Context);
+
+impl Hasher {
+    /// Of nothing yet.
+    pub fn new() -> Self {
+        Self(Context::new(&SHA256))
+    }
+
+    /// More of it.
+    pub fn update(&mut self, bytes: impl AsRef<[u8]>) {
+        self.0.update(bytes.as_ref());
+    }
+
+    /// Of all that came.
+    pub fn finish(self) -> Fingerprint {
+        Fingerprint::from_digest(self.0.finish().as_ref())
+    }
+}
+
+impl Default for Hasher {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Hasher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hasher").finish_non_exhaustive()
     }
 }
 
@@ -69,6 +108,19 @@ mod tests {
         assert_eq!(Fingerprint::parse(&printed.to_uppercase()), Some(empty));
         let json = serde_json::to_string(&empty).unwrap();
         assert_eq!(serde_json::from_str::<Fingerprint>(&json).unwrap(), empty);
+    }
+
+    #[test]
+    fn whatever_the_pieces_it_is_that_of_the_whole_as_another_library_has_it() {
+        use sha2::Digest;
+        let bytes: Vec<u8> = (0..5000u32).map(|n| (n * 7919 >> 3) as u8).collect();
+        let expected = Fingerprint(sha2::Sha256::digest(&bytes).into());
+        assert_eq!(Fingerprint::of(&bytes), expected);
+        for length in [1, 63, 64, 65, 4096] {
+            let mut hasher = Hasher::new();
+            bytes.chunks(length).for_each(|piece| hasher.update(piece));
+            assert_eq!(hasher.finish(), expected, "{length}");
+        }
     }
 
     #[test]

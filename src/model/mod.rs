@@ -34,7 +34,7 @@ pub use clip::{Clip, ClipId, ClipMode, Job, JobId, JobState, Order};
 pub use edge::{Edge, Edges};
 pub use event::{Event, EventKind};
 pub use fault::Fault;
-pub use fingerprint::Fingerprint;
+pub use fingerprint::{Fingerprint, Hasher};
 pub use gap::{Gap, GapCause, GapFate, GapId};
 pub use health::{CameraHealth, CameraState, Loss};
 pub use news::News;

@@ -11,9 +11,8 @@ use std::time::Duration;
 use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_app as gst_app;
-use sha2::{Digest, Sha256};
 
-use crate::model::Loss;
+use crate::model::{Hasher, Loss};
 use crate::runtime::spawn_thread;
 
 use super::catalog::Catalog;
@@ -338,11 +337,11 @@ fn fill(pieces: &mut impl Read, block: &mut [u8]) -> io::Result<usize> {
 fn begin_hash() -> io::Result<(SyncSender<Step>, JoinHandle<[u8; 32]>)> {
     let (send, receive) = sync_channel::<Step>(STEPS);
     let work = move || {
-        let mut hasher = Sha256::new();
+        let mut hasher = Hasher::new();
         for (block, count) in receive {
             hasher.update(block.first(count));
         }
-        hasher.finalize().into()
+        hasher.finish().0
     };
     Ok((send, spawn_thread("export-hash", work)?))
 }
@@ -374,7 +373,7 @@ mod tests {
             let catalog = Catalog::built_in().unwrap();
             let written = export(&catalog, io::Cursor::new(bytes.clone()), &target, &progress, PATIENCE).unwrap();
             assert_eq!(std::fs::read(&target).unwrap(), bytes);
-            let sha256: [u8; 32] = Sha256::digest(&bytes).into();
+            let sha256: [u8; 32] = <sha2::Sha256 as sha2::Digest>::digest(&bytes).into();
             let size_bytes = length as u64;
             assert_eq!(written, Written { size_bytes, sha256 });
             assert_eq!(progress.bytes(), size_bytes);

@@ -1,8 +1,8 @@
 //! What rtspsrc is about to say to a camera, read before it is said, and the socket over which it does.
 //!
 //! The bindings have no accessor for a request's method, URL and body, and the standard library none for a descriptor that
-//! another library opened, so this one file reaches below them. It is the only exception to the house's rule against
-//! unsafe code.
+//! another library opened, so this file reaches below them. It is one of two exceptions to the house's rule against
+//! unsafe code; the other is `runtime/heap.rs`.
 #![allow(unsafe_code, reason = "what rtspsrc says and where it reads has no safe binding")]
 
 use std::ffi::CStr;

@@ -23,6 +23,7 @@ use super::refusal::{self, Offer, Refusal};
 use super::rtsp;
 use super::runner::on_the_side;
 use super::sound::{Sound, media};
+use super::straight;
 
 /// A camera has a picture or three, sound, and data about them. A description of more than this is an attack or broken.
 pub(super) const MOST_MEDIA: u32 = 64;
@@ -118,7 +119,9 @@ impl Source {
         });
         let on = source.clone();
         element.connect("new-manager", false, move |values| {
-            on.watch_packets(&values.get(1)?.get::<gst::Element>().ok()?);
+            let manager = values.get(1)?.get::<gst::Element>().ok()?;
+            straight::keep_to_the_thread_that_reads(&manager);
+            on.watch_packets(&manager);
             None
         });
         let on = source.clone();
@@ -333,9 +336,8 @@ impl Source {
                     if on.packets.are_at_random(now, info) {
                         on.lose(Loss::Broken, AT_RANDOM.to_owned());
                     }
-                    // Datagrams come from an element of their own. Packets inside the connection come through a pad of nobody's, by
-                    // the thread that reads it.
-                    if pad.peer().is_some_and(|peer| peer.parent_element().is_none()) {
+                    // Those are brought by the thread that reads the connection.
+                    if straight::is_inside_the_connection(pad) {
                         on.keep_alive(now);
                     }
                     gst::PadProbeReturn::Ok

@@ -19,7 +19,8 @@ pub(super) struct Lanes {
 /// Does all of it on a thread that may wait for the disk.
 pub(super) async fn close_segment(setting: Setting, lanes: Lanes, segment: Segment, path: PathBuf) {
     let (camera, id, suspects) = (segment.camera.clone(), segment.id, setting.suspects.clone());
-    let (segment, trouble) = match tokio::task::spawn_blocking(move || make_whole(segment, &path, &suspects)).await {
+    let file = path.clone();
+    let (segment, trouble) = match tokio::task::spawn_blocking(move || make_whole(segment, &file, &suspects)).await {
         Ok(done) => done,
         Err(error) => {
             tracing::error!(%camera, segment = %id, %error, "a closed segment could not be looked at; the next start mends it");
@@ -43,7 +44,7 @@ pub(super) async fn close_segment(setting: Setting, lanes: Lanes, segment: Segme
     if let Some(mirror) = lanes.mirror {
         // Told after the segment itself, so that the second copy's row finds it.
         match whole {
-            true => mirror.finish(&segment),
+            true => mirror.finish(&segment, &path),
             false => segment.copies.iter().for_each(|copy| mirror.give_up(&copy.path)),
         }
     }

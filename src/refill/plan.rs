@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::model::coverage::{covered, holes};
 use crate::model::{CameraId, Gap, GapFate, GapId, Span, Timestamp};
 
-/// A gap is filled when no more than this lacks in all.
+/// A gap is filled when no more than this lacks in all, and no more than half of it.
 const LACKING: Duration = Duration::from_secs(1);
 /// What is shorter than this is no gap: nothing could be fetched that begins and ends in it.
 const SLIVER: Duration = Duration::from_millis(100);
@@ -111,7 +111,8 @@ pub(super) fn settle(gap: &Gap, footage: &[Span], counts: bool, rules: Rules, no
         recovered_seconds: covered(span, footage.to_vec()).as_secs_f64(),
         ..gap.clone()
     };
-    if lacking <= LACKING {
+    // Of a short gap a second may be all of it, and of that nothing came.
+    if lacking <= LACKING.min(gap.span.duration() / 2) {
         return Settled {
             rows: vec![filled(gap.span)],
             recovered,
@@ -137,7 +138,11 @@ pub(super) fn settle(gap: &Gap, footage: &[Span], counts: bool, rules: Rules, no
         row.id = GapId(0);
     }
     if rows.is_empty() {
-        rows.push(left(gap.span));
+        rows.push(if recovered.is_zero() {
+            left(gap.span)
+        } else {
+            filled(gap.span)
+        });
     }
     Settled {
         rows,

@@ -12,11 +12,11 @@ use rustix::fs::{
     Advice, AtFlags, Mode, OFlags, RenameFlags, fadvise, openat, renameat, renameat_with, statat, unlinkat,
 };
 use rustix::io::Errno;
-use sha2::{Digest, Sha256};
 
 use super::durable::{Durable, parent, sync_directory};
 use super::error::StorageError;
 use super::volume::Volume;
+use crate::model::Hasher;
 
 /// The directory on each volume for files that are being copied to it.
 const UNFINISHED: &str = ".camkeep-copy";
@@ -26,7 +26,7 @@ const UNFINISHED: &str = ".camkeep-copy";
 pub struct CopyReader {
     file: File,
     path: PathBuf,
-    hasher: Sha256,
+    hasher: Hasher,
     size_bytes: u64,
 }
 
@@ -60,7 +60,7 @@ impl Volume {
         Ok(CopyReader {
             file,
             path,
-            hasher: Sha256::new(),
+            hasher: Hasher::new(),
             size_bytes: 0,
         })
     }
@@ -138,7 +138,7 @@ impl CopyReader {
         forget_cached(&self.file);
         Durable {
             size_bytes: self.size_bytes,
-            sha256: self.hasher.finalize().into(),
+            sha256: self.hasher.finish().0,
         }
     }
 }
@@ -226,7 +226,10 @@ mod tests {
         let copy = written(&volume, b"footage of a yard");
         assert_eq!(volume.size_of_copy(FILE).unwrap(), None);
         let read = measure(copy.read_back().unwrap());
-        assert_eq!(read.sha256, <[u8; 32]>::from(Sha256::digest(b"footage of a yard")));
+        assert_eq!(
+            read.sha256,
+            <[u8; 32]>::from(<sha2::Sha256 as sha2::Digest>::digest(b"footage of a yard"))
+        );
         copy.settle(FILE, Onto::Nothing).unwrap();
         assert_eq!(volume.size_of_copy(FILE).unwrap(), Some(17));
         assert_eq!(measure(volume.open_copy(FILE).unwrap()), read);

@@ -1,13 +1,15 @@
 //! On the disk for certain: sync, hash, and writes that happen wholly or not at all.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
-
 use super::error::StorageError;
+use crate::model::Hasher;
+
+/// So much of a file is read at once.
+const PIECE: usize = 256 * 1024;
 
 /// A file that is on the disk for certain, as it was then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +29,55 @@ pub fn make_durable(path: &Path) -> Result<Durable, StorageError> {
     sync(&file, path)?;
     sync_directory(parent(path))?;
     hash(&mut file, path)
+}
+
+/// The same for a file that has the bytes of another, whose hash is known: comparing them costs a small part of a hash, which
+/// on a box without instructions for it is most of what a second copy costs.
+pub(super) fn make_durable_like(path: &Path, other: &Path, known: Durable) -> Result<Durable, StorageError> {
+    let mut file = open(path)?;
+    sync(&file, path)?;
+    sync_directory(parent(path))?;
+    // Whatever stands against it, the other's disk gone among that: the hash tells.
+    if open(other).is_ok_and(|other| is_same(&file, &other, known.size_bytes)) {
+        return Ok(known);
+    }
+    file.rewind().map_err(|error| StorageError::io("read", path, error))?;
+    hash(&mut file, path)
+}
+
+/// Whether two files are read to their ends, and hold the same so many bytes.
+fn is_same(one: &File, other: &File, size_bytes: u64) -> bool {
+    let (mut one, mut other) = (Pieces::of(one), Pieces::of(other));
+    let mut read = 0;
+    loop {
+        match (one.next(), other.next()) {
+            (Some(here), Some(there)) if here == there && here.is_empty() => return read == size_bytes,
+            (Some(here), Some(there)) if here == there => read += here.len() as u64,
+            _ => return false,
+        }
+    }
+}
+
+/// A file in pieces of one length, but for the last.
+struct Pieces<'a> {
+    file: &'a File,
+    buffer: Vec<u8>,
+}
+
+impl<'a> Pieces<'a> {
+    fn of(file: &'a File) -> Self {
+        Self {
+            file,
+            buffer: Vec::with_capacity(PIECE),
+        }
+    }
+
+    /// Nothing where it cannot be read; an empty one at its end.
+    fn next(&mut self) -> Option<&[u8]> {
+        self.buffer.clear();
+        self.file.take(PIECE as u64).read_to_end(&mut self.buffer).ok()?;
+        Some(&self.buffer)
+    }
 }
 
 /// Size and hash of a file as it reads now, without a sync.
@@ -49,9 +100,9 @@ fn open(path: &Path) -> Result<File, StorageError> {
 }
 
 fn hash(file: &mut File, path: &Path) -> Result<Durable, StorageError> {
-    let mut hasher = Sha256::new();
+    let mut hasher = Hasher::new();
     let mut size_bytes = 0u64;
-    let mut buffer = vec![0u8; 256 * 1024];
+    let mut buffer = vec![0u8; PIECE];
     loop {
         match file.read(&mut buffer) {
             Ok(0) => break,
@@ -65,7 +116,7 @@ fn hash(file: &mut File, path: &Path) -> Result<Durable, StorageError> {
     }
     Ok(Durable {
         size_bytes,
-        sha256: hasher.finalize().into(),
+        sha256: hasher.finish().0,
     })
 }
 
@@ -164,8 +215,37 @@ mod tests {
         let path = directory.path().join("large");
         let bytes: Vec<u8> = (0..1_000_003u32).map(|n| (n % 251) as u8).collect();
         fs::write(&path, &bytes).unwrap();
-        let expected: [u8; 32] = Sha256::digest(&bytes).into();
+        let expected: [u8; 32] = <sha2::Sha256 as sha2::Digest>::digest(&bytes).into();
         assert_eq!(make_durable(&path).unwrap().sha256, expected);
+    }
+
+    #[test]
+    fn a_second_file_is_taken_for_the_same_only_if_every_byte_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let bytes = vec![7u8; PIECE * 2 + 5];
+        fs::write(at("first"), &bytes).unwrap();
+        let known = make_durable(&at("first")).unwrap();
+        // What is known stands for the hash where nothing differs, and nowhere else.
+        let made_up = Durable {
+            sha256: [1; 32],
+            ..known
+        };
+        let like = |bytes: &[u8], other: &str| {
+            fs::write(at("second"), bytes).unwrap();
+            make_durable_like(&at("second"), &at(other), made_up).unwrap()
+        };
+        assert_eq!(like(&bytes, "first"), made_up);
+        assert_eq!(like(&bytes, "nowhere"), known);
+        let mut other = bytes.clone();
+        other[PIECE + 3] = 8;
+        for other in [&other[..], &bytes[1..], &[&bytes[..], &[7]].concat()[..], &[]] {
+            fs::write(at("other"), other).unwrap();
+            assert_eq!(like(other, "first"), measure(&at("other")).unwrap());
+        }
+        // Two that are the same and both too short.
+        fs::write(at("first"), &bytes[1..]).unwrap();
+        assert_eq!(like(&bytes[1..], "first"), measure(&at("first")).unwrap());
     }
 
     #[test]

@@ -7,12 +7,12 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 
-use super::durable::make_durable;
+use super::durable::{Durable, make_durable_like};
 use super::error::StorageError;
 use super::identity::Identity;
-use super::mirror_writer::{MirrorTold, Order, Shared, What, lock, write_cost};
+use super::mirror_writer::{Finished, MirrorTold, Order, Shared, What, lock, write_cost};
 use super::volume::Volume;
-use crate::model::{Copy, CopyState, Segment};
+use crate::model::{Copy, CopyState};
 
 /// A second copy that grows.
 struct Open {
@@ -63,16 +63,13 @@ impl Files {
                 }
                 self.shared.queued_bytes.fetch_sub(cost, Ordering::Relaxed);
             }
-            What::Finish(segment, primary) => {
-                let path = primary.path.clone();
-                let told = match self.finish(lane, &segment, primary) {
-                    Some(copy) => MirrorTold::Kept {
-                        segment: segment.id,
-                        copy,
-                    },
-                    None => MirrorTold::Missed { segment: segment.id },
+            What::Finish(finished) => {
+                let segment = finished.segment.id;
+                let told = match self.finish(lane, &finished) {
+                    Some(copy) => MirrorTold::Kept { segment, copy },
+                    None => MirrorTold::Missed { segment },
                 };
-                lock(&self.shared.unsettled).remove(path.as_str());
+                lock(&self.shared.unsettled).remove(finished.primary.path.as_str());
                 self.tell(told);
             }
             What::Give(path) => self.give(&(lane, path)),
@@ -102,23 +99,26 @@ impl Files {
     }
 
     /// Gives the copy if it is the same as the primary's and on the disk.
-    fn finish(&mut self, lane: u64, segment: &Segment, primary: Copy) -> Option<Copy> {
+    fn finish(&mut self, lane: u64, finished: &Finished) -> Option<Copy> {
+        let Finished { segment, primary, file } = finished;
         let key = (lane, Arc::from(primary.path.as_str()));
         let open = self.open.remove(&key)?;
+        let known = Durable {
+            size_bytes: primary.size_bytes,
+            sha256: primary.sha256?,
+        };
         let made = self.at_the_disk(|| {
             // What is unmounted meanwhile leaves a directory that is somebody else's.
             open.volume.check_present()?;
             Identity::append(&open.absolute, segment)?;
-            make_durable(&open.absolute)
+            make_durable_like(&open.absolute, file, known)
         });
         match made {
-            Ok(durable) if Some(durable.sha256) == primary.sha256 && durable.size_bytes == primary.size_bytes => {
-                Some(Copy {
-                    volume: open.volume.id(),
-                    state: CopyState::Whole,
-                    ..primary
-                })
-            }
+            Ok(durable) if durable == known => Some(Copy {
+                volume: open.volume.id(),
+                state: CopyState::Whole,
+                ..primary.clone()
+            }),
             Ok(_) => {
                 tracing::warn!(path = %open.absolute.display(), "a second copy differs from the first and is made anew");
                 self.remove(&key.1, &open);

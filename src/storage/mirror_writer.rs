@@ -6,10 +6,11 @@
 //! ```
 //!
 //! Whoever writes the primary never waits here, whatever the mirror's disk does: what no longer fits makes the *file* a miss,
-//! and a missed file is copied later from the primary. A copy counts only when it is synced, read back, and has the primary's
-//! hash.
+//! and a missed file is copied later from the primary. A copy counts only when it is synced, read back, and has the bytes of
+//! the primary, or its hash.
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
@@ -115,10 +116,17 @@ pub(super) struct Order {
     pub(super) what: What,
 }
 
+/// A segment that is whole on the primary, its copy there, and the file.
+pub(super) struct Finished {
+    pub(super) segment: Segment,
+    pub(super) primary: Copy,
+    pub(super) file: PathBuf,
+}
+
 pub(super) enum What {
     Begin(Arc<str>),
     Write { path: Arc<str>, offset: u64, bytes: Bytes },
-    Finish(Box<Segment>, Copy),
+    Finish(Box<Finished>),
     Give(Arc<str>),
     Leave,
     Stop,
@@ -256,15 +264,20 @@ impl MirrorLane {
         self.order(What::Give(path.clone()));
     }
 
-    /// A segment is closed and whole on the primary: so it may become on the mirror. If its file was begun, exactly one of
+    /// A segment is closed and whole on the primary, in this file: so it may become on the mirror. If its file was begun, exactly one of
     /// [`MirrorTold::Kept`] and [`MirrorTold::Missed`] follows, but for a writer that has ended.
-    pub fn finish(&self, segment: &Segment) {
+    pub fn finish(&self, segment: &Segment, file: &Path) {
         let whole = segment.copies.iter().find(|copy| copy.state == CopyState::Whole);
         let Some(primary) = whole else { return };
         let Some(is_missed) = lock(&self.begun).remove(primary.path.as_str()) else {
             return;
         };
-        let sent = !is_missed && self.order(What::Finish(Box::new(segment.clone()), primary.clone()));
+        let finished = Finished {
+            segment: segment.clone(),
+            primary: primary.clone(),
+            file: file.to_owned(),
+        };
+        let sent = !is_missed && self.order(What::Finish(Box::new(finished)));
         if !sent {
             // The engine may have gone before us.
             let _ = self.shared.told.send(MirrorTold::Missed { segment: segment.id });
@@ -364,6 +377,10 @@ mod tests {
             (segment, path.into(), bytes)
         }
 
+        fn finish(&self, lane: &MirrorLane, segment: &Segment) {
+            lane.finish(segment, &self.primary.absolute(&segment.copies[0].path));
+        }
+
         fn end(mut self) -> (Vec<MirrorTold>, Arc<Volume>, tempfile::TempDir) {
             assert!(self.writer.close(PATIENCE));
             assert_eq!(self.writer.queued_bytes(), 0);
@@ -390,7 +407,7 @@ mod tests {
         let lane = desk.writer.lane();
         lane.begin(&path);
         write_in_pieces(&lane, &path, &bytes);
-        lane.finish(&segment);
+        desk.finish(&lane, &segment);
         let (told, mirror, _room) = desk.end();
         let [MirrorTold::Kept { segment: id, copy }] = &told[..] else {
             panic!("{told:?}")
@@ -411,7 +428,7 @@ mod tests {
         let lane = desk.writer.lane();
         lane.begin(&path);
         write_in_pieces(&lane, &path, &bytes);
-        lane.finish(&segment);
+        desk.finish(&lane, &segment);
         let (told, mirror, _room) = desk.end();
         assert!(
             matches!(&told[..], [MirrorTold::Missed { segment: id }] if *id == segment.id),
@@ -431,10 +448,10 @@ mod tests {
         assert_eq!((desk.writer.dropped_bytes(), desk.writer.overflowed_files()), (4000, 1));
         lane.write(&path, 4000, vec![0; 10].into());
         assert_eq!(desk.writer.dropped_bytes(), 4010, "the rest of it is not even queued");
-        lane.finish(&first);
+        desk.finish(&lane, &first);
         lane.begin(&next);
         lane.write(&next, 0, bytes.into());
-        lane.finish(&second);
+        desk.finish(&lane, &second);
         let (told, mirror, _room) = desk.end();
         assert!(
             matches!(&told[..], [MirrorTold::Missed { segment: missed }, MirrorTold::Kept { segment: kept, .. }]
@@ -450,7 +467,7 @@ mod tests {
         let (unbegun, ..) = desk.segment(1);
         let (_, path, bytes) = desk.segment(2);
         let lane = desk.writer.lane();
-        lane.finish(&unbegun);
+        desk.finish(&lane, &unbegun);
         lane.begin(&path);
         lane.write(&path, 0, bytes.into());
         drop(lane);
@@ -468,7 +485,7 @@ mod tests {
         let lane = desk.writer.lane();
         lane.begin(&path);
         write_in_pieces(&lane, &path, &bytes);
-        lane.finish(&segment);
+        desk.finish(&lane, &segment);
         let (told, _mirror, _room) = desk.end();
         assert!(matches!(&told[..], [MirrorTold::Missed { .. }]), "{told:?}");
     }
@@ -483,7 +500,7 @@ mod tests {
         let lane = desk.writer.lane();
         lane.begin(&path);
         write_in_pieces(&lane, &path, &bytes);
-        lane.finish(&segment);
+        desk.finish(&lane, &segment);
         let (told, _mirror, _room) = desk.end();
         assert!(
             matches!(

@@ -92,7 +92,7 @@ fn fill(data: &std::path::Path, camera: &FakeCamera) {
             .or_else(|_| std::fs::write(&file, &bytes))
             .unwrap();
     }
-    for some in segments.chunks(5000).map(<[Segment]>::to_vec) {
+    for some in segments.chunks(250).map(<[Segment]>::to_vec) {
         index
             .write_blocking(move |w| some.iter().try_for_each(|segment| w.close_segment(segment)))
             .unwrap();

@@ -126,6 +126,23 @@ fn a_gap_is_filled_when_it_is_covered_but_for_a_second() {
 }
 
 #[test]
+fn a_gap_shorter_than_a_second_of_which_nothing_came_is_not_filled() {
+    for millis in [60, 200, 900] {
+        let gap = gap(7, "door", Span::new(at(0), at(0).plus(Duration::from_millis(millis))));
+        let settled = settle(&gap, &[], true, RULES, at(20));
+        assert_eq!(settled.rows.len(), 1);
+        assert_eq!(
+            (settled.rows[0].fate, settled.rows[0].span),
+            (GapFate::Pending, gap.span)
+        );
+        let most = Span::new(gap.span.start, gap.span.end.minus(Duration::from_millis(millis / 3)));
+        let settled = settle(&gap, &[most], true, RULES, at(20));
+        assert_eq!(settled.rows.len(), 1);
+        assert_eq!(settled.rows[0].fate, GapFate::Filled);
+    }
+}
+
+#[test]
 fn what_is_left_of_a_gap_is_pending_as_a_gap_of_its_own() {
     let gap = gap(7, "door", span(0, 12));
     let settled = settle(&gap, &[span(3, 8)], true, RULES, at(20));

@@ -1,0 +1,361 @@
+//! An element for packets that come inside one connection: it takes the place of `rtpjitterbuffer`, and hands each on from the
+//! thread that reads it.
+//!
+//! A jitter buffer has a thread of its own, which is woken for every packet, because datagrams come in any order and some do
+//! not come at all. Inside a connection they come in order, so that waking somebody is most of what receiving costs:
+//! `docs/benchmarks.md`. What the jitter buffer does besides, this does the same way: times are the camera's ticks since the
+//! first packet (its `mode=none`), and the camera's own time is added once its reports tell it.
+
+use std::time::Duration;
+
+use gst::glib;
+use gst::prelude::*;
+use gstreamer as gst;
+
+use super::in_order::sender_report;
+
+glib::wrapper! {
+    /// The element.
+    pub(super) struct Straight(ObjectSubclass<imp::Straight>) @extends gst::Element, gst::Object;
+}
+
+impl Straight {
+    /// One for a stream. `rtpbin` sets what it has to know.
+    pub(super) fn new() -> Self {
+        glib::Object::new()
+    }
+}
+
+/// Whether the packets of a session of `rtpbin` come inside the connection: those come through a pad of nobody's, and
+/// datagrams from an element.
+pub(super) fn is_inside_the_connection(entry: &gst::Pad) -> bool {
+    entry.peer().is_some_and(|peer| peer.parent_element().is_none())
+}
+
+/// Gives `rtpbin` this element for the streams that come inside the connection.
+pub(super) fn keep_to_the_thread_that_reads(manager: &gst::Element) {
+    manager.connect("request-jitterbuffer", false, |values| {
+        let entry = |values: &[glib::Value]| {
+            let manager = values.first()?.get::<gst::Element>().ok()?;
+            let session = values.get(1)?.get::<u32>().ok()?;
+            manager.static_pad(&format!("recv_rtp_sink_{session}"))
+        };
+        let is_inside = std::env::var_os("TOGGLE_STOCK").is_none()
+            && entry(values).is_some_and(|entry| is_inside_the_connection(&entry));
+        // For datagrams it makes what it makes without us.
+        Some(is_inside.then(|| Straight::new().upcast::<gst::Element>()).to_value())
+    });
+}
+
+mod imp {
+    use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+
+    use gst::subclass::prelude::*;
+
+    use super::*;
+    use crate::pipeline::in_order::{Dating, InOrder};
+    use crate::runtime::{Clock, SystemClock};
+
+    /// Where packets come in, where they go, and where the camera's reports come in.
+    const ENTRY: &str = "sink";
+    const EXIT: &str = "src";
+    const REPORTS: &str = "sink_rtcp";
+    /// The shortest packet: a header without anything in it.
+    const HEADER: usize = 12;
+
+    #[derive(Default)]
+    struct Inside {
+        patience: Duration,
+        order: InOrder<gst::Buffer>,
+        dating: Option<Dating>,
+        /// Packets that go on now; kept for its room.
+        ready: Vec<gst::Buffer>,
+    }
+
+    pub(in crate::pipeline) struct Straight {
+        entry: gst::Pad,
+        exit: gst::Pad,
+        inside: Mutex<Inside>,
+        reference: gst::Caps,
+    }
+
+    impl Straight {
+        fn inside(&self) -> MutexGuard<'_, Inside> {
+            self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+
+        /// A packet comes.
+        fn chain(&self, packet: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+            let mut header = [0; HEADER];
+            if packet.copy_to_slice(0, &mut header).is_err() {
+                return Ok(gst::FlowSuccess::Ok);
+            }
+            let number = u16::from_be_bytes([header[2], header[3]]);
+            let mut inside = self.inside();
+            if inside.dating.is_none() {
+                inside.dating = self.ask_for_rate(header[1] & 0x7f).map(Dating::by);
+            }
+            let Inside {
+                patience, order, ready, ..
+            } = &mut *inside;
+            order.take(number, packet, SystemClock.instant(), *patience, |packet| {
+                ready.push(packet);
+            });
+            self.hand_on(inside)
+        }
+
+        /// Dates what is ready and pushes it, with nothing locked.
+        fn hand_on(&self, mut inside: MutexGuard<'_, Inside>) -> Result<gst::FlowSuccess, gst::FlowError> {
+            let mut ready = std::mem::take(&mut inside.ready);
+            for packet in &mut ready {
+                let ticks = ticks(packet);
+                let dates = inside
+                    .dating
+                    .as_mut()
+                    .zip(ticks)
+                    .map(|(dating, ticks)| dating.date(ticks));
+                if let Some((after_first, taken)) = dates {
+                    self.write(packet.make_mut(), after_first, taken);
+                }
+            }
+            drop(inside);
+            let mut flow = Ok(gst::FlowSuccess::Ok);
+            for packet in ready.drain(..) {
+                flow = self.exit.push(packet);
+                if flow.is_err() {
+                    break;
+                }
+            }
+            ready.clear();
+            self.inside().ready = ready;
+            flow
+        }
+
+        fn write(&self, packet: &mut gst::BufferRef, after_first: u64, taken: Option<u64>) {
+            packet.set_pts(gst::ClockTime::from_nseconds(after_first));
+            // When it came; what comes inside a connection has not been told that before.
+            if packet.dts().is_none() {
+                packet.set_dts(self.obj().current_running_time());
+            }
+            if let Some(taken) = taken {
+                let taken = gst::ClockTime::from_nseconds(taken);
+                gst::ReferenceTimestampMeta::add(packet, &self.reference, taken, gst::ClockTime::NONE);
+            }
+        }
+
+        fn ask_for_rate(&self, payload: u8) -> Option<u32> {
+            let known = self.entry.current_caps().as_deref().and_then(rate);
+            known.or_else(|| {
+                let caps = self
+                    .obj()
+                    .emit_by_name::<Option<gst::Caps>>("request-pt-map", &[&u32::from(payload)]);
+                caps.as_deref().and_then(rate)
+            })
+        }
+
+        fn hear(&self, event: gst::Event) -> bool {
+            match event.view() {
+                gst::EventView::Caps(caps) => {
+                    let mut inside = self.inside();
+                    if let (None, Some(rate)) = (&inside.dating, rate(caps.caps())) {
+                        inside.dating = Some(Dating::by(rate));
+                    }
+                }
+                gst::EventView::FlushStop(_) => self.forget(),
+                gst::EventView::Eos(_) => {
+                    let mut inside = self.inside();
+                    let Inside { order, ready, .. } = &mut *inside;
+                    order.end(|packet| ready.push(packet));
+                    // Whoever does not want them any more does not want the end either, which goes on in any case.
+                    let _ = self.hand_on(inside);
+                }
+                _ => {}
+            }
+            gst::Pad::event_default(&self.entry, Some(&*self.obj()), event)
+        }
+
+        fn hear_report(&self, packet: &gst::Buffer) {
+            let mut report = [0; 20];
+            if packet.copy_to_slice(0, &mut report).is_ok()
+                && let Some((ticks, time)) = sender_report(&report)
+                && let Some(dating) = self.inside().dating.as_mut()
+            {
+                dating.hear_report(ticks, time);
+            }
+        }
+
+        fn forget(&self) {
+            let mut inside = self.inside();
+            *inside = Inside {
+                patience: inside.patience,
+                ..Inside::default()
+            };
+        }
+    }
+
+    /// Ticks of a second.
+    fn rate(caps: &gst::CapsRef) -> Option<u32> {
+        let rate = caps.structure(0)?.get::<i32>("clock-rate").ok()?;
+        u32::try_from(rate).ok().filter(|rate| *rate > 0)
+    }
+
+    fn ticks(packet: &gst::BufferRef) -> Option<u32> {
+        let mut bytes = [0; 4];
+        packet.copy_to_slice(4, &mut bytes).ok()?;
+        Some(u32::from_be_bytes(bytes))
+    }
+
+    #[glib::object_subclass]
+    impl ObjectSubclass for Straight {
+        const NAME: &'static str = "CamkeepStraight";
+        type Type = super::Straight;
+        type ParentType = gst::Element;
+
+        fn with_class(class: &Self::Class) -> Self {
+            let pad = |name: &str| class.pad_template(name).map(|of| gst::Pad::builder_from_template(&of));
+            let entry = pad(ENTRY).map(|pad| {
+                pad.chain_function(|_, parent, packet| {
+                    Self::catch_panic_pad_function(parent, || Err(gst::FlowError::Error), |this| this.chain(packet))
+                })
+                .event_function(|_, parent, event| {
+                    Self::catch_panic_pad_function(parent, || false, |this| this.hear(event))
+                })
+                .iterate_internal_links_function(|_, parent| beside(parent, |this| &this.exit))
+                .build()
+            });
+            let exit = pad(EXIT).map(|pad| {
+                pad.iterate_internal_links_function(|_, parent| beside(parent, |this| &this.entry))
+                    .build()
+            });
+            Self {
+                entry: entry.unwrap_or_else(|| gst::Pad::new(gst::PadDirection::Sink)),
+                exit: exit.unwrap_or_else(|| gst::Pad::new(gst::PadDirection::Src)),
+                inside: Mutex::default(),
+                reference: gst::Caps::new_empty_simple("timestamp/x-ntp"),
+            }
+        }
+    }
+
+    /// What a pad belongs with: packets and what is said of them go from one to the other, and reports to neither.
+    fn beside(parent: Option<&gst::Object>, other: impl Fn(&Straight) -> &gst::Pad) -> gst::Iterator<gst::Pad> {
+        let this = parent.and_then(|parent| parent.downcast_ref::<super::Straight>());
+        gst::Iterator::from_vec(this.map(|this| other(this.imp()).clone()).into_iter().collect())
+    }
+
+    impl ObjectImpl for Straight {
+        fn properties() -> &'static [glib::ParamSpec] {
+            static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
+                let latency = glib::ParamSpecUInt::builder("latency")
+                    .nick("Latency")
+                    .blurb("For how many milliseconds packets that are missing are waited for")
+                    .build();
+                vec![latency]
+            });
+            &PROPERTIES
+        }
+
+        fn signals() -> &'static [glib::subclass::Signal] {
+            static SIGNALS: LazyLock<Vec<glib::subclass::Signal>> = LazyLock::new(|| {
+                let ask = glib::subclass::Signal::builder("request-pt-map")
+                    .param_types([u32::static_type()])
+                    .return_type::<gst::Caps>()
+                    .build();
+                vec![ask]
+            });
+            &SIGNALS
+        }
+
+        fn set_property(&self, _id: usize, value: &glib::Value, _pspec: &glib::ParamSpec) {
+            if let Ok(millis) = value.get::<u32>() {
+                self.inside().patience = Duration::from_millis(millis.into());
+            }
+        }
+
+        fn property(&self, _id: usize, _pspec: &glib::ParamSpec) -> glib::Value {
+            u32::try_from(self.inside().patience.as_millis())
+                .unwrap_or(u32::MAX)
+                .to_value()
+        }
+
+        fn constructed(&self) {
+            self.parent_constructed();
+            for pad in [&self.entry, &self.exit] {
+                // A new element has no pad of these names yet.
+                let _ = self.obj().add_pad(pad);
+            }
+        }
+    }
+
+    impl GstObjectImpl for Straight {}
+
+    impl ElementImpl for Straight {
+        fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+            static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+                gst::subclass::ElementMetadata::new(
+                    "Packets of one connection",
+                    "Filter/Network/RTP",
+                    "Puts packets in order and dates them, on the thread that brings them",
+                    "the authors of camkeep",
+                )
+            });
+            Some(&METADATA)
+        }
+
+        fn pad_templates() -> &'static [gst::PadTemplate] {
+            use gst::PadDirection::{Sink, Src};
+            use gst::PadPresence::{Always, Request};
+            static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+                let pads = [
+                    (ENTRY, Sink, Always, "application/x-rtp"),
+                    (EXIT, Src, Always, "application/x-rtp"),
+                    (REPORTS, Sink, Request, "application/x-rtcp"),
+                ];
+                let template = |(name, direction, presence, media): (&str, _, _, &str)| {
+                    gst::PadTemplate::new(name, direction, presence, &gst::Caps::new_empty_simple(media)).ok()
+                };
+                pads.into_iter().filter_map(template).collect()
+            });
+            &TEMPLATES
+        }
+
+        fn request_new_pad(
+            &self,
+            template: &gst::PadTemplate,
+            _name: Option<&str>,
+            _caps: Option<&gst::Caps>,
+        ) -> Option<gst::Pad> {
+            let pad = gst::Pad::builder_from_template(template)
+                .name(REPORTS)
+                .chain_function(|_, parent, packet| {
+                    Self::catch_panic_pad_function(
+                        parent,
+                        || Err(gst::FlowError::Error),
+                        |this| {
+                            this.hear_report(&packet);
+                            Ok(gst::FlowSuccess::Ok)
+                        },
+                    )
+                })
+                .event_function(|_, _, _| true)
+                .query_function(|_, _, _| false)
+                .build();
+            // There is one of them, and it is asked for once.
+            pad.set_active(true).ok()?;
+            self.obj().add_pad(&pad).ok()?;
+            Some(pad)
+        }
+
+        fn release_pad(&self, pad: &gst::Pad) {
+            // Going for good; one that is not ours any more is gone already.
+            let _ = self.obj().remove_pad(pad);
+        }
+
+        fn change_state(&self, transition: gst::StateChange) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+            let changed = self.parent_change_state(transition);
+            if transition == gst::StateChange::PausedToReady {
+                self.forget();
+            }
+            changed
+        }
+    }
+}
