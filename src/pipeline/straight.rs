@@ -132,11 +132,10 @@ mod imp {
         }
 
         fn write(&self, packet: &mut gst::BufferRef, after_first: u64, taken: Option<u64>) {
+            // When it came is told to nobody: parsers would take it for when it is to be decoded, and two pictures that came at
+            // once would be one.
             packet.set_pts(gst::ClockTime::from_nseconds(after_first));
-            // When it came; what comes inside a connection has not been told that before.
-            if packet.dts().is_none() {
-                packet.set_dts(self.obj().current_running_time());
-            }
+            packet.set_dts(gst::ClockTime::NONE);
             if let Some(taken) = taken {
                 let taken = gst::ClockTime::from_nseconds(taken);
                 gst::ReferenceTimestampMeta::add(packet, &self.reference, taken, gst::ClockTime::NONE);
