@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn whatever_the_pieces_it_is_that_of_the_whole_as_another_library_has_it() {
         use sha2::Digest;
-        let bytes: Vec<u8> = (0..5000u32).map(|n| (n * 7919 >> 3) as u8).collect();
+        let bytes: Vec<u8> = (0..5000u32).map(|n| ((n * 7919) >> 3) as u8).collect();
         let expected = Fingerprint(sha2::Sha256::digest(&bytes).into());
         assert_eq!(Fingerprint::of(&bytes), expected);
         for length in [1, 63, 64, 65, 4096] {
