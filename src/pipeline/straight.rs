@@ -91,9 +91,16 @@ mod imp {
                 return Ok(gst::FlowSuccess::Ok);
             }
             let number = u16::from_be_bytes([header[2], header[3]]);
+            // Whoever is asked may hold something that somebody else holds who waits for us, so nothing is held meanwhile.
+            let is_known = self.inside().dating.is_some();
+            let rate = if is_known {
+                None
+            } else {
+                self.ask_for_rate(header[1] & 0x7f)
+            };
             let mut inside = self.inside();
             if inside.dating.is_none() {
-                inside.dating = self.ask_for_rate(header[1] & 0x7f).map(Dating::by);
+                inside.dating = rate.map(Dating::by);
             }
             let Inside {
                 patience, order, ready, ..
