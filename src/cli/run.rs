@@ -5,6 +5,7 @@ use super::failure::Failure;
 use crate::config::{Config, Flags};
 use crate::daemon;
 use crate::model::Fault;
+use crate::runtime::keep_one_heap;
 
 /// Threads that serve requests and watch cameras. Media flows on GStreamer's own.
 const WORKERS: usize = 2;
@@ -18,6 +19,7 @@ pub(super) fn run(args: RunArgs) -> Result<(), Failure> {
         listen: args.listen,
     };
     let config = Config::load(&flags, std::env::vars_os()).map_err(Failure::configuration)?;
+    keep_one_heap();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .thread_name("camkeep")

@@ -14,7 +14,7 @@ use crate::model::{Event, EventKind, News};
 use crate::pipeline::{self, Catalog};
 use crate::record::{Recorder, Setting, Suspects};
 use crate::refill::Refiller;
-use crate::runtime::{Clock, Shutdown, Signals, SystemClock, Tasks, init_logging, keep_one_heap, raise_file_limit};
+use crate::runtime::{Clock, Shutdown, Signals, SystemClock, Tasks, init_logging, raise_file_limit};
 use crate::storage::{Syncer, TailWriter};
 use crate::timeline;
 
@@ -57,7 +57,6 @@ const ELEMENTS: &[&str] = &[
 /// Runs until a signal asks it to stop.
 pub async fn run(config: Config) -> Result<(), DaemonError> {
     init_logging(config.log.level.as_str()).map_err(DaemonError::Configuration)?;
-    keep_one_heap();
     if let Some(files) = raise_file_limit() {
         tracing::debug!(files, "so many files may be open");
     }

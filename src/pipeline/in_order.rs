@@ -10,6 +10,8 @@ use crate::runtime::Instant;
 
 /// A number so far ahead is not one before which others are missing: the camera counts anew.
 const FURTHEST: u16 = 3000;
+/// A number so little behind is one that came already or too late; further behind, the camera counts anew.
+const LATEST: u16 = 200;
 /// More packets than this do not wait: a keyframe of a large picture, twice.
 const MOST_HELD: usize = 2000;
 
@@ -46,7 +48,7 @@ impl<T> InOrder<T> {
         } else if ahead <= FURTHEST {
             self.stray = None;
             self.hold(number, packet, now);
-        } else if ahead > u16::MAX - FURTHEST {
+        } else if ahead > u16::MAX - LATEST {
             // It came already, or it is waited for no more.
             return;
         } else {
@@ -123,10 +125,13 @@ impl Dating {
     }
 
     /// How many nanoseconds after the first packet the one with these ticks is, which is none of an earlier one; and what time
-    /// it is at the camera, in nanoseconds as its reports count them.
+    /// it is at the camera, in nanoseconds as its reports count them. A camera that sets its ticks back begins again with none.
     pub(super) fn date(&mut self, ticks: u32) -> (u64, Option<u64>) {
-        let (first, last) = self.ticks.unwrap_or((i64::from(ticks), i64::from(ticks)));
+        let (mut first, last) = self.ticks.unwrap_or_else(|| self.begin(ticks));
         let now = near(last, ticks);
+        if now.saturating_sub(first) < -i64::from(self.rate) {
+            first = now;
+        }
         self.ticks = Some((first, now));
         let after_first = self.nanos(now - first).max(0);
         let taken = self.report.and_then(|(at, time)| {
@@ -134,6 +139,16 @@ impl Dating {
             u64::try_from(taken).ok()
         });
         (after_first.unsigned_abs(), taken)
+    }
+
+    /// What a report told before the first packet came is of its time now, or of none.
+    fn begin(&mut self, ticks: u32) -> (i64, i64) {
+        let first = i64::from(ticks);
+        self.report = self
+            .report
+            .map(|(at, time)| (near(first, at as u32), time))
+            .filter(|(at, _)| at - first <= i64::from(self.rate));
+        (first, first)
     }
 
     /// The camera reports that at these ticks its clock shows this. Not believed when it is of a time that is still to come.
@@ -156,19 +171,25 @@ fn near(last: i64, ticks: u32) -> i64 {
     last.saturating_add(i64::from(step))
 }
 
-/// What a sender report at the head of an RTCP packet says: the camera's time in nanoseconds since 1900, and ticks.
-pub(super) fn sender_report(packet: &[u8]) -> Option<(u32, u64)> {
+/// What the first sender report among the reports of a packet says: ticks, and the camera's time at them in nanoseconds since
+/// 1900.
+pub(super) fn sender_report(mut packet: &[u8]) -> Option<(u32, u64)> {
     const SENDER_REPORT: u8 = 200;
-    let word = |at: usize| Some(u32::from_be_bytes(packet.get(at..at + 4)?.try_into().ok()?));
-    if packet.first()? >> 6 != 2 || *packet.get(1)? != SENDER_REPORT {
-        return None;
+    loop {
+        let word = |at: usize| Some(u32::from_be_bytes(packet.get(at..at + 4)?.try_into().ok()?));
+        let [head, kind, ..] = *packet else { return None };
+        if head >> 6 != 2 {
+            return None;
+        }
+        if kind == SENDER_REPORT {
+            let (seconds, fraction, ticks) = (word(8)?, word(12)?, word(16)?);
+            let nanos = (u64::from(fraction) * 1_000_000_000) >> 32;
+            // A camera without a clock says so with nothing.
+            return (seconds != 0).then(|| (ticks, u64::from(seconds) * 1_000_000_000 + nanos));
+        }
+        let words = usize::from(u16::from_be_bytes([*packet.get(2)?, *packet.get(3)?]));
+        packet = packet.get(4 * (words + 1)..)?;
     }
-    let (seconds, fraction, ticks) = (word(8)?, word(12)?, word(16)?);
-    // A camera without a clock says so with nothing.
-    (seconds != 0).then(|| {
-        let nanos = (u64::from(fraction) * 1_000_000_000) >> 32;
-        (ticks, u64::from(seconds) * 1_000_000_000 + nanos)
-    })
 }
 
 #[cfg(test)]

@@ -40,8 +40,7 @@ pub(super) fn keep_to_the_thread_that_reads(manager: &gst::Element) {
             let session = values.get(1)?.get::<u32>().ok()?;
             manager.static_pad(&format!("recv_rtp_sink_{session}"))
         };
-        let is_inside = std::env::var_os("TOGGLE_STOCK").is_none()
-            && entry(values).is_some_and(|entry| is_inside_the_connection(&entry));
+        let is_inside = entry(values).is_some_and(|entry| is_inside_the_connection(&entry));
         // For datagrams it makes what it makes without us.
         Some(is_inside.then(|| Straight::new().upcast::<gst::Element>()).to_value())
     });
@@ -114,6 +113,10 @@ mod imp {
         /// Dates what is ready and pushes it, with nothing locked.
         fn hand_on(&self, mut inside: MutexGuard<'_, Inside>) -> Result<gst::FlowSuccess, gst::FlowError> {
             let mut ready = std::mem::take(&mut inside.ready);
+            if inside.dating.is_none() {
+                // Nobody says how fast the camera's ticks are, so that nothing can be made of them.
+                ready.clear();
+            }
             for packet in &mut ready {
                 let ticks = ticks(packet);
                 let dates = inside
@@ -181,9 +184,8 @@ mod imp {
         }
 
         fn hear_report(&self, packet: &gst::Buffer) {
-            let mut report = [0; 20];
-            if packet.copy_to_slice(0, &mut report).is_ok()
-                && let Some((ticks, time)) = sender_report(&report)
+            if let Ok(reports) = packet.map_readable()
+                && let Some((ticks, time)) = sender_report(&reports)
                 && let Some(dating) = self.inside().dating.as_mut()
             {
                 dating.hear_report(ticks, time);

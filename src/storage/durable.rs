@@ -33,28 +33,51 @@ pub fn make_durable(path: &Path) -> Result<Durable, StorageError> {
 
 /// The same for a file that has the bytes of another, whose hash is known: comparing them costs a small part of a hash, which
 /// on a box without instructions for it is most of what a second copy costs.
-pub(super) fn make_durable_like(path: &Path, other: &Path, known: Durable) -> Result<Durable, StorageError> {
-    let mut file = open(path)?;
-    sync(&file, path)?;
-    sync_directory(parent(path))?;
+///
+/// Everything that asks the disk of this file is done in `at_the_disk`, and nothing that asks the other's: whoever looks how long
+/// that takes shall not blame the wrong one.
+pub(super) fn make_durable_like(
+    path: &Path,
+    other: &Path,
+    known: Durable,
+    at_the_disk: &dyn Fn(&mut dyn FnMut()),
+) -> Result<Durable, StorageError> {
+    let mut synced = Err(StorageError::io("read", path, io::ErrorKind::Other.into()));
+    at_the_disk(&mut || {
+        synced = open(path).and_then(|file| {
+            sync(&file, path)?;
+            sync_directory(parent(path))?;
+            Ok(file)
+        });
+    });
+    let mut file = synced?;
     // Whatever stands against it, the other's disk gone among that: the hash tells.
-    if open(other).is_ok_and(|other| is_same(&file, &other, known.size_bytes)) {
+    if open(other).is_ok_and(|other| is_same(&file, &other, known.size_bytes, at_the_disk)) {
         return Ok(known);
     }
-    file.rewind().map_err(|error| StorageError::io("read", path, error))?;
-    hash(&mut file, path)
+    let mut hashed = file.rewind().map_err(|error| StorageError::io("read", path, error));
+    let mut durable = known;
+    at_the_disk(&mut || {
+        if hashed.is_ok() {
+            hashed = hash(&mut file, path).map(|found| durable = found);
+        }
+    });
+    hashed.map(|()| durable)
 }
 
 /// Whether two files are read to their ends, and hold the same so many bytes.
-fn is_same(one: &File, other: &File, size_bytes: u64) -> bool {
+fn is_same(one: &File, other: &File, size_bytes: u64, at_the_disk: &dyn Fn(&mut dyn FnMut())) -> bool {
     let (mut one, mut other) = (Pieces::of(one), Pieces::of(other));
-    let mut read = 0;
+    let (mut read, mut is_read) = (0, false);
     loop {
-        match (one.next(), other.next()) {
-            (Some(here), Some(there)) if here == there && here.is_empty() => return read == size_bytes,
-            (Some(here), Some(there)) if here == there => read += here.len() as u64,
-            _ => return false,
+        at_the_disk(&mut || is_read = one.next());
+        if !is_read || !other.next() || one.buffer != other.buffer {
+            return false;
         }
+        if one.buffer.is_empty() {
+            return read == size_bytes;
+        }
+        read += one.buffer.len() as u64;
     }
 }
 
@@ -72,11 +95,10 @@ impl<'a> Pieces<'a> {
         }
     }
 
-    /// Nothing where it cannot be read; an empty one at its end.
-    fn next(&mut self) -> Option<&[u8]> {
+    /// Reads the next one, which is empty at the end; `false` where it cannot be read.
+    fn next(&mut self) -> bool {
         self.buffer.clear();
-        self.file.take(PIECE as u64).read_to_end(&mut self.buffer).ok()?;
-        Some(&self.buffer)
+        self.file.take(PIECE as u64).read_to_end(&mut self.buffer).is_ok()
     }
 }
 
@@ -233,7 +255,7 @@ mod tests {
         };
         let like = |bytes: &[u8], other: &str| {
             fs::write(at("second"), bytes).unwrap();
-            make_durable_like(&at("second"), &at(other), made_up).unwrap()
+            make_durable_like(&at("second"), &at(other), made_up, &|work| work()).unwrap()
         };
         assert_eq!(like(&bytes, "first"), made_up);
         assert_eq!(like(&bytes, "nowhere"), known);

@@ -107,12 +107,13 @@ impl Files {
             size_bytes: primary.size_bytes,
             sha256: primary.sha256?,
         };
-        let made = self.at_the_disk(|| {
+        let labelled = self.at_the_disk(|| {
             // What is unmounted meanwhile leaves a directory that is somebody else's.
             open.volume.check_present()?;
-            Identity::append(&open.absolute, segment)?;
-            make_durable_like(&open.absolute, file, known)
+            Identity::append(&open.absolute, segment)
         });
+        let made =
+            labelled.and_then(|()| make_durable_like(&open.absolute, file, known, &|work| self.at_the_disk(work)));
         match made {
             Ok(durable) if durable == known => Some(Copy {
                 volume: open.volume.id(),

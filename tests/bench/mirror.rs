@@ -79,8 +79,8 @@ fn pss(pid: u32) -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
 }
 
-/// Cameras in a process of their own, and their addresses.
-fn cameras(count: u64) -> (Running, Vec<String>) {
+/// Cameras in a process of their own, their addresses, and how many megabytes a second each sends.
+fn cameras(count: u64) -> (Running, Vec<String>, f64) {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .env(SERVE, count.to_string())
         .stdin(Stdio::null())
@@ -89,8 +89,9 @@ fn cameras(count: u64) -> (Running, Vec<String>) {
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
     let urls = lines.by_ref().take(count as usize).collect();
-    println!("each camera sends {} kbit/s", lines.next().expect("the cameras begin"));
-    (Running(vec![child]), urls)
+    let kilobits: f64 = lines.next().expect("the cameras begin").parse().unwrap();
+    println!("each camera sends {kilobits} kbit/s");
+    (Running(vec![child]), urls, kilobits / 8000.0)
 }
 
 fn camkeep(urls: &[String], room: &Path) -> Running {
@@ -190,16 +191,18 @@ struct Cost {
     memory: f64,
 }
 
-/// What one side costs while it records.
-fn measure(side: &Running, cameras: u64, lasts: Duration) -> Cost {
+/// What one side costs while it records, and how many megabytes it writes to each of its volumes.
+fn measure(side: &Running, volumes: [&Path; 2], cameras: u64, lasts: Duration) -> (Cost, [f64; 2]) {
     pause(SETTLE);
-    let (before, begun) = (side.costs().0, Instant::now());
+    let written = || volumes.map(|volume| bytes_in(volume) as f64 / 1e6);
+    let (there, before, begun) = (written(), side.costs().0, Instant::now());
     pause(lasts);
-    let ((after, memory), elapsed) = (side.costs(), begun.elapsed().as_secs_f64());
-    Cost {
+    let ((after, memory), elapsed, now) = (side.costs(), begun.elapsed().as_secs_f64(), written());
+    let cost = Cost {
         processor: 100.0 * (after - before) / elapsed / cameras as f64,
         memory: memory as f64,
-    }
+    };
+    (cost, [now[0] - there[0], now[1] - there[1]])
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -208,23 +211,25 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 /// One turn of one side.
-fn turn(name: &str, urls: &[String], lasts: Duration) -> Cost {
+fn turn(name: &str, urls: &[String], rate: f64, lasts: Duration) -> Cost {
     let room = tempfile::tempdir().unwrap();
-    let (running, [first, second]) = match name {
+    let (running, volumes) = match name {
         "camkeep" => (camkeep(urls, room.path()), ["data/recordings", "mirror"]),
         _ => (ffmpegs(urls, room.path()), ["primary", "second"]),
     };
-    let cost = measure(&running, urls.len() as u64, lasts);
-    drop(running);
-    let [first, second] = [first, second].map(|volume| bytes_in(&room.path().join(volume)) as f64 / 1e6);
+    let [primary, mirror] = volumes.map(|volume| room.path().join(volume));
+    let (cost, [first, second]) = measure(&running, [&primary, &mirror], urls.len() as u64, lasts);
     println!(
         "{name:<8} {:>6.2} % of a processor a camera, {:>6.1} MB; wrote {first:.0} and {second:.0} MB",
         cost.processor,
         cost.memory / 1e6
     );
-    assert!(second > 0.8 * first, "both copies are made");
-    // Nine tenths of what the cameras sent in the time that was measured, at the least.
-    assert!(first > 0.4 * urls.len() as f64 * lasts.as_secs_f64(), "all is recorded");
+    // But for a group of pictures that is not whole yet, and files that come and go.
+    let sent = rate * urls.len() as f64 * lasts.as_secs_f64();
+    assert!(
+        first > 0.75 * sent && second > 0.75 * sent,
+        "all is recorded, twice: {sent:.0} MB were sent"
+    );
     cost
 }
 
@@ -235,11 +240,11 @@ fn main() {
     let count = number("MIRROR_BENCH_CAMERAS", 8);
     let lasts = Duration::from_secs(number("MIRROR_BENCH_SECONDS", 20));
     let rounds = number("MIRROR_BENCH_ROUNDS", 7);
-    let (cameras, urls) = cameras(count);
+    let (cameras, urls, rate) = cameras(count);
     println!("{count} cameras, {} s, {rounds} rounds", lasts.as_secs());
     // In turn, and in short turns, so that whatever else the machine does strikes both.
     let all: Vec<[Cost; 2]> = (0..rounds)
-        .map(|_| ["camkeep", "ffmpeg"].map(|name| turn(name, &urls, lasts)))
+        .map(|_| ["camkeep", "ffmpeg"].map(|name| turn(name, &urls, rate, lasts)))
         .collect();
     // It ends here with what it holds: leaving does not end it.
     drop(cameras);

@@ -57,6 +57,12 @@ fn a_camera_that_counts_anew_is_followed_and_one_that_counts_at_random_is_not() 
         [10, 11, 30_000, 30_001, 30_002]
     );
     assert_eq!(ordered(&[10, 11, 30_000, 12, 13]), [10, 11, 12, 13]);
+    assert_eq!(
+        ordered(&[2000, 2001, 0, 1, 2]),
+        [2000, 2001, 0, 1, 2],
+        "also when it begins again soon"
+    );
+    assert_eq!(ordered(&[2000, 2001, 1900, 2002]), [2000, 2001, 2002]);
     let at_random: Vec<u16> = (0..1000u32)
         .map(|n| (n.wrapping_mul(2_654_435_761) >> 16) as u16)
         .collect();
@@ -91,6 +97,15 @@ fn ticks_become_time_since_the_first_packet() {
         "before the first there is nothing"
     );
     assert_eq!(Dating::by(0).date(7), (0, None));
+    let mut dating = Dating::by(90_000);
+    dating.date(500_000);
+    assert_eq!(dating.date(590_000), (1_000_000_000, None));
+    assert_eq!(
+        dating.date(1000),
+        (0, None),
+        "a camera that sets its ticks back begins again"
+    );
+    assert_eq!(dating.date(1000 + 9000), (100_000_000, None));
 }
 
 #[test]
@@ -105,12 +120,28 @@ fn a_report_tells_the_cameras_own_time_of_what_comes_after_it_and_before() {
 }
 
 #[test]
+fn a_report_before_the_first_packet_is_of_its_time_or_of_none() {
+    let mut dating = Dating::by(90_000);
+    dating.hear_report(4_294_967_295 - 8999, 50_000_000_000);
+    assert_eq!(
+        dating.date(0).1,
+        Some(50_100_000_000),
+        "the ticks went round between them"
+    );
+    let mut dating = Dating::by(90_000);
+    dating.hear_report(90_000 * 60, 50_000_000_000);
+    assert_eq!(dating.date(0).1, None, "a report of a time to come");
+}
+
+#[test]
 fn reports_are_read_and_what_is_none_is_not() {
     let mut packet = vec![0x80, 200, 0, 6, 1, 2, 3, 4];
     packet.extend(3_000_000_000u32.to_be_bytes());
     packet.extend(0x8000_0000u32.to_be_bytes());
     packet.extend(77u32.to_be_bytes());
     assert_eq!(sender_report(&packet), Some((77, 3_000_000_000_500_000_000)));
+    let behind_another = [&[0x80, 201, 0, 1, 1, 2, 3, 4], &packet[..]].concat();
+    assert_eq!(sender_report(&behind_another), Some((77, 3_000_000_000_500_000_000)));
     assert_eq!(sender_report(&packet[..19]), None);
     assert_eq!(sender_report(&[]), None);
     packet[1] = 201;
