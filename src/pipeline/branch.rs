@@ -196,7 +196,7 @@ fn take_out(elements: &[gst::Element]) -> bool {
     // The one that writes first: what lies before it may wait for it in the middle of a push.
     let stuck = elements
         .iter()
-        .filter(|element| element.set_state(gst::State::Null).is_err())
+        .filter(|element| !super::runner::bring_down(*element))
         .count();
     let is_down = stuck == 0;
     for element in elements {

@@ -13,6 +13,9 @@ use super::connection::Connection;
 use super::error::PipelineError;
 use super::event::{PipelineEvent, read, state_name};
 
+/// How often a pipeline is told to come down: from the top there are four states.
+const TIMES: usize = 4;
+
 /// Pipelines that did not come down in time and were left behind, since the process started.
 static ABANDONED: AtomicU64 = AtomicU64::new(0);
 
@@ -90,14 +93,15 @@ impl Runner {
         }
     }
 
+    /// The answer is whether it is down.
     fn begin_to_come_down(&self) -> Option<mpsc::Receiver<bool>> {
         let pipeline = self.pipeline.clone();
         on_a_thread(move || {
-            let result = pipeline.set_state(gst::State::Null);
+            let is_down = bring_down(&pipeline);
             if let Some(bus) = pipeline.bus() {
                 bus.unset_sync_handler();
             }
-            result.is_ok()
+            is_down
         })
     }
 
@@ -109,10 +113,10 @@ impl Runner {
         let done = self.begin_to_come_down();
         let half = deadline / 2;
         let down = done.is_some_and(|done| {
-            done.recv_timeout(half).is_ok() || {
+            done.recv_timeout(half).unwrap_or_else(|_| {
                 self.cut();
-                done.recv_timeout(deadline - half).is_ok()
-            }
+                done.recv_timeout(deadline - half).unwrap_or(false)
+            })
         });
         if !down {
             ABANDONED.fetch_add(1, Ordering::Relaxed);
@@ -136,6 +140,13 @@ impl Drop for Runner {
     }
 }
 
+/// Brings an element to where it holds nothing; whether it is there. A splitmuxsink whose stream ends just now without its
+/// ever having had a file says that it cannot stop what it could not begin, and leaves everything around it where it was. Asked
+/// again it can: one step more is behind it each time.
+pub(super) fn bring_down(element: &impl IsA<gst::Element>) -> bool {
+    (0..TIMES).any(|_| element.set_state(gst::State::Null).is_ok())
+}
+
 /// Does something that a stuck stream may hold up, without being held up. Whether it worked shows in what the pipeline
 /// does next.
 pub(super) fn on_the_side(work: impl FnOnce() -> bool + Send + 'static) {
@@ -151,4 +162,28 @@ fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
         let _ = send.send(work());
     });
     started.ok().map(|_| receive)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_pipeline_whose_stream_ends_before_it_had_a_file_is_down_when_it_is_said_to_be() {
+        gst::init().unwrap();
+        // Alive and silent, as a camera is between its answer to PLAY and its first keyframe, and with nowhere to write to, as a
+        // recording is that is not wanted any more. Whether splitmuxsink fails to stop depends on which of the two comes first.
+        let text = "appsrc name=camera is-live=true format=time caps=video/x-h264,stream-format=avc,alignment=au \
+                    ! queue name=room ! splitmuxsink async-finalize=false sink=\"tee name=bytes ! filesink async=false\"";
+        for _ in 0..50 {
+            let pipeline = gst::parse::launch(text).unwrap().downcast::<gst::Pipeline>().unwrap();
+            let runner = Runner::new(pipeline.clone(), |_| {});
+            runner.reach(gst::State::Playing, Duration::from_secs(5)).unwrap();
+            let camera = pipeline.by_name("camera").unwrap();
+            on_the_side(move || camera.emit_by_name::<gst::FlowReturn>("end-of-stream", &[]) == gst::FlowReturn::Ok);
+            assert!(runner.take_down(Duration::from_secs(5)));
+            assert_eq!(pipeline.current_state(), gst::State::Null);
+        }
+    }
 }

@@ -427,6 +427,9 @@ fn a_camera_that_is_removed_while_it_is_handed_over_keeps_what_was_written() {
     wait_until(Duration::from_secs(10), "both sessions end", || {
         (camera.count_sessions().current == 0).then_some(())
     });
+    let requests = camera.requests();
+    let farewells = requests.iter().filter(|request| request.starts_with("TEARDOWN"));
+    assert_eq!(farewells.count(), 2, "{requests:?}");
 }
 
 #[test]
