@@ -128,6 +128,11 @@ impl Address {
         &self.location
     }
 
+    /// Whether the connection is encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        self.location.starts_with("rtsps:")
+    }
+
     /// The URL as it may be shown: secrets in its query hidden, and a mark where credentials are used.
     pub fn shown(&self) -> String {
         let shown = scrub(&self.location);

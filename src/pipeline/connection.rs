@@ -4,22 +4,68 @@
 //! headers without end, would hold its thread, its socket and ever more memory for as long as it likes. `rtspsrc` does not
 //! give its socket away either. But each request is announced on the thread that opened the connection, right after it was
 //! opened, so the one socket to the camera that nobody has claimed yet is the one.
+//!
+//! It can also be put in other hands: `rtspsrc` goes on with one end of a pair of sockets in its place.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Shutdown, TcpStream};
-use std::os::fd::RawFd;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::os::fd::{OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::runtime::{Clock, Instant, SystemClock};
 
 use super::rtsp;
 
 /// The sockets that belong to a connection, by inode: two cameras may share a host and a port, as those behind one recorder.
 static CLAIMED: Mutex<BTreeSet<u64>> = Mutex::new(BTreeSet::new());
 
+/// To which ports somebody is connecting just now, and since when. Those behind one recorder all begin at once, and each would
+/// find the sockets of the others beside its own, so they begin one after another.
+static OPENING: Mutex<BTreeMap<u16, Instant>> = Mutex::new(BTreeMap::new());
+static OPENED: Condvar = Condvar::new();
+/// A camera that is there is connected to within this. One that is not holds up the others behind its port no longer than so.
+const TURN: Duration = Duration::from_millis(250);
+
 /// One source's connection.
 #[derive(Debug)]
 pub(super) struct Connection {
     port: u16,
-    socket: Mutex<Option<Socket>>,
+    claimed: Mutex<Option<Claimed>>,
+    /// Sockets to the port that were open before, by inode.
+    older: Mutex<BTreeSet<u64>>,
+}
+
+/// The socket of a connection that is open.
+#[derive(Debug)]
+struct Claimed {
+    /// What rtspsrc reads from.
+    socket: Socket,
+    claim: Arc<Claim>,
+    /// What it is between, when it was put in other hands: the camera, and rtspsrc.
+    hands: Option<(TcpStream, UnixStream)>,
+}
+
+/// Nobody else takes a socket for theirs while this is held, by its inode.
+#[derive(Debug)]
+pub(super) struct Claim(u64);
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        lock(&CLAIMED).remove(&self.0);
+    }
+}
+
+/// What a connection was put in other hands as.
+#[derive(Debug)]
+pub(super) struct InHands {
+    /// To the camera.
+    pub(super) camera: TcpStream,
+    /// To rtspsrc. Neither of the two waits.
+    pub(super) source: UnixStream,
+    /// Held for as long as the first is open.
+    pub(super) _claim: Arc<Claim>,
 }
 
 /// A descriptor, and which socket it was when it was claimed: numbers are used again.
@@ -34,44 +80,94 @@ impl Connection {
     pub(super) fn new(port: u16) -> Self {
         Self {
             port,
-            socket: Mutex::new(None),
+            claimed: Mutex::new(None),
+            older: Mutex::default(),
         }
+    }
+
+    /// Waits for its turn to connect. Called on the thread that connects then.
+    pub(super) fn is_about_to_open(&self) {
+        let now = || SystemClock.instant();
+        let mut opening = lock(&OPENING);
+        while let Some(since) = opening.get(&self.port).copied() {
+            let Some(left) = TURN.checked_sub(now().since(since)).filter(|left| !left.is_zero()) else {
+                break;
+            };
+            let waited = OPENED.wait_timeout(opening, left);
+            opening = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        opening.insert(self.port, now());
+        drop(opening);
+        let leading = sockets().filter(|found| found.leads_to(self.port));
+        *lock(&self.older) = leading.map(|found| found.inode).collect();
     }
 
     /// Claims the socket. Called on the thread that has just opened it.
     pub(super) fn claim(&self) {
-        let mut socket = lock(&self.socket);
-        if socket.is_some_and(|socket| socket.inode_now() == Some(socket.inode)) {
+        let mut mine = lock(&self.claimed);
+        if mine.as_ref().is_some_and(|mine| mine.socket.is_still_there()) {
             return;
         }
+        *mine = None;
         let mut claimed = lock(&CLAIMED);
-        if let Some(gone) = socket.take() {
-            claimed.remove(&gone.inode);
-        }
-        let mut free = sockets().filter(|found| !claimed.contains(&found.inode) && found.leads_to(self.port));
+        let older = lock(&self.older);
+        let is_new = |found: &Socket| !claimed.contains(&found.inode) && !older.contains(&found.inode);
+        let mut free = sockets().filter(|found| is_new(found) && found.leads_to(self.port));
         // Two at once are told apart at the next request, when one of them has claimed its own.
-        if let (Some(found), None) = (free.next(), free.next()) {
-            claimed.insert(found.inode);
-            *socket = Some(found);
+        let (first, second) = (free.next(), free.next());
+        drop(free);
+        if let (Some(socket), None) = (first, second) {
+            claimed.insert(socket.inode);
+            *mine = Some(Claimed {
+                socket,
+                claim: Arc::new(Claim(socket.inode)),
+                hands: None,
+            });
         }
+        drop(claimed);
+        lock(&OPENING).remove(&self.port);
+        OPENED.notify_all();
+    }
+
+    /// Puts the connection in other hands. Called on the thread that reads from it, between two messages. Nothing when there is
+    /// none that is known, or it is in other hands already.
+    pub(super) fn put_in_hands(&self) -> Option<InHands> {
+        let mut mine = lock(&self.claimed);
+        let mine = mine.as_mut().filter(|mine| mine.hands.is_none())?;
+        let camera = mine.socket.stream()?;
+        let (source, theirs) = UnixStream::pair().ok()?;
+        let hands = (camera.try_clone().ok()?, source.try_clone().ok()?);
+        camera.set_nonblocking(true).ok()?;
+        source.set_nonblocking(true).ok()?;
+        // What rtspsrc has does not wait either.
+        theirs.set_nonblocking(true).ok()?;
+        let number = mine.socket.number;
+        if !mine.socket.is_still_there() || !rtsp::put_in_place(number, &OwnedFd::from(theirs)) {
+            return None;
+        }
+        let inode = Socket { number, inode: 0 }.inode_now()?;
+        mine.socket = Socket { number, inode };
+        mine.hands = Some(hands);
+        let claim = mine.claim.clone();
+        Some(InHands {
+            camera,
+            source,
+            _claim: claim,
+        })
     }
 
     /// Ends the connection under the hands of whoever reads from it.
     pub(super) fn cut(&self) {
-        let socket = *lock(&self.socket);
-        if let Some(socket) = socket.filter(|socket| socket.inode_now() == Some(socket.inode))
-            && let Some(stream) = socket.stream()
+        let mine = lock(&self.claimed);
+        let Some(mine) = mine.as_ref() else { return };
+        // Each fails when the peer has ended it, which is just as well.
+        if let Some((camera, source)) = &mine.hands {
+            let _ = camera.shutdown(Shutdown::Both);
+            let _ = source.shutdown(Shutdown::Both);
+        } else if mine.socket.is_still_there()
+            && let Some(stream) = mine.socket.stream()
         {
-            // Fails when the peer has ended it, which is just as well.
             let _ = stream.shutdown(Shutdown::Both);
-        }
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        if let Some(socket) = lock(&self.socket).take() {
-            lock(&CLAIMED).remove(&socket.inode);
         }
     }
 }
@@ -81,6 +177,10 @@ impl Socket {
         let target = std::fs::read_link(format!("/proc/self/fd/{}", self.number)).ok()?;
         let target = target.to_str()?;
         target.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
+    }
+
+    fn is_still_there(self) -> bool {
+        self.inode_now() == Some(self.inode)
     }
 
     fn stream(self) -> Option<TcpStream> {
@@ -111,8 +211,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use std::io::Read;
+    use std::io::{Read, Write};
     use std::net::TcpListener;
+    use std::os::fd::AsRawFd;
 
     use super::*;
 
@@ -125,7 +226,8 @@ mod tests {
         first.claim();
         let mut other = TcpStream::connect(address).unwrap();
         second.claim();
-        assert_ne!(*lock(&first.socket), *lock(&second.socket));
+        let socket = |of: &Connection| lock(&of.claimed).as_ref().map(|claimed| claimed.socket);
+        assert_ne!(socket(&first), socket(&second));
 
         let reader = std::thread::spawn(move || one.read(&mut [0]).unwrap());
         first.cut();
@@ -144,12 +246,12 @@ mod tests {
         let camera = TcpListener::bind("127.0.0.1:0").unwrap();
         let connection = Connection::new(camera.local_addr().unwrap().port());
         connection.claim();
-        assert_eq!(*lock(&connection.socket), None);
+        assert!(lock(&connection.claimed).is_none());
         connection.cut();
 
         let socket = TcpStream::connect(camera.local_addr().unwrap()).unwrap();
         connection.claim();
-        assert!(lock(&connection.socket).is_some());
+        assert!(lock(&connection.claimed).is_some());
         drop(socket);
         // Whoever opens a socket now may get the same number.
         let mut another = TcpStream::connect(camera.local_addr().unwrap()).unwrap();
@@ -162,5 +264,52 @@ mod tests {
                 .read(&mut [0])
                 .is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
         );
+    }
+
+    #[test]
+    fn a_connection_in_other_hands_is_the_same_to_both_ends() {
+        let camera = TcpListener::bind("127.0.0.1:0").unwrap();
+        let connection = Connection::new(camera.local_addr().unwrap().port());
+        let mut rtspsrc = TcpStream::connect(camera.local_addr().unwrap()).unwrap();
+        rtspsrc.set_nonblocking(true).unwrap();
+        connection.claim();
+        let mut hands = connection.put_in_hands().unwrap();
+        assert!(connection.put_in_hands().is_none(), "once is enough");
+        connection.claim();
+
+        let (mut camera, _) = camera.accept().unwrap();
+        rtspsrc.write_all(b"PLAY").unwrap();
+        let mut said = [0; 4];
+        hands.source.read_exact(&mut said).unwrap();
+        hands.camera.write_all(&said).unwrap();
+        camera.read_exact(&mut said).unwrap();
+        assert_eq!(&said, b"PLAY");
+        hands.source.write_all(b"200").unwrap();
+        rtspsrc.read_exact(&mut said[..3]).unwrap();
+
+        connection.cut();
+        assert_eq!(rtspsrc.read(&mut said).unwrap(), 0, "the end, for rtspsrc");
+        assert_eq!(camera.read(&mut said).unwrap(), 0, "and for the camera");
+    }
+
+    #[test]
+    fn connections_to_one_port_that_open_at_once_are_told_apart() {
+        let camera = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = camera.local_addr().unwrap();
+        let open = || {
+            std::thread::spawn(move || {
+                let connection = Connection::new(address.port());
+                connection.is_about_to_open();
+                let stream = TcpStream::connect(address).unwrap();
+                connection.claim();
+                (connection, stream)
+            })
+        };
+        let opened: Vec<_> = (0..12).map(|_| open()).collect();
+        for opened in opened {
+            let (connection, stream) = opened.join().unwrap();
+            let number = lock(&connection.claimed).as_ref().unwrap().socket.number;
+            assert_eq!(number, stream.as_raw_fd());
+        }
     }
 }

@@ -77,8 +77,7 @@ impl Packets {
     }
 
     /// These came. A camera whose packets are numbered by lot delivers and delivers, and nothing can be made of it.
-    pub(super) fn are_at_random(&self, now: Instant, info: &gst::PadProbeInfo<'_>) -> bool {
-        let packets = count(info);
+    pub(super) fn are_at_random(&self, now: Instant, packets: u64) -> bool {
         let came = self.came.fetch_add(packets, Ordering::Relaxed) + packets;
         let then = Instant(self.since.load(Ordering::Relaxed));
         if then == Instant(0) {
@@ -94,7 +93,7 @@ impl Packets {
 }
 
 /// How many packets pass a probe.
-fn count(info: &gst::PadProbeInfo<'_>) -> u64 {
+pub(super) fn count(info: &gst::PadProbeInfo<'_>) -> u64 {
     match &info.data {
         Some(gst::PadProbeData::Buffer(_)) => 1,
         Some(gst::PadProbeData::BufferList(list)) => list.len() as u64,

@@ -31,9 +31,9 @@ const NTP_TO_UNIX_NS: u64 = 2_208_988_800 * 1_000_000_000;
 const BEGIN: Duration = Duration::from_secs(5);
 
 /// Descriptors that one camera needs: sockets, what its threads are woken by, its file and its journal.
-const FILES: u64 = 16;
-/// Threads that it needs: of the session, of each queue, and of the file that is written.
-const THREADS: u64 = 16;
+const FILES: u64 = 20;
+/// Threads that it needs: of the session, of who reads from the camera, of each queue, and of the file that is written.
+const THREADS: u64 = 17;
 /// Bytes that it needs to begin with.
 const MEMORY: u64 = 16 << 20;
 

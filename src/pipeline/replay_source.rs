@@ -172,6 +172,7 @@ impl ReplaySource {
         };
         let count = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
         if !refusal::leads_elsewhere(url, &self.address) && count <= MOST_CONNECTIONS {
+            self.connection.is_about_to_open();
             return;
         }
         self.lead_away(url);

@@ -6,7 +6,7 @@
 #![allow(unsafe_code, reason = "what rtspsrc says and where it reads has no safe binding")]
 
 use std::ffi::CStr;
-use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::ptr;
 
 use gstreamer::glib;
@@ -91,4 +91,12 @@ pub(super) fn duplicate(number: RawFd) -> Option<OwnedFd> {
     // SAFETY: the number is not -1, and the borrow ends with this call, which only asks the kernel to duplicate it: a number
     // that was closed meanwhile is answered with EBADF. Whether it is still the wanted socket is for the caller to check.
     unsafe { BorrowedFd::borrow_raw(number) }.try_clone_to_owned().ok()
+}
+
+/// Makes a number stand for something else, in one step: whoever uses it goes on with that. Whether it stands for what the
+/// caller thinks is for the caller to check, on the thread that would close it.
+pub(super) fn put_in_place(number: RawFd, with: &OwnedFd) -> bool {
+    // SAFETY: the call reads no memory. It closes what the number stood for, which has another descriptor that the caller
+    // holds; whoever owns the number goes on owning it.
+    number >= 0 && unsafe { libc::dup3(with.as_raw_fd(), number, libc::O_CLOEXEC) } == number
 }

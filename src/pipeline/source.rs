@@ -15,8 +15,10 @@ use crate::model::{Address, Codec, Loss, scrub};
 use crate::runtime::{Clock, Instant, SystemClock, pause};
 
 use super::connection::Connection;
+use super::courier::{self, Brought};
+use super::doors::{self, Doors};
 use super::event::{self, PipelineEvent};
-use super::numbers::{AT_RANDOM, Numbers, Packets};
+use super::numbers::{self, AT_RANDOM, Numbers, Packets};
 use super::property::Property;
 use super::record::{Feed, RecordSpec};
 use super::refusal::{self, Offer, Refusal};
@@ -75,6 +77,8 @@ pub(super) struct Source {
     asked: AtomicU64,
     is_asking: AtomicBool,
     packets: Packets,
+    manager: gst::glib::WeakRef<gst::Element>,
+    doors: Arc<Doors>,
 }
 
 impl Source {
@@ -102,6 +106,8 @@ impl Source {
             asked: AtomicU64::new(0),
             is_asking: AtomicBool::new(false),
             packets: Packets::default(),
+            manager: gst::glib::WeakRef::new(),
+            doors: Arc::default(),
         });
         let on = source.clone();
         element.connect("on-sdp", false, move |values| {
@@ -120,7 +126,8 @@ impl Source {
         let on = source.clone();
         element.connect("new-manager", false, move |values| {
             let manager = values.get(1)?.get::<gst::Element>().ok()?;
-            straight::keep_to_the_thread_that_reads(&manager);
+            straight::keep_to_the_thread_that_reads(&manager, &on.doors);
+            on.manager.set(Some(&manager));
             on.watch_packets(&manager);
             None
         });
@@ -206,8 +213,7 @@ impl Source {
         self.feed.event(PipelineEvent::Error { loss, element, message });
     }
 
-    /// Called before each connection, on the thread that makes it. One that leads elsewhere is never made: this thread waits
-    /// here until the pipeline goes down, and finds itself cancelled.
+    /// Called before each connection, on the thread that makes it, which waits to be cancelled when that leads elsewhere.
     fn may_connect(&self, text: &str) {
         let Some(url) = text.split_whitespace().find(|word| word.contains("://")) else {
             return;
@@ -219,6 +225,7 @@ impl Source {
             let message = "the camera redirects in a circle; give the URL of its stream itself";
             self.lose(Loss::Refused, message.to_owned());
         } else {
+            self.connection.is_about_to_open();
             return;
         }
         self.refused.store(true, Ordering::Relaxed);
@@ -292,7 +299,7 @@ impl Source {
         codec == self.expected
     }
 
-    fn may_say(&self, shown: Option<&gst::glib::Value>) -> bool {
+    fn may_say(self: &Arc<Self>, shown: Option<&gst::glib::Value>) -> bool {
         let message = shown.and_then(|value| value.get::<RTSPMessage>().ok());
         let Some((method, url)) = message.as_ref().and_then(rtsp::request) else {
             return true;
@@ -316,9 +323,35 @@ impl Source {
             }
             RTSPMethod::PLAY => {
                 self.connections.store(0, Ordering::Relaxed);
+                self.send_a_courier();
                 true
             }
             _ => true,
+        }
+    }
+
+    /// Has a courier read the connection when packets will come inside it. Where that is not possible, rtspsrc reads it.
+    fn send_a_courier(self: &Arc<Self>) {
+        let Some(manager) = self.manager.upgrade() else { return };
+        if self.address.is_encrypted() || !doors::has_one_inside_the_connection(&manager) {
+            return;
+        }
+        let on = Arc::downgrade(self);
+        courier::send(&self.connection, &self.doors, move |brought| {
+            let Some(on) = on.upgrade() else { return };
+            match brought {
+                Brought::Packets(now, packets) => on.count(now, packets),
+                Brought::First(source) => {
+                    let progress = format!("short-way: packets of {source:08x} pass rtspsrc by");
+                    on.feed.event(PipelineEvent::Progress(progress));
+                }
+            }
+        });
+    }
+
+    fn count(&self, now: Instant, packets: u64) {
+        if self.packets.are_at_random(now, packets) {
+            self.lose(Loss::Broken, AT_RANDOM.to_owned());
         }
     }
 
@@ -333,11 +366,9 @@ impl Source {
                 gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST,
                 move |pad, info| {
                     let now = SystemClock.instant();
-                    if on.packets.are_at_random(now, info) {
-                        on.lose(Loss::Broken, AT_RANDOM.to_owned());
-                    }
+                    on.count(now, numbers::count(info));
                     // Those are brought by the thread that reads the connection.
-                    if straight::is_inside_the_connection(pad) {
+                    if doors::is_inside_the_connection(pad) {
                         on.keep_alive(now);
                     }
                     gst::PadProbeReturn::Ok

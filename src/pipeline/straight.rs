@@ -3,15 +3,19 @@
 //!
 //! A jitter buffer has a thread of its own, which is woken for every packet, because datagrams come in any order and some do
 //! not come at all. Inside a connection they come in order, and waking somebody is a sixth of what receiving costs: decision 30.
+//! Once packets come through it, those after them are brought to it by the courier, past all that is before it.
 //! What the jitter buffer does besides, this does as well: times are the camera's ticks since the first packet (as with its
 //! `mode=none`), and the camera's own time is added once its reports tell it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use gst::glib;
 use gst::prelude::*;
+use gst::subclass::prelude::*;
 use gstreamer as gst;
 
+use super::doors::{Doors, is_inside_the_connection};
 use super::in_order::sender_report;
 
 glib::wrapper! {
@@ -20,21 +24,19 @@ glib::wrapper! {
 }
 
 impl Straight {
-    /// One for a stream. `rtpbin` sets what it has to know.
-    pub(super) fn new() -> Self {
-        glib::Object::new()
+    /// One for a stream, which says at these doors that it is there. `rtpbin` sets what else it has to know.
+    fn new(doors: &Arc<Doors>) -> Self {
+        let this: Self = glib::Object::new();
+        // It is new, so it has none yet.
+        let _ = this.imp().doors.set(doors.clone());
+        this
     }
 }
 
-/// Whether the packets of a session of `rtpbin` come inside the connection: those come through a pad of nobody's, and
-/// datagrams from an element.
-pub(super) fn is_inside_the_connection(entry: &gst::Pad) -> bool {
-    entry.peer().is_some_and(|peer| peer.parent_element().is_none())
-}
-
 /// Gives `rtpbin` this element for the streams that come inside the connection.
-pub(super) fn keep_to_the_thread_that_reads(manager: &gst::Element) {
-    manager.connect("request-jitterbuffer", false, |values| {
+pub(super) fn keep_to_the_thread_that_reads(manager: &gst::Element, doors: &Arc<Doors>) {
+    let doors = doors.clone();
+    manager.connect("request-jitterbuffer", false, move |values| {
         let entry = |values: &[glib::Value]| {
             let manager = values.first()?.get::<gst::Element>().ok()?;
             let session = values.get(1)?.get::<u32>().ok()?;
@@ -42,17 +44,20 @@ pub(super) fn keep_to_the_thread_that_reads(manager: &gst::Element) {
         };
         let is_inside = entry(values).is_some_and(|entry| is_inside_the_connection(&entry));
         // For datagrams it makes what it makes without us.
-        Some(is_inside.then(|| Straight::new().upcast::<gst::Element>()).to_value())
+        Some(
+            is_inside
+                .then(|| Straight::new(&doors).upcast::<gst::Element>())
+                .to_value(),
+        )
     });
 }
 
 mod imp {
-    use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
-
-    use gst::subclass::prelude::*;
+    use std::sync::{LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 
     use super::*;
     use crate::pipeline::in_order::{Dating, InOrder};
+    use crate::pipeline::reception::Header;
     use crate::runtime::{Clock, SystemClock};
 
     /// Where packets come in, where they go, and where the camera's reports come in.
@@ -65,6 +70,8 @@ mod imp {
     #[derive(Default)]
     struct Inside {
         patience: Duration,
+        /// Whether it was said where its packets may be brought.
+        is_open: bool,
         order: InOrder<gst::Buffer>,
         dating: Option<Dating>,
         /// Packets that go on now; kept for its room.
@@ -76,6 +83,7 @@ mod imp {
         exit: gst::Pad,
         inside: Mutex<Inside>,
         reference: gst::Caps,
+        pub(super) doors: OnceLock<Arc<Doors>>,
     }
 
     impl Straight {
@@ -90,16 +98,18 @@ mod imp {
                 return Ok(gst::FlowSuccess::Ok);
             }
             let number = u16::from_be_bytes([header[2], header[3]]);
-            // Whoever is asked may hold something that somebody else holds who waits for us, so nothing is held meanwhile.
-            let is_known = self.inside().dating.is_some();
-            let rate = if is_known {
-                None
-            } else {
-                self.ask_for_rate(header[1] & 0x7f)
-            };
             let mut inside = self.inside();
             if inside.dating.is_none() {
-                inside.dating = rate.map(Dating::by);
+                // Whoever is asked may hold something that somebody else holds who waits for us, so nothing is held meanwhile.
+                drop(inside);
+                let rate = self.ask_for_rate(header[1] & 0x7f);
+                inside = self.inside();
+                if inside.dating.is_none() {
+                    inside.dating = rate.map(Dating::by);
+                }
+            }
+            if !std::mem::replace(&mut inside.is_open, true) {
+                self.open(&packet);
             }
             let Inside {
                 patience, order, ready, ..
@@ -108,6 +118,14 @@ mod imp {
                 ready.push(packet);
             });
             self.hand_on(inside)
+        }
+
+        /// From here on its packets may be brought here.
+        fn open(&self, packet: &gst::Buffer) {
+            let header = packet.map_readable().ok().and_then(|packet| Header::of(&packet));
+            if let (Some(doors), Some(header)) = (self.doors.get(), header) {
+                doors.open(header.source, header.payload, &self.entry);
+            }
         }
 
         /// Dates what is ready and pushes it, with nothing locked.
@@ -128,17 +146,17 @@ mod imp {
                     self.write(packet.make_mut(), after_first, taken);
                 }
             }
-            drop(inside);
-            let mut flow = Ok(gst::FlowSuccess::Ok);
-            for packet in ready.drain(..) {
-                flow = self.exit.push(packet);
-                if flow.is_err() {
-                    break;
-                }
+            let only = if ready.len() == 1 { ready.pop() } else { None };
+            if let Some(packet) = only {
+                // As nearly always.
+                inside.ready = ready;
+                drop(inside);
+                return self.exit.push(packet);
             }
-            ready.clear();
-            self.inside().ready = ready;
-            flow
+            drop(inside);
+            ready
+                .into_iter()
+                .try_fold(gst::FlowSuccess::Ok, |_, packet| self.exit.push(packet))
         }
 
         fn write(&self, packet: &mut gst::BufferRef, after_first: u64, taken: Option<u64>) {
@@ -196,6 +214,7 @@ mod imp {
             let mut inside = self.inside();
             *inside = Inside {
                 patience: inside.patience,
+                is_open: inside.is_open,
                 ..Inside::default()
             };
         }
@@ -239,6 +258,7 @@ mod imp {
                 entry: entry.unwrap_or_else(|| gst::Pad::new(gst::PadDirection::Sink)),
                 exit: exit.unwrap_or_else(|| gst::Pad::new(gst::PadDirection::Src)),
                 inside: Mutex::default(),
+                doors: OnceLock::new(),
                 reference: gst::Caps::new_empty_simple("timestamp/x-ntp"),
             }
         }

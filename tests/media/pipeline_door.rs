@@ -291,6 +291,7 @@ fn run_prints_what_happens_and_ctrl_c_leaves_whole_files() {
         "state playing",
         "format h264 320x180",
         "progress ",
+        "short-way: packets of ",
         " frames, ",
         "SIGINT: closing files",
         "done: ",

@@ -1,0 +1,330 @@
+//! Carries what a camera and `rtspsrc` say to one another, and brings packets the short way.
+//!
+//! `rtspsrc` 1.22 reads a packet in three pieces, asks the kernel five times for it, and takes it through a session that is made for
+//! datagrams. A camera of 4 Mbit/s sends 350 of them a second. So the connection is put in other hands just before PLAY: `rtspsrc`
+//! goes on talking through a pair of sockets, and a thread of ours reads from the camera, much at once. Messages and reports go to
+//! `rtspsrc` as they are. So do the first packets of each source, until it has made for them what stands behind (`straight.rs`); from
+//! then on they go there at once, and `rtspsrc` sees one a second, by which it knows that the source lives.
+//!
+//! Whatever this does not understand it hands on as it is, and then all is as without it. Decision 32.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::Shutdown;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gst::prelude::*;
+use gstreamer as gst;
+use rustix::event::{PollFd, PollFlags, poll};
+
+use crate::runtime::{Clock, Instant, SystemClock, spawn_thread};
+
+use super::connection::{Connection, InHands};
+use super::doors::Doors;
+use super::framing::{Framing, MARK, Piece, inside};
+use super::reception::{self, Header, Reception};
+
+/// How much is read from a camera at once: nearly all pictures are smaller.
+const FROM_CAMERA: usize = 32 << 10;
+/// And from rtspsrc, which says a line now and then.
+const FROM_SOURCE: usize = 2 << 10;
+/// How often rtspsrc sees a packet of a source.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
+/// When so much waits for rtspsrc, the camera waits too.
+const MOST_WAITING: usize = 4 << 20;
+
+/// A source whose packets go the short way.
+struct Way {
+    channel: u8,
+    source: u32,
+    payload: u8,
+    entry: gst::Pad,
+    reception: Reception,
+    /// When rtspsrc last saw a packet of it.
+    seen: Instant,
+    /// It is not taken there any more.
+    is_closed: bool,
+}
+
+/// Bytes that one side has not taken yet.
+#[derive(Default)]
+struct Waiting {
+    bytes: Vec<u8>,
+    taken: usize,
+}
+
+impl Waiting {
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn len(&self) -> usize {
+        self.bytes.len() - self.taken
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        if self.taken > self.bytes.len() / 2 {
+            self.bytes.drain(..self.taken);
+            self.taken = 0;
+        }
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Gives what can be taken now; `false` when nobody takes anything any more.
+    fn give(&mut self, to: &mut impl Write) -> bool {
+        while !self.is_empty() {
+            match to.write(&self.bytes[self.taken..]) {
+                Ok(0) => return false,
+                Ok(count) => self.taken += count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return true,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+}
+
+/// What came from one side and is not read yet.
+struct Coming {
+    framing: Framing,
+    bytes: Vec<u8>,
+    from: usize,
+    until: usize,
+}
+
+impl Coming {
+    fn new(room: usize) -> Self {
+        Self {
+            framing: Framing::default(),
+            bytes: vec![0; room],
+            from: 0,
+            until: 0,
+        }
+    }
+
+    /// Reads what is there; `false` at the end.
+    fn read(&mut self, side: &mut impl Read) -> bool {
+        self.bytes.copy_within(self.from..self.until, 0);
+        (self.from, self.until) = (0, self.until - self.from);
+        if self.until == self.bytes.len() {
+            // A packet that is larger; none is larger than its two bytes of length can say.
+            self.bytes.resize(2 * self.until, 0);
+        }
+        match side.read(&mut self.bytes[self.until..]) {
+            Ok(0) => false,
+            Ok(count) => {
+                self.until += count;
+                true
+            }
+            Err(error) => matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
+        }
+    }
+}
+
+/// What a courier tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Brought {
+    /// Packets of this source go the short way from here on.
+    First(u32),
+    /// So many went it.
+    Packets(Instant, u64),
+}
+
+/// Carries between a camera and its `rtspsrc` until that is done.
+struct Courier {
+    hands: InHands,
+    doors: Arc<Doors>,
+    tell: Box<dyn Fn(Brought) + Send>,
+    ways: Vec<Way>,
+    to_camera: Waiting,
+    to_source: Waiting,
+    /// The camera says nothing any more.
+    is_over: bool,
+}
+
+/// Who has said something.
+struct Ready {
+    camera: bool,
+    source: bool,
+}
+
+/// Sends a courier for a connection that packets will come inside of. Where that cannot be, all stays as it is.
+pub(super) fn send(connection: &Connection, doors: &Arc<Doors>, tell: impl Fn(Brought) + Send + 'static) {
+    let Some(hands) = connection.put_in_hands() else { return };
+    let courier = Courier::new(hands, doors.clone(), tell);
+    if let Err(error) = spawn_thread("courier", move || courier.carry()) {
+        // What it was to carry is gone with it, and rtspsrc finds the connection at its end.
+        tracing::error!(%error, "no thread to read from a camera");
+    }
+}
+
+impl Courier {
+    /// Of a connection that is in other hands. `tell` hears what it brings the short way.
+    fn new(hands: InHands, doors: Arc<Doors>, tell: impl Fn(Brought) + Send + 'static) -> Self {
+        Self {
+            hands,
+            doors,
+            tell: Box::new(tell),
+            ways: Vec::new(),
+            to_camera: Waiting::default(),
+            to_source: Waiting::default(),
+            is_over: false,
+        }
+    }
+
+    /// Carries until `rtspsrc` hangs up.
+    fn carry(mut self) {
+        let (mut from_camera, mut from_source) = (Coming::new(FROM_CAMERA), Coming::new(FROM_SOURCE));
+        while let Some(ready) = self.wait() {
+            if ready.source {
+                let goes_on = from_source.read(&mut self.hands.source);
+                self.hear_source(&mut from_source);
+                if !goes_on {
+                    // What it said last is said yet, as far as the camera takes it.
+                    self.to_camera.give(&mut self.hands.camera);
+                    return;
+                }
+            }
+            if ready.camera {
+                self.is_over = !from_camera.read(&mut self.hands.camera);
+                self.hear_camera(&mut from_camera);
+            }
+            self.is_over |= !self.to_camera.give(&mut self.hands.camera);
+            if !self.to_source.give(&mut self.hands.source) {
+                return;
+            }
+            if self.is_over && self.to_source.is_empty() {
+                // It finds what it would have found: the end.
+                let _ = self.hands.source.shutdown(Shutdown::Write);
+            }
+        }
+    }
+
+    /// Waits until there is something to do.
+    fn wait(&self) -> Option<Ready> {
+        let wants = |waiting: &Waiting, reads: bool| {
+            let mut wants = PollFlags::empty();
+            wants.set(PollFlags::IN, reads);
+            wants.set(PollFlags::OUT, !waiting.is_empty());
+            wants
+        };
+        let reads = self.to_source.len() < MOST_WAITING;
+        let mut sides = [
+            PollFd::new(&self.hands.source, wants(&self.to_source, true)),
+            PollFd::new(&self.hands.camera, wants(&self.to_camera, reads)),
+        ];
+        let asked = if self.is_over { 1 } else { 2 };
+        match poll(&mut sides[..asked], None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => {
+                tracing::error!(%error, "cannot wait for a camera");
+                return None;
+            }
+        }
+        let said = |side: &PollFd<'_>| side.revents().intersects(!PollFlags::OUT);
+        Some(Ready {
+            source: said(&sides[0]),
+            camera: !self.is_over && reads && said(&sides[1]),
+        })
+    }
+
+    /// What rtspsrc says goes to the camera; its reports are put right.
+    fn hear_source(&mut self, coming: &mut Coming) {
+        while let Some(piece) = coming.framing.next(&coming.bytes[coming.from..coming.until]) {
+            let length = piece.bytes().len();
+            let is_packet = matches!(piece, Piece::Packet { .. });
+            let bytes = &mut coming.bytes[coming.from..coming.from + length];
+            if is_packet {
+                let ways = &mut self.ways;
+                reception::put_right(&mut bytes[MARK..], |source, block| {
+                    if let Some(way) = ways.iter_mut().find(|way| way.source == source) {
+                        way.reception.write(block);
+                    }
+                });
+            }
+            self.to_camera.push(bytes);
+            coming.from += length;
+        }
+    }
+
+    /// What the camera says goes to rtspsrc, and its packets where they are taken.
+    fn hear_camera(&mut self, coming: &mut Coming) {
+        let now = SystemClock.instant();
+        let mut count = 0;
+        while let Some(piece) = coming.framing.next(&coming.bytes[coming.from..coming.until]) {
+            coming.from += piece.bytes().len();
+            match piece {
+                Piece::Packet { channel, whole } => count += u64::from(self.bring(channel, whole, now)),
+                Piece::Other(bytes) => self.to_source.push(bytes),
+            }
+        }
+        if count > 0 {
+            (self.tell)(Brought::Packets(now, count));
+        }
+    }
+
+    /// Brings a packet where it is taken; whether that is the short way.
+    fn bring(&mut self, channel: u8, whole: &[u8], now: Instant) -> bool {
+        let packet = inside(whole);
+        let Some(way) = Header::of(packet).and_then(|header| self.way(channel, header, now)) else {
+            self.to_source.push(whole);
+            return false;
+        };
+        let is_due = now.since(way.seen) >= SIGN_OF_LIFE;
+        if is_due {
+            way.seen = now;
+        }
+        if buffer(packet).is_none_or(|packet| way.entry.chain(packet).is_err()) {
+            // Nobody takes it there. What follows goes to rtspsrc, which knows what to do then.
+            way.is_closed = true;
+        }
+        if is_due {
+            self.to_source.push(whole);
+        }
+        true
+    }
+
+    /// The short way of a packet, if it has one.
+    fn way(&mut self, channel: u8, header: Header, now: Instant) -> Option<&mut Way> {
+        let Header {
+            source,
+            payload,
+            number,
+        } = header;
+        let is_its = |way: &Way| (way.source, way.payload, way.channel) == (source, payload, channel);
+        let at = match self.ways.iter().position(is_its) {
+            Some(at) => at,
+            None => {
+                let entry = self.doors.find(source, payload)?;
+                if self.ways.iter().any(|way| way.entry == entry) {
+                    // The same on another channel: whose it is nobody can tell.
+                    return None;
+                }
+                (self.tell)(Brought::First(source));
+                self.ways.push(Way {
+                    channel,
+                    source,
+                    payload,
+                    entry,
+                    reception: Reception::from(number),
+                    seen: now,
+                    is_closed: false,
+                });
+                self.ways.len() - 1
+            }
+        };
+        let way = self.ways.get_mut(at).filter(|way| !way.is_closed)?;
+        way.reception.came(number);
+        Some(way)
+    }
+}
+
+fn buffer(packet: &[u8]) -> Option<gst::Buffer> {
+    let mut buffer = gst::Buffer::with_size(packet.len()).ok()?;
+    buffer.get_mut()?.copy_from_slice(0, packet).ok()?;
+    Some(buffer)
+}
+
+#[cfg(test)]
+mod tests;
