@@ -8,30 +8,37 @@
 //! It can also be put in other hands: `rtspsrc` goes on with one end of a pair of sockets in its place.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Shutdown, TcpStream};
+use std::net::{IpAddr, Shutdown, TcpStream};
 use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::runtime::{Clock, Instant, SystemClock};
+use crate::runtime::{Clock, SystemClock};
 
 use super::rtsp;
 
 /// The sockets that belong to a connection, by inode: two cameras may share a host and a port, as those behind one recorder.
 static CLAIMED: Mutex<BTreeSet<u64>> = Mutex::new(BTreeSet::new());
 
-/// To which ports somebody is connecting just now, and since when. Those behind one recorder all begin at once, and each would
-/// find the sockets of the others beside its own, so they begin one after another.
-static OPENING: Mutex<BTreeMap<u16, Instant>> = Mutex::new(BTreeMap::new());
+/// To whom somebody is connecting just now, and who. Cameras behind one recorder all begin at once, and each would find the
+/// sockets of the others beside its own, so they begin one after another.
+static OPENING: Mutex<BTreeMap<(String, u16), u64>> = Mutex::new(BTreeMap::new());
 static OPENED: Condvar = Condvar::new();
-/// A camera that is there is connected to within this. One that is not holds up the others behind its port no longer than so.
+/// Who is there is connected to within this, and nobody waits longer for others. Whoever had no turn connects all the same, and
+/// may find more than one socket that could be its own.
 const TURN: Duration = Duration::from_millis(250);
+/// Connections so far, to tell them apart.
+static COUNT: AtomicU64 = AtomicU64::new(0);
 
 /// One source's connection.
 #[derive(Debug)]
 pub(super) struct Connection {
-    port: u16,
+    id: u64,
+    to: (String, u16),
+    /// Where the name is a number itself.
+    address: Option<IpAddr>,
     claimed: Mutex<Option<Claimed>>,
     /// Sockets to the port that were open before, by inode.
     older: Mutex<BTreeSet<u64>>,
@@ -65,7 +72,21 @@ pub(super) struct InHands {
     /// To rtspsrc. Neither of the two waits.
     pub(super) source: UnixStream,
     /// Held for as long as the first is open.
-    pub(super) _claim: Arc<Claim>,
+    _claim: Arc<Claim>,
+}
+
+impl Drop for InHands {
+    fn drop(&mut self) {
+        // Whoever holds them too, to cut them, does not keep either side from hearing the end.
+        let _ = self.source.shutdown(Shutdown::Both);
+        let _ = self.camera.shutdown(Shutdown::Both);
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.is_open();
+    }
 }
 
 /// A descriptor, and which socket it was when it was claimed: numbers are used again.
@@ -77,9 +98,11 @@ struct Socket {
 
 impl Connection {
     /// A connection to a camera's port that is not open yet.
-    pub(super) fn new(port: u16) -> Self {
+    pub(super) fn new(host: &str, port: u16) -> Self {
         Self {
-            port,
+            id: COUNT.fetch_add(1, Ordering::Relaxed),
+            to: (host.to_owned(), port),
+            address: host.trim_matches(['[', ']']).parse().ok(),
             claimed: Mutex::new(None),
             older: Mutex::default(),
         }
@@ -87,19 +110,32 @@ impl Connection {
 
     /// Waits for its turn to connect. Called on the thread that connects then.
     pub(super) fn is_about_to_open(&self) {
-        let now = || SystemClock.instant();
+        let began = SystemClock.instant();
         let mut opening = lock(&OPENING);
-        while let Some(since) = opening.get(&self.port).copied() {
-            let Some(left) = TURN.checked_sub(now().since(since)).filter(|left| !left.is_zero()) else {
+        while opening.contains_key(&self.to) {
+            let left = TURN.saturating_sub(SystemClock.instant().since(began));
+            if left.is_zero() {
                 break;
-            };
+            }
             let waited = OPENED.wait_timeout(opening, left);
             opening = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        opening.insert(self.port, now());
+        // Of one that is never heard of again the turn is taken over.
+        opening.insert(self.to.clone(), self.id);
         drop(opening);
-        let leading = sockets().filter(|found| found.leads_to(self.port));
+        // While these are looked at nobody else shall meet the descriptors by which that is done.
+        let _claimed = lock(&CLAIMED);
+        let leading = sockets().filter(|found| found.leads_to(self));
         *lock(&self.older) = leading.map(|found| found.inode).collect();
+    }
+
+    /// Its turn is over.
+    fn is_open(&self) {
+        let mut opening = lock(&OPENING);
+        if opening.get(&self.to) == Some(&self.id) {
+            opening.remove(&self.to);
+            OPENED.notify_all();
+        }
     }
 
     /// Claims the socket. Called on the thread that has just opened it.
@@ -112,7 +148,7 @@ impl Connection {
         let mut claimed = lock(&CLAIMED);
         let older = lock(&self.older);
         let is_new = |found: &Socket| !claimed.contains(&found.inode) && !older.contains(&found.inode);
-        let mut free = sockets().filter(|found| is_new(found) && found.leads_to(self.port));
+        let mut free = sockets().filter(|found| is_new(found) && found.leads_to(self));
         // Two at once are told apart at the next request, when one of them has claimed its own.
         let (first, second) = (free.next(), free.next());
         drop(free);
@@ -125,8 +161,7 @@ impl Connection {
             });
         }
         drop(claimed);
-        lock(&OPENING).remove(&self.port);
-        OPENED.notify_all();
+        self.is_open();
     }
 
     /// Puts the connection in other hands. Called on the thread that reads from it, between two messages. Nothing when there is
@@ -187,9 +222,13 @@ impl Socket {
         rtsp::duplicate(self.number).map(TcpStream::from)
     }
 
-    fn leads_to(self, port: u16) -> bool {
+    fn leads_to(self, connection: &Connection) -> bool {
         let peer = self.stream().and_then(|stream| stream.peer_addr().ok());
-        peer.is_some_and(|peer| peer.port() == port)
+        let address = connection.address;
+        peer.is_some_and(|peer| {
+            let is_its = |address: IpAddr| address.to_canonical() == peer.ip().to_canonical();
+            peer.port() == connection.to.1 && address.is_none_or(is_its)
+        })
     }
 }
 
@@ -221,7 +260,10 @@ mod tests {
     fn a_connection_that_is_cut_wakes_its_reader_and_leaves_others_alone() {
         let camera = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = camera.local_addr().unwrap();
-        let (first, second) = (Connection::new(address.port()), Connection::new(address.port()));
+        let (first, second) = (
+            Connection::new("127.0.0.1", address.port()),
+            Connection::new("127.0.0.1", address.port()),
+        );
         let mut one = TcpStream::connect(address).unwrap();
         first.claim();
         let mut other = TcpStream::connect(address).unwrap();
@@ -244,7 +286,7 @@ mod tests {
     #[test]
     fn a_connection_that_nobody_opened_or_that_is_gone_is_not_cut() {
         let camera = TcpListener::bind("127.0.0.1:0").unwrap();
-        let connection = Connection::new(camera.local_addr().unwrap().port());
+        let connection = Connection::new("127.0.0.1", camera.local_addr().unwrap().port());
         connection.claim();
         assert!(lock(&connection.claimed).is_none());
         connection.cut();
@@ -269,7 +311,7 @@ mod tests {
     #[test]
     fn a_connection_in_other_hands_is_the_same_to_both_ends() {
         let camera = TcpListener::bind("127.0.0.1:0").unwrap();
-        let connection = Connection::new(camera.local_addr().unwrap().port());
+        let connection = Connection::new("127.0.0.1", camera.local_addr().unwrap().port());
         let mut rtspsrc = TcpStream::connect(camera.local_addr().unwrap()).unwrap();
         rtspsrc.set_nonblocking(true).unwrap();
         connection.claim();
@@ -293,12 +335,12 @@ mod tests {
     }
 
     #[test]
-    fn connections_to_one_port_that_open_at_once_are_told_apart() {
+    fn connections_to_one_place_that_open_at_once_are_told_apart() {
         let camera = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = camera.local_addr().unwrap();
         let open = || {
             std::thread::spawn(move || {
-                let connection = Connection::new(address.port());
+                let connection = Connection::new("localhost", address.port());
                 connection.is_about_to_open();
                 let stream = TcpStream::connect(address).unwrap();
                 connection.claim();
@@ -308,6 +350,41 @@ mod tests {
         let opened: Vec<_> = (0..12).map(|_| open()).collect();
         for opened in opened {
             let (connection, stream) = opened.join().unwrap();
+            let number = lock(&connection.claimed).as_ref().unwrap().socket.number;
+            assert_eq!(number, stream.as_raw_fd());
+        }
+    }
+
+    #[test]
+    fn one_that_does_not_answer_holds_the_others_up_for_a_moment_only() {
+        let silent = Connection::new("localhost", 9);
+        silent.is_about_to_open();
+        let began = SystemClock.instant();
+        let waiting: Vec<_> = (0..10)
+            .map(|_| std::thread::spawn(|| Connection::new("localhost", 9).is_about_to_open()))
+            .collect();
+        waiting.into_iter().for_each(|waiting| waiting.join().unwrap());
+        let waited = SystemClock.instant().since(began);
+        assert!(waited < 4 * TURN, "{waited:?}");
+        // One of another name does not wait at all.
+        Connection::new("camera.example", 9).is_about_to_open();
+        drop(silent);
+        assert!(
+            lock(&OPENING).keys().all(|(_, port)| *port != 9),
+            "no turn is left behind"
+        );
+    }
+
+    #[test]
+    fn of_two_cameras_with_one_port_the_address_tells_which() {
+        let here = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = here.local_addr().unwrap().port();
+        let there = TcpListener::bind(("127.0.0.2", port)).unwrap();
+        let (one, other) = (Connection::new("127.0.0.1", port), Connection::new("127.0.0.2", port));
+        let first = TcpStream::connect(here.local_addr().unwrap()).unwrap();
+        let second = TcpStream::connect(there.local_addr().unwrap()).unwrap();
+        for (connection, stream) in [(&one, &first), (&other, &second)] {
+            connection.claim();
             let number = lock(&connection.claimed).as_ref().unwrap().socket.number;
             assert_eq!(number, stream.as_raw_fd());
         }

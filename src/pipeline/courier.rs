@@ -30,8 +30,13 @@ const FROM_CAMERA: usize = 32 << 10;
 const FROM_SOURCE: usize = 2 << 10;
 /// How often rtspsrc sees a packet of a source.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
-/// When so much waits for rtspsrc, the camera waits too.
-const MOST_WAITING: usize = 4 << 20;
+/// And after how many at the latest: its session takes a number that is 3000 ahead for another count.
+const MOST_UNSEEN: u32 = 1000;
+/// When so much waits for rtspsrc, the camera waits too; and rtspsrc, when so much waits for the camera.
+const MOST_FOR_SOURCE: usize = 4 << 20;
+const MOST_FOR_CAMERA: usize = 64 << 10;
+/// A camera has a few sources. More than this are none.
+const MOST_SOURCES: usize = 64;
 
 /// A source whose packets go the short way.
 struct Way {
@@ -40,10 +45,9 @@ struct Way {
     payload: u8,
     entry: gst::Pad,
     reception: Reception,
-    /// When rtspsrc last saw a packet of it.
+    /// When rtspsrc last saw a packet of it, and how many it has not seen since.
     seen: Instant,
-    /// It is not taken there any more.
-    is_closed: bool,
+    unseen: u32,
 }
 
 /// Bytes that one side has not taken yet.
@@ -51,6 +55,8 @@ struct Way {
 struct Waiting {
     bytes: Vec<u8>,
     taken: usize,
+    /// Nobody takes anything any more.
+    is_over: bool,
 }
 
 impl Waiting {
@@ -67,21 +73,23 @@ impl Waiting {
             self.bytes.drain(..self.taken);
             self.taken = 0;
         }
+        // What nobody takes is thrown away when it is to be given.
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Gives what can be taken now; `false` when nobody takes anything any more.
-    fn give(&mut self, to: &mut impl Write) -> bool {
-        while !self.is_empty() {
+    /// Gives what can be taken now.
+    fn give(&mut self, to: &mut impl Write) {
+        while !self.is_empty() && !self.is_over {
             match to.write(&self.bytes[self.taken..]) {
-                Ok(0) => return false,
+                Ok(0) => self.is_over = true,
                 Ok(count) => self.taken += count,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return true,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return false,
+                Err(_) => self.is_over = true,
             }
         }
-        true
+        self.bytes.clear();
+        self.taken = 0;
     }
 }
 
@@ -103,8 +111,8 @@ impl Coming {
         }
     }
 
-    /// Reads what is there; `false` at the end.
-    fn read(&mut self, side: &mut impl Read) -> bool {
+    /// Reads what is there.
+    fn read(&mut self, side: &mut impl Read) -> Side {
         self.bytes.copy_within(self.from..self.until, 0);
         (self.from, self.until) = (0, self.until - self.from);
         if self.until == self.bytes.len() {
@@ -112,14 +120,25 @@ impl Coming {
             self.bytes.resize(2 * self.until, 0);
         }
         match side.read(&mut self.bytes[self.until..]) {
-            Ok(0) => false,
+            Ok(0) => Side::Over,
             Ok(count) => {
                 self.until += count;
-                true
+                Side::GoesOn
             }
-            Err(error) => matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Side::GoesOn,
+            Err(_) => Side::Broke,
         }
     }
+}
+
+/// How a side is, when it was read.
+#[derive(Debug, PartialEq, Eq)]
+enum Side {
+    GoesOn,
+    /// It has said all.
+    Over,
+    /// It ended in the middle.
+    Broke,
 }
 
 /// What a courier tells.
@@ -129,6 +148,8 @@ pub(super) enum Brought {
     First(u32),
     /// So many went it.
     Packets(Instant, u64),
+    /// The connection broke.
+    Broke,
 }
 
 /// Carries between a camera and its `rtspsrc` until that is done.
@@ -137,6 +158,8 @@ struct Courier {
     doors: Arc<Doors>,
     tell: Box<dyn Fn(Brought) + Send>,
     ways: Vec<Way>,
+    /// On which channel each source and payload came.
+    channels: Vec<(u32, u8, u8)>,
     to_camera: Waiting,
     to_source: Waiting,
     /// The camera says nothing any more.
@@ -153,8 +176,9 @@ struct Ready {
 pub(super) fn send(connection: &Connection, doors: &Arc<Doors>, tell: impl Fn(Brought) + Send + 'static) {
     let Some(hands) = connection.put_in_hands() else { return };
     let courier = Courier::new(hands, doors.clone(), tell);
+    // Nobody joins it: it ends with rtspsrc's side, and whoever takes a pipeline down waits for no camera.
     if let Err(error) = spawn_thread("courier", move || courier.carry()) {
-        // What it was to carry is gone with it, and rtspsrc finds the connection at its end.
+        // What it was to carry ends with it, and rtspsrc finds that.
         tracing::error!(%error, "no thread to read from a camera");
     }
 }
@@ -167,6 +191,7 @@ impl Courier {
             doors,
             tell: Box::new(tell),
             ways: Vec::new(),
+            channels: Vec::new(),
             to_camera: Waiting::default(),
             to_source: Waiting::default(),
             is_over: false,
@@ -178,22 +203,24 @@ impl Courier {
         let (mut from_camera, mut from_source) = (Coming::new(FROM_CAMERA), Coming::new(FROM_SOURCE));
         while let Some(ready) = self.wait() {
             if ready.source {
-                let goes_on = from_source.read(&mut self.hands.source);
+                let side = from_source.read(&mut self.hands.source);
                 self.hear_source(&mut from_source);
-                if !goes_on {
+                if side != Side::GoesOn {
                     // What it said last is said yet, as far as the camera takes it.
                     self.to_camera.give(&mut self.hands.camera);
                     return;
                 }
             }
             if ready.camera {
-                self.is_over = !from_camera.read(&mut self.hands.camera);
+                let side = from_camera.read(&mut self.hands.camera);
                 self.hear_camera(&mut from_camera);
+                self.is_over = side != Side::GoesOn;
+                if side == Side::Broke {
+                    (self.tell)(Brought::Broke);
+                }
             }
-            self.is_over |= !self.to_camera.give(&mut self.hands.camera);
-            if !self.to_source.give(&mut self.hands.source) {
-                return;
-            }
+            self.to_camera.give(&mut self.hands.camera);
+            self.to_source.give(&mut self.hands.source);
             if self.is_over && self.to_source.is_empty() {
                 // It finds what it would have found: the end.
                 let _ = self.hands.source.shutdown(Shutdown::Write);
@@ -209,12 +236,18 @@ impl Courier {
             wants.set(PollFlags::OUT, !waiting.is_empty());
             wants
         };
-        let reads = self.to_source.len() < MOST_WAITING;
+        let reads_source = self.to_camera.len() < MOST_FOR_CAMERA;
+        let reads_camera = !self.is_over && self.to_source.len() < MOST_FOR_SOURCE;
         let mut sides = [
-            PollFd::new(&self.hands.source, wants(&self.to_source, true)),
-            PollFd::new(&self.hands.camera, wants(&self.to_camera, reads)),
+            PollFd::new(&self.hands.source, wants(&self.to_source, reads_source)),
+            PollFd::new(&self.hands.camera, wants(&self.to_camera, reads_camera)),
         ];
-        let asked = if self.is_over { 1 } else { 2 };
+        // Of a side that is asked for nothing the kernel would tell again and again that it has hung up.
+        let asked = if reads_camera || !self.is_over && !self.to_camera.is_empty() {
+            2
+        } else {
+            1
+        };
         match poll(&mut sides[..asked], None) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => {
@@ -225,7 +258,7 @@ impl Courier {
         let said = |side: &PollFd<'_>| side.revents().intersects(!PollFlags::OUT);
         Some(Ready {
             source: said(&sides[0]),
-            camera: !self.is_over && reads && said(&sides[1]),
+            camera: !self.is_over && said(&sides[1]),
         })
     }
 
@@ -267,26 +300,28 @@ impl Courier {
     /// Brings a packet where it is taken; whether that is the short way.
     fn bring(&mut self, channel: u8, whole: &[u8], now: Instant) -> bool {
         let packet = inside(whole);
-        let Some(way) = Header::of(packet).and_then(|header| self.way(channel, header, now)) else {
+        let at = Header::of(packet).and_then(|header| self.way(channel, header, now));
+        let Some(way) = at.and_then(|at| self.ways.get_mut(at)) else {
             self.to_source.push(whole);
             return false;
         };
-        let is_due = now.since(way.seen) >= SIGN_OF_LIFE;
-        if is_due {
-            way.seen = now;
+        let is_due = now.since(way.seen) >= SIGN_OF_LIFE || way.unseen >= MOST_UNSEEN;
+        (way.seen, way.unseen) = if is_due { (now, 0) } else { (way.seen, way.unseen + 1) };
+        let is_taken = buffer(packet).is_some_and(|packet| way.entry.chain(packet).is_ok());
+        if !is_taken {
+            // This one and those after it go to rtspsrc, which knows what to do then.
+            self.doors.shut(way.source, way.payload, &way.entry);
+            let entry = way.entry.clone();
+            self.ways.retain(|way| way.entry != entry);
         }
-        if buffer(packet).is_none_or(|packet| way.entry.chain(packet).is_err()) {
-            // Nobody takes it there. What follows goes to rtspsrc, which knows what to do then.
-            way.is_closed = true;
-        }
-        if is_due {
+        if is_due || !is_taken {
             self.to_source.push(whole);
         }
-        true
+        is_taken
     }
 
-    /// The short way of a packet, if it has one.
-    fn way(&mut self, channel: u8, header: Header, now: Instant) -> Option<&mut Way> {
+    /// Which of the short ways a packet goes, if any.
+    fn way(&mut self, channel: u8, header: Header, now: Instant) -> Option<usize> {
         let Header {
             source,
             payload,
@@ -296,11 +331,10 @@ impl Courier {
         let at = match self.ways.iter().position(is_its) {
             Some(at) => at,
             None => {
-                let entry = self.doors.find(source, payload)?;
-                if self.ways.iter().any(|way| way.entry == entry) {
-                    // The same on another channel: whose it is nobody can tell.
+                if !self.is_of_one_channel(channel, header) {
                     return None;
                 }
+                let entry = self.doors.find(source, payload, number)?;
                 (self.tell)(Brought::First(source));
                 self.ways.push(Way {
                     channel,
@@ -309,14 +343,35 @@ impl Courier {
                     entry,
                     reception: Reception::from(number),
                     seen: now,
-                    is_closed: false,
+                    unseen: 0,
                 });
                 self.ways.len() - 1
             }
         };
-        let way = self.ways.get_mut(at).filter(|way| !way.is_closed)?;
-        way.reception.came(number);
-        Some(way)
+        self.ways.get_mut(at)?.reception.came(number);
+        Some(at)
+    }
+
+    /// Whether packets that say the same of themselves come on this channel only, as far as is known.
+    fn is_of_one_channel(&mut self, channel: u8, header: Header) -> bool {
+        let Header { source, payload, .. } = header;
+        let known = self
+            .channels
+            .iter()
+            .find(|known| (known.0, known.1) == (source, payload));
+        match known {
+            Some(known) if known.2 == channel => true,
+            Some(_) => {
+                self.doors.confuse(source, payload);
+                self.ways.retain(|way| (way.source, way.payload) != (source, payload));
+                false
+            }
+            None if self.channels.len() < MOST_SOURCES => {
+                self.channels.push((source, payload, channel));
+                true
+            }
+            None => false,
+        }
     }
 }
 

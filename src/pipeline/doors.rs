@@ -1,18 +1,45 @@
 //! Where packets may be brought that come inside a connection.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gst::glib;
 use gst::prelude::*;
 use gstreamer as gst;
 
-/// Where packets of a source may be brought to.
+/// No number is awaited.
+const NONE: u32 = u32::MAX;
+
+/// The number of the packet before which nothing is missing where packets are put in order.
 #[derive(Debug, Clone)]
+pub(super) struct Awaited(Arc<AtomicU32>);
+
+impl Awaited {
+    /// Nothing is missing before this one; or something is before whatever comes.
+    pub(super) fn tell(&self, number: Option<u16>) {
+        self.0.store(number.map_or(NONE, u32::from), Ordering::Release);
+    }
+
+    fn is(&self, number: u16) -> bool {
+        self.0.load(Ordering::Acquire) == u32::from(number)
+    }
+}
+
+/// Where packets of a source may be brought to.
+#[derive(Debug)]
 struct Door {
     source: u32,
     payload: u8,
-    /// Nobody's any more when two say that they are for the same packets.
-    entry: Option<glib::WeakRef<gst::Pad>>,
+    entry: Entry,
+}
+
+#[derive(Debug)]
+enum Entry {
+    Open(glib::WeakRef<gst::Pad>, Awaited),
+    /// Whoever took them takes them no more.
+    Shut,
+    /// More than one would take them, so nobody can tell whose they are.
+    Nobodys,
 }
 
 /// The doors of one camera.
@@ -20,41 +47,64 @@ struct Door {
 pub(super) struct Doors(Mutex<Vec<Door>>);
 
 impl Doors {
-    /// Packets of this source and payload are taken here from now on.
-    pub(super) fn open(&self, source: u32, payload: u8, entry: &gst::Pad) {
-        let mut doors = self.lock();
-        match doors
-            .iter_mut()
-            .find(|door| (door.source, door.payload) == (source, payload))
-        {
-            Some(door)
-                if door
-                    .entry
-                    .as_ref()
-                    .is_some_and(|other| other.upgrade().as_ref() != Some(entry)) =>
-            {
-                door.entry = None;
+    /// Packets of this source and payload may be brought here, from the one on that is awaited.
+    pub(super) fn open(&self, source: u32, payload: u8, entry: &gst::Pad) -> Awaited {
+        let awaited = Awaited(Arc::new(AtomicU32::new(NONE)));
+        self.change(source, payload, |known| {
+            let is_anothers = |other: &glib::WeakRef<gst::Pad>| other.upgrade().is_some_and(|other| other != *entry);
+            match known {
+                Some(Entry::Nobodys) => Entry::Nobodys,
+                Some(Entry::Open(other, _)) if is_anothers(other) => Entry::Nobodys,
+                _ => Entry::Open(entry.downgrade(), awaited.clone()),
             }
-            Some(_) => {}
-            None => doors.push(Door {
-                source,
-                payload,
-                entry: Some(entry.downgrade()),
-            }),
+        });
+        awaited
+    }
+
+    /// Where the packet of this number may be brought, before which none is still on another way.
+    pub(super) fn find(&self, source: u32, payload: u8, number: u16) -> Option<gst::Pad> {
+        let doors = self.lock();
+        let door = doors.iter().find(|door| door.is_of(source, payload))?;
+        match &door.entry {
+            Entry::Open(entry, awaited) if awaited.is(number) => entry.upgrade(),
+            _ => None,
         }
     }
 
-    /// Where packets of this source and payload are taken.
-    pub(super) fn find(&self, source: u32, payload: u8) -> Option<gst::Pad> {
-        let doors = self.lock();
-        let door = doors
-            .iter()
-            .find(|door| (door.source, door.payload) == (source, payload))?;
-        door.entry.as_ref()?.upgrade()
+    /// Packets are not taken here any more.
+    pub(super) fn shut(&self, source: u32, payload: u8, entry: &gst::Pad) {
+        self.change(source, payload, |known| match known {
+            Some(Entry::Open(other, awaited)) if other.upgrade().is_some_and(|other| other != *entry) => {
+                Entry::Open(other.clone(), awaited.clone())
+            }
+            Some(Entry::Nobodys) => Entry::Nobodys,
+            _ => Entry::Shut,
+        });
+    }
+
+    /// Two streams look alike: whose packets these are nobody can tell.
+    pub(super) fn confuse(&self, source: u32, payload: u8) {
+        self.change(source, payload, |_| Entry::Nobodys);
+    }
+
+    fn change(&self, source: u32, payload: u8, change: impl FnOnce(Option<&Entry>) -> Entry) {
+        let mut doors = self.lock();
+        if let Some(door) = doors.iter_mut().find(|door| door.is_of(source, payload)) {
+            door.entry = change(Some(&door.entry));
+        } else {
+            let entry = change(None);
+            doors.push(Door { source, payload, entry });
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Door>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Door {
+    fn is_of(&self, source: u32, payload: u8) -> bool {
+        (self.source, self.payload) == (source, payload)
     }
 }
 

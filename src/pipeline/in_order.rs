@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use crate::runtime::Instant;
 
+use super::ntp;
+
 /// A number so far ahead is not one before which others are missing: the camera counts anew.
 const FURTHEST: u16 = 3000;
 /// A number so little behind is one that came already or too late; further behind, the camera counts anew.
@@ -55,6 +57,11 @@ impl<T> InOrder<T> {
             self.begin_anew(number, packet, &mut on);
         }
         self.release(now, patience, &mut on);
+    }
+
+    /// The number that is next, when nothing is missing before it.
+    pub(super) fn awaits(&self) -> Option<u16> {
+        self.next.filter(|_| self.held.is_empty())
     }
 
     /// Hands on what is held: nothing more comes.
@@ -183,9 +190,8 @@ pub(super) fn sender_report(mut packet: &[u8]) -> Option<(u32, u64)> {
         }
         if kind == SENDER_REPORT {
             let (seconds, fraction, ticks) = (word(8)?, word(12)?, word(16)?);
-            let nanos = (u64::from(fraction) * 1_000_000_000) >> 32;
             // A camera without a clock says so with nothing.
-            return (seconds != 0).then(|| (ticks, u64::from(seconds) * 1_000_000_000 + nanos));
+            return (seconds != 0).then(|| (ticks, ntp::nanos(seconds, fraction)));
         }
         let words = usize::from(u16::from_be_bytes([*packet.get(2)?, *packet.get(3)?]));
         packet = packet.get(4 * (words + 1)..)?;

@@ -8,10 +8,10 @@ use gstreamer as gst;
 
 use crate::model::Timestamp;
 
+use super::ntp;
+
 /// The extension's own number.
 const ONVIF: [u8; 2] = [0xab, 0xac];
-/// NTP counts from 1900, we from 1970.
-const NTP_TO_UNIX: i64 = 2_208_988_800;
 /// More frames than are ever on their way between packets and access units.
 const MOST: usize = 4096;
 
@@ -81,10 +81,9 @@ fn mark(packet: &[u8]) -> Option<Mark> {
     let fraction = u32::from_be_bytes(body.get(4..8)?.try_into().ok()?);
     // End of a contiguous part, and end of all there is.
     let flags = body.get(8)?;
-    let nanos = (i64::from(seconds) - NTP_TO_UNIX).checked_mul(1_000_000_000)?;
-    let nanos = nanos + ((u64::from(fraction) * 1_000_000_000) >> 32) as i64;
+    let taken = ntp::timestamp(ntp::nanos(seconds, fraction))?;
     (seconds > 0).then_some(Mark {
-        taken: Timestamp::from_nanos(nanos),
+        taken,
         ends: flags & 0x50 != 0,
     })
 }
@@ -98,7 +97,7 @@ mod tests {
     fn packet(flags: u8) -> Vec<u8> {
         let mut packet = vec![0x91, 96, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 9, 9, 9, 9];
         packet.extend([0xab, 0xac, 0, 3]);
-        packet.extend((NTP_TO_UNIX as u32 + 1_790_000_000).to_be_bytes());
+        packet.extend((ntp::TO_UNIX as u32 + 1_790_000_000).to_be_bytes());
         packet.extend(0x8000_0000u32.to_be_bytes());
         packet.extend([flags, 0, 0, 0, 0x65]);
         packet

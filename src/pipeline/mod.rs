@@ -26,6 +26,7 @@ mod line;
 mod marks;
 mod mend;
 mod mend_feed;
+mod ntp;
 mod numbers;
 mod property;
 mod reception;

@@ -83,7 +83,11 @@ impl Packets {
         if then == Instant(0) {
             self.since.store(now.0, Ordering::Relaxed);
         } else if now.since(then) >= WEIGHING {
-            self.since.store(now.0, Ordering::Relaxed);
+            // Two threads may count; one of them weighs.
+            let order = Ordering::Relaxed;
+            if self.since.compare_exchange(then.0, now.0, order, order).is_err() {
+                return false;
+            }
             self.came.store(0, Ordering::Relaxed);
             let ordered = self.in_order.swap(0, Ordering::Relaxed);
             return came >= 20 && ordered * 2 < came;

@@ -18,14 +18,12 @@ use super::error::PipelineError;
 use super::event::PipelineEvent;
 use super::gate::{Fate, Gate};
 use super::launch::launch;
+use super::ntp;
 use super::runner::{Runner, on_the_side};
 use super::sound::{Sound, now};
 use super::source::Source;
 use super::template::Filling;
 use super::writing::Writing;
-
-/// NTP counts from 1900, we from 1970.
-const NTP_TO_UNIX_NS: u64 = 2_208_988_800 * 1_000_000_000;
 
 /// How long a pipeline may take to begin; the conversation with the camera is not part of it.
 const BEGIN: Duration = Duration::from_secs(5);
@@ -282,8 +280,8 @@ pub(super) fn camera_time(buffer: &gst::BufferRef) -> Option<Timestamp> {
             .is_some_and(|reference| reference.name() == "timestamp/x-ntp")
     };
     let meta = buffer.iter_meta::<gst::ReferenceTimestampMeta>().find(of_ntp)?;
-    let nanos = meta.timestamp().nseconds().checked_sub(NTP_TO_UNIX_NS)?;
-    i64::try_from(nanos).ok().map(Timestamp::from_nanos)
+    // A camera that is before 1970 has no clock.
+    ntp::timestamp(meta.timestamp().nseconds()).filter(|taken| taken.as_nanos() >= 0)
 }
 
 pub(super) fn unit(pad: &gst::Pad, buffer: &gst::Buffer, keyframe: bool) -> Option<Unit> {

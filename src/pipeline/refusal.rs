@@ -34,6 +34,9 @@ pub(super) enum Offer<'a> {
     Taken,
 }
 
+/// What is told when the connection ends, in order or not.
+pub(super) const CLOSED: &str = "the camera closed the connection";
+
 /// What an error of `rtspsrc` means.
 pub(super) fn of(error: &gst::message::Error, camera: &Address, offer: Offer<'_>) -> Refusal {
     let status = status(error);
@@ -76,9 +79,7 @@ fn judge(error: &gst::glib::Error, status: Option<u32>, debug: &str, camera: &Ad
             Loss::Broken,
             "the camera sent something that is not RTSP; check that the port is that of its RTSP server",
         ),
-        Some(_) if says("end-of-file") || says("System error") => {
-            because(Loss::Ended, "the camera closed the connection")
-        }
+        Some(_) if says("end-of-file") || says("System error") => because(Loss::Ended, CLOSED),
         Some(_) if says("does not support") => because(
             Loss::Broken,
             "the camera does not know the requests that every RTSP server must; check its URL and port",

@@ -60,7 +60,7 @@ impl ReplaySource {
             range: spec.range.and_then(|span| CString::new(clock_range(span)).ok()),
             onvif: spec.onvif,
             feed: feed.clone(),
-            connection: Arc::new(Connection::new(spec.address.port())),
+            connection: Arc::new(Connection::new(spec.address.host(), spec.address.port())),
             connections: AtomicU32::new(0),
             refused: AtomicBool::new(false),
             chosen: AtomicBool::new(false),

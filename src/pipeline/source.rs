@@ -97,7 +97,7 @@ impl Source {
             address: spec.address.clone(),
             expected: spec.codec,
             feed: feed.clone(),
-            connection: Arc::new(Connection::new(spec.address.port())),
+            connection: Arc::new(Connection::new(spec.address.host(), spec.address.port())),
             sound: sound.clone(),
             connections: AtomicU32::new(0),
             refused: AtomicBool::new(false),
@@ -167,11 +167,9 @@ impl Source {
             // The pipeline's own end-of-stream comes when every branch that writes is done, which is also so for a moment
             // while one is exchanged for the next. The end of the camera's stream is heard at the tap.
             gst::MessageView::Eos(_) => {}
-            _ => {
-                if let Some(event) = event::read(message) {
-                    self.feed.event(event);
-                }
-            }
+            _ => event::read(message)
+                .into_iter()
+                .for_each(|event| self.feed.event(event)),
         }
     }
 
@@ -330,7 +328,7 @@ impl Source {
         }
     }
 
-    /// Has a courier read the connection when packets will come inside it. Where that is not possible, rtspsrc reads it.
+    /// Has a courier read the connection when packets will come inside it.
     fn send_a_courier(self: &Arc<Self>) {
         let Some(manager) = self.manager.upgrade() else { return };
         if self.address.is_encrypted() || !doors::has_one_inside_the_connection(&manager) {
@@ -341,6 +339,7 @@ impl Source {
             let Some(on) = on.upgrade() else { return };
             match brought {
                 Brought::Packets(now, packets) => on.count(now, packets),
+                Brought::Broke => on.lose(Loss::Ended, refusal::CLOSED.to_owned()),
                 Brought::First(source) => {
                     let progress = format!("short-way: packets of {source:08x} pass rtspsrc by");
                     on.feed.event(PipelineEvent::Progress(progress));

@@ -15,7 +15,7 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gstreamer as gst;
 
-use super::doors::{Doors, is_inside_the_connection};
+use super::doors::{Awaited, Doors, is_inside_the_connection};
 use super::in_order::sender_report;
 
 glib::wrapper! {
@@ -70,8 +70,8 @@ mod imp {
     #[derive(Default)]
     struct Inside {
         patience: Duration,
-        /// Whether it was said where its packets may be brought.
-        is_open: bool,
+        /// Tells from which packet on others may be brought here.
+        door: Option<Awaited>,
         order: InOrder<gst::Buffer>,
         dating: Option<Dating>,
         /// Packets that go on now; kept for its room.
@@ -108,8 +108,8 @@ mod imp {
                     inside.dating = rate.map(Dating::by);
                 }
             }
-            if !std::mem::replace(&mut inside.is_open, true) {
-                self.open(&packet);
+            if inside.door.is_none() {
+                inside.door = self.open(&packet);
             }
             let Inside {
                 patience, order, ready, ..
@@ -117,15 +117,16 @@ mod imp {
             order.take(number, packet, SystemClock.instant(), *patience, |packet| {
                 ready.push(packet);
             });
+            if let Some(door) = &inside.door {
+                door.tell(inside.order.awaits());
+            }
             self.hand_on(inside)
         }
 
-        /// From here on its packets may be brought here.
-        fn open(&self, packet: &gst::Buffer) {
-            let header = packet.map_readable().ok().and_then(|packet| Header::of(&packet));
-            if let (Some(doors), Some(header)) = (self.doors.get(), header) {
-                doors.open(header.source, header.payload, &self.entry);
-            }
+        /// Says where its packets may be brought.
+        fn open(&self, packet: &gst::Buffer) -> Option<Awaited> {
+            let header = packet.map_readable().ok().and_then(|packet| Header::of(&packet))?;
+            Some(self.doors.get()?.open(header.source, header.payload, &self.entry))
         }
 
         /// Dates what is ready and pushes it, with nothing locked.
@@ -212,9 +213,12 @@ mod imp {
 
         fn forget(&self) {
             let mut inside = self.inside();
+            if let Some(door) = &inside.door {
+                door.tell(None);
+            }
             *inside = Inside {
                 patience: inside.patience,
-                is_open: inside.is_open,
+                door: inside.door.take(),
                 ..Inside::default()
             };
         }

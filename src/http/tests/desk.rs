@@ -128,15 +128,24 @@ impl Desk {
 
     /// The same, with other limits for clients.
     pub(super) fn within(limits: Limits) -> Self {
-        Self::put_together(limits, |app, _, _| app)
+        Self::put_together(limits, true, |app, _, _| app)
+    }
+
+    /// The same, where nobody makes the jobs that are ordered.
+    pub(super) fn that_makes_nothing() -> Self {
+        Self::put_together(Limits::of_this_box(), false, |app, _, _| app)
     }
 
     /// The same, with something that not every box has.
     pub(super) fn changed(change: impl FnOnce(App, &IndexBox, Arc<ManualClock>) -> App) -> Self {
-        Self::put_together(Limits::of_this_box(), change)
+        Self::put_together(Limits::of_this_box(), true, change)
     }
 
-    fn put_together(limits: Limits, change: impl FnOnce(App, &IndexBox, Arc<ManualClock>) -> App) -> Self {
+    fn put_together(
+        limits: Limits,
+        makes_jobs: bool,
+        change: impl FnOnce(App, &IndexBox, Arc<ManualClock>) -> App,
+    ) -> Self {
         let place = fixture::index();
         let recordings = place.root.path().join("recordings");
         std::fs::create_dir(&recordings).unwrap();
@@ -200,7 +209,9 @@ impl Desk {
             tasks.spawn("http", async move {
                 serve_within(listener, served, end, limits).await.unwrap()
             });
-            tasks.spawn("exports", exporter.run(shutdown.clone()));
+            if makes_jobs {
+                tasks.spawn("exports", exporter.run(shutdown.clone()));
+            }
         }
         Self {
             app,
@@ -214,7 +225,7 @@ impl Desk {
         }
     }
 
-    /// What a start does to what an exporter before it left. Nobody makes the jobs that begin anew.
+    /// What a start does to what an exporter before it left.
     pub(super) fn open_exporter_again(&self) {
         let key = BoxKey::load_or_make(&self.place.root.path().join("box.key"), at(0)).unwrap();
         let edges = Arc::new(self.app.recorder.clone());

@@ -1,14 +1,13 @@
 //! RTP by hand: pictures cut into packets, the ONVIF header extension, and the reports beside them.
 
 use crate::model::Timestamp;
+use crate::pipeline::ntp;
 
 use super::super::options::VideoCodec;
 
 /// What fits into a packet behind its headers.
 const MOST_PAYLOAD: usize = 1360;
 const PAYLOAD_TYPE: u8 = 96;
-/// From 1900, where NTP begins, to 1970.
-const NTP_TO_UNIX: i64 = 2_208_988_800;
 
 /// What the ONVIF header extension says about an access unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,7 +138,7 @@ impl Packets {
 /// Seconds since 1900 in the upper half, their fraction in the lower.
 fn to_ntp(time: Timestamp) -> u64 {
     let nanos = time.as_nanos();
-    let seconds = nanos.div_euclid(1_000_000_000) + NTP_TO_UNIX;
+    let seconds = nanos.div_euclid(1_000_000_000) + ntp::TO_UNIX;
     let fraction = ((nanos.rem_euclid(1_000_000_000) as u128) << 32).div_ceil(1_000_000_000);
     ((seconds as u64) << 32) | fraction as u64
 }
