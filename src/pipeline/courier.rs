@@ -301,7 +301,7 @@ impl Courier {
     fn bring(&mut self, channel: u8, whole: &[u8], now: Instant) -> bool {
         let packet = inside(whole);
         let at = Header::of(packet).and_then(|header| self.way(channel, header, now));
-        let Some(way) = at.and_then(|at| self.ways.get_mut(at)) else {
+        let Some((at, way)) = at.and_then(|at| Some((at, self.ways.get_mut(at)?))) else {
             self.to_source.push(whole);
             return false;
         };
@@ -310,9 +310,8 @@ impl Courier {
         let is_taken = buffer(packet).is_some_and(|packet| way.entry.chain(packet).is_ok());
         if !is_taken {
             // This one and those after it go to rtspsrc, which knows what to do then.
+            let way = self.ways.remove(at);
             self.doors.shut(way.source, way.payload, &way.entry);
-            let entry = way.entry.clone();
-            self.ways.retain(|way| way.entry != entry);
         }
         if is_due || !is_taken {
             self.to_source.push(whole);

@@ -50,13 +50,10 @@ impl Doors {
     /// Packets of this source and payload may be brought here, from the one on that is awaited.
     pub(super) fn open(&self, source: u32, payload: u8, entry: &gst::Pad) -> Awaited {
         let awaited = Awaited(Arc::new(AtomicU32::new(NONE)));
-        self.change(source, payload, |known| {
-            let is_anothers = |other: &glib::WeakRef<gst::Pad>| other.upgrade().is_some_and(|other| other != *entry);
-            match known {
-                Some(Entry::Nobodys) => Entry::Nobodys,
-                Some(Entry::Open(other, _)) if is_anothers(other) => Entry::Nobodys,
-                _ => Entry::Open(entry.downgrade(), awaited.clone()),
-            }
+        self.change(source, payload, |door| match door {
+            Entry::Nobodys => {}
+            Entry::Open(other, _) if is_anothers(other, entry) => *door = Entry::Nobodys,
+            _ => *door = Entry::Open(entry.downgrade(), awaited.clone()),
         });
         awaited
     }
@@ -73,26 +70,24 @@ impl Doors {
 
     /// Packets are not taken here any more.
     pub(super) fn shut(&self, source: u32, payload: u8, entry: &gst::Pad) {
-        self.change(source, payload, |known| match known {
-            Some(Entry::Open(other, awaited)) if other.upgrade().is_some_and(|other| other != *entry) => {
-                Entry::Open(other.clone(), awaited.clone())
-            }
-            Some(Entry::Nobodys) => Entry::Nobodys,
-            _ => Entry::Shut,
+        self.change(source, payload, |door| match door {
+            Entry::Open(other, _) if !is_anothers(other, entry) => *door = Entry::Shut,
+            _ => {}
         });
     }
 
     /// Two streams look alike: whose packets these are nobody can tell.
     pub(super) fn confuse(&self, source: u32, payload: u8) {
-        self.change(source, payload, |_| Entry::Nobodys);
+        self.change(source, payload, |door| *door = Entry::Nobodys);
     }
 
-    fn change(&self, source: u32, payload: u8, change: impl FnOnce(Option<&Entry>) -> Entry) {
+    fn change(&self, source: u32, payload: u8, change: impl FnOnce(&mut Entry)) {
         let mut doors = self.lock();
         if let Some(door) = doors.iter_mut().find(|door| door.is_of(source, payload)) {
-            door.entry = change(Some(&door.entry));
+            change(&mut door.entry);
         } else {
-            let entry = change(None);
+            let mut entry = Entry::Shut;
+            change(&mut entry);
             doors.push(Door { source, payload, entry });
         }
     }
@@ -106,6 +101,11 @@ impl Door {
     fn is_of(&self, source: u32, payload: u8) -> bool {
         (self.source, self.payload) == (source, payload)
     }
+}
+
+/// Whether a pad is there, and another one.
+fn is_anothers(known: &glib::WeakRef<gst::Pad>, entry: &gst::Pad) -> bool {
+    known.upgrade().is_some_and(|known| known != *entry)
 }
 
 /// Whether the packets of a session of `rtpbin` come inside the connection: those come through a pad of nobody's, and

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::runtime::Instant;
 
 use super::ntp;
+use super::reception::{Head, SENDER_REPORT};
 
 /// A number so far ahead is not one before which others are missing: the camera counts anew.
 const FURTHEST: u16 = 3000;
@@ -181,20 +182,15 @@ fn near(last: i64, ticks: u32) -> i64 {
 /// What the first sender report among the reports of a packet says: ticks, and the camera's time at them in nanoseconds since
 /// 1900.
 pub(super) fn sender_report(mut packet: &[u8]) -> Option<(u32, u64)> {
-    const SENDER_REPORT: u8 = 200;
     loop {
         let word = |at: usize| Some(u32::from_be_bytes(packet.get(at..at + 4)?.try_into().ok()?));
-        let [head, kind, ..] = *packet else { return None };
-        if head >> 6 != 2 {
-            return None;
-        }
-        if kind == SENDER_REPORT {
+        let head = Head::of(packet)?;
+        if head.kind == SENDER_REPORT {
             let (seconds, fraction, ticks) = (word(8)?, word(12)?, word(16)?);
             // A camera without a clock says so with nothing.
             return (seconds != 0).then(|| (ticks, ntp::nanos(seconds, fraction)));
         }
-        let words = usize::from(u16::from_be_bytes([*packet.get(2)?, *packet.get(3)?]));
-        packet = packet.get(4 * (words + 1)..)?;
+        packet = packet.get(head.length..)?;
     }
 }
 

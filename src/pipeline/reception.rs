@@ -2,7 +2,7 @@
 //! that take the short way, so what it says of them is put right before it leaves. Pure.
 
 /// Types of reports: a sender's and a receiver's.
-const SENDER_REPORT: u8 = 200;
+pub(super) const SENDER_REPORT: u8 = 200;
 const RECEIVER_REPORT: u8 = 201;
 /// Bytes of what a report says of one source.
 const BLOCK: usize = 24;
@@ -96,22 +96,42 @@ impl Reception {
     }
 }
 
+/// What stands first among reports.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Head {
+    pub(super) kind: u8,
+    /// How many sources it is about.
+    blocks: usize,
+    /// Where the next one begins.
+    pub(super) length: usize,
+}
+
+impl Head {
+    /// Reads it; nothing when there is no other report, or none that can be read.
+    pub(super) fn of(reports: &[u8]) -> Option<Self> {
+        let &[first, kind, high, low, ..] = reports else {
+            return None;
+        };
+        (first >> 6 == 2).then_some(Self {
+            kind,
+            blocks: usize::from(first & 0x1f),
+            length: 4 * (usize::from(u16::from_be_bytes([high, low])) + 1),
+        })
+    }
+}
+
 /// Has what reports say of a source be put right: `write` gets each block with the source that it is of.
 pub(super) fn put_right(mut reports: &mut [u8], mut write: impl FnMut(u32, &mut [u8])) {
-    while let &[first, kind, high, low, ..] = &*reports {
-        let length = 4 * (usize::from(u16::from_be_bytes([high, low])) + 1);
-        if first >> 6 != 2 || length > reports.len() {
-            return;
-        }
-        let (report, rest) = std::mem::take(&mut reports).split_at_mut(length);
+    while let Some(head) = Head::of(reports).filter(|head| head.length <= reports.len()) {
+        let (report, rest) = std::mem::take(&mut reports).split_at_mut(head.length);
         reports = rest;
-        let blocks_begin = match kind {
+        let blocks_begin = match head.kind {
             SENDER_REPORT => 28,
             RECEIVER_REPORT => 8,
             _ => continue,
         };
         let blocks = report.get_mut(blocks_begin..).unwrap_or_default();
-        for block in blocks.chunks_exact_mut(BLOCK).take(usize::from(first & 0x1f)) {
+        for block in blocks.chunks_exact_mut(BLOCK).take(head.blocks) {
             let source = u32::from_be_bytes([block[0], block[1], block[2], block[3]]);
             write(source, block);
         }
