@@ -254,8 +254,7 @@ impl Making<'_> {
                 self.has_picture = true;
                 self.is_keyframe |= is_key;
             }
-            // The next picture begins here, although nothing said that one ended.
-            Part::Set | Part::Before if self.has_picture => return None,
+            // Some repeat them before each piece of a picture.
             Part::Set if self.form.sets.iter().any(|known| known == part) => {
                 if self.sets == Sets::None {
                     self.sets = Sets::Known;
@@ -263,6 +262,8 @@ impl Making<'_> {
                 self.bytes.truncate(begins);
             }
             Part::Set => self.sets = Sets::New,
+            // The next picture begins here, although nothing said that one ended.
+            Part::Before if self.has_picture => return None,
             Part::Before | Part::Anywhere => {}
         }
         Some(())

@@ -285,7 +285,7 @@ type Chances = (
     (bool, bool, bool, u8, usize),
     (usize, u8, usize, bool),
     (bool, bool, bool, bool, usize),
-    (bool, bool, u32),
+    (bool, bool, bool, u32),
 );
 
 fn pictures(codec: Codec) -> impl Strategy<Value = Vec<Picture>> {
@@ -295,14 +295,14 @@ fn pictures(codec: Codec) -> impl Strategy<Value = Vec<Picture>> {
             (rare(4), rare(3), rare(3), 0u8..12, 1usize..4),
             (1usize..400, any::<u8>(), 2usize..90, rare(3)),
             (rare(20), rare(12), rare(12), rare(12), 0usize..6),
-            (rare(30), rare(30), 0u32..8),
+            (rare(30), rare(30), rare(2), 0u32..8),
         )
     };
     let picture = move |(kinds, sizes, troubles, other): Chances| {
         let (is_key, delimits, says, kind, slices) = kinds;
         let (length, fill, most, joins) = sizes;
         let (is_unmarked, loses, repeats, is_padded, which) = troubles;
-        let (lacks_sets, begins_late, ticks) = other;
+        let (lacks_sets, begins_late, repeats_sets, ticks) = other;
         let part = |bytes: Vec<u8>, joins: bool| Part { bytes, most, joins };
         let mut parts = Vec::new();
         if delimits {
@@ -316,16 +316,13 @@ fn pictures(codec: Codec) -> impl Strategy<Value = Vec<Picture>> {
         if says {
             parts.push(part(before(codec, false), false));
         }
-        let slices = (0..slices).map(|n| {
-            slice(
-                codec,
-                is_key,
-                n == 0 && !begins_late,
-                length,
-                fill.wrapping_add(n as u8),
-            )
-        });
-        parts.extend(slices.map(|bytes| part(bytes, false)));
+        for n in 0..slices {
+            if n > 0 && is_key && repeats_sets {
+                parts.extend(self::sets(codec, 0).into_iter().map(|set| part(set, joins)));
+            }
+            let (is_first, fill) = (n == 0 && !begins_late, fill.wrapping_add(n as u8));
+            parts.push(part(slice(codec, is_key, is_first, length, fill), false));
+        }
         Picture {
             parts,
             is_marked: !is_unmarked,
@@ -341,8 +338,9 @@ fn pictures(codec: Codec) -> impl Strategy<Value = Vec<Picture>> {
 
 /// A picture as each stream begins with one.
 fn first(codec: Codec) -> Picture {
-    let sets = sets(codec, 0).into_iter();
-    let parts = sets.chain([slice(codec, true, true, 300, 1)]);
+    // With all that a decoder has to know in front of each of its two pieces, as some send it.
+    let piece = |n: u8| sets(codec, 0).into_iter().chain([slice(codec, true, n == 0, 300, n)]);
+    let parts = piece(0).chain(piece(1));
     Picture {
         parts: parts
             .map(|bytes| Part {
