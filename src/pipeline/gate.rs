@@ -203,11 +203,7 @@ impl Gate {
         if !self.write(held, tap, &caps, unit, now)? {
             return Ok(());
         }
-        if held.next.is_empty() {
-            held.since = now;
-        }
-        held.next.push(buffer.clone());
-        if is_key || now - held.since >= MOMENT {
+        if held.gather(buffer, is_key, now) {
             self.hand_over(held);
         }
         Ok(())
@@ -351,6 +347,15 @@ impl Held {
         }
     }
 
+    /// Puts a unit to those that go to the writer next; whether they go now.
+    fn gather(&mut self, unit: &gst::Buffer, is_key: bool, now: i64) -> bool {
+        if self.next.is_empty() {
+            self.since = now;
+        }
+        self.next.push(unit.clone());
+        is_key || now - self.since >= MOMENT
+    }
+
     /// Lets groups go that end before `since`, and more when they are too many bytes.
     fn trim(&mut self, since: i64) {
         while let Some(front) = self.groups.front() {
@@ -409,6 +414,18 @@ mod tests {
         held.push(unit(9, true, MOST_BYTES + 1), &gst::Buffer::new());
         held.trim(0);
         assert_eq!((held.groups.len(), held.bytes), (0, 0));
+    }
+
+    #[test]
+    fn units_go_to_the_writer_a_handful_at_once_and_a_keyframe_goes_at_once() {
+        let (mut held, unit) = (held(), gst::Buffer::new());
+        let mut handfuls = Vec::new();
+        for n in 0..22 {
+            if held.gather(&unit, n % 10 == 0, n * 40_000_000) {
+                handfuls.push((n, std::mem::take(&mut held.next).len()));
+            }
+        }
+        assert_eq!(handfuls, [(0, 1), (6, 6), (10, 4), (16, 6), (20, 4)]);
     }
 
     proptest! {
