@@ -139,7 +139,8 @@ impl Gate {
         let now = now(Some(tap));
         self.writing.picture_came(unit.dts, clock_zero(buffer, unit.pts));
         let fate = self.feed.arrived(&unit);
-        if !matches!(fate, Fate::Write { .. }) || self.writing.is_about_to_change(&unit, now) {
+        // With a keyframe another branch may be put on, and what was before belongs to that which is on.
+        if unit.keyframe || !matches!(fate, Fate::Write { .. }) {
             self.hand_over(&mut held);
         }
         let outcome = match fate {
