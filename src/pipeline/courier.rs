@@ -35,8 +35,6 @@ const MOST_UNSEEN: u32 = 1000;
 /// When so much waits for rtspsrc, the camera waits too; and rtspsrc, when so much waits for the camera.
 const MOST_FOR_SOURCE: usize = 4 << 20;
 const MOST_FOR_CAMERA: usize = 64 << 10;
-/// So much room is kept for what waits.
-const ROOM_KEPT: usize = 4 << 10;
 /// A camera has a few sources. More than this are none.
 const MOST_SOURCES: usize = 64;
 
@@ -91,8 +89,6 @@ impl Waiting {
             }
         }
         self.bytes.clear();
-        // At the beginning all that comes waits here for a moment, and hardly anything ever after.
-        self.bytes.shrink_to(ROOM_KEPT);
         self.taken = 0;
     }
 }
