@@ -22,10 +22,12 @@ use crate::runtime::{Clock, Instant, SystemClock, spawn_thread};
 use super::connection::{Connection, InHands};
 use super::doors::Doors;
 use super::framing::{Framing, MARK, Piece, inside};
+use super::gathering::buffer;
 use super::reception::{self, Header, Reception};
+use super::straight::Straight;
 
 /// How much is read from a camera at once: nearly all pictures are smaller.
-const FROM_CAMERA: usize = 32 << 10;
+const FROM_CAMERA: usize = 64 << 10;
 /// And from rtspsrc, which says a line now and then.
 const FROM_SOURCE: usize = 2 << 10;
 /// How often rtspsrc sees a packet of a source.
@@ -35,6 +37,8 @@ const MOST_UNSEEN: u32 = 1000;
 /// When so much waits for rtspsrc, the camera waits too; and rtspsrc, when so much waits for the camera.
 const MOST_FOR_SOURCE: usize = 4 << 20;
 const MOST_FOR_CAMERA: usize = 64 << 10;
+/// So much room is kept for what waits.
+const ROOM_KEPT: usize = 4 << 10;
 /// A camera has a few sources. More than this are none.
 const MOST_SOURCES: usize = 64;
 
@@ -44,6 +48,8 @@ struct Way {
     source: u32,
     payload: u8,
     entry: gst::Pad,
+    /// The element behind it, when it is one that knows us.
+    straight: Option<Straight>,
     reception: Reception,
     /// When rtspsrc last saw a packet of it, and how many it has not seen since.
     seen: Instant,
@@ -89,6 +95,8 @@ impl Waiting {
             }
         }
         self.bytes.clear();
+        // At the beginning all that comes waits here for a moment, and hardly anything ever after.
+        self.bytes.shrink_to(ROOM_KEPT);
         self.taken = 0;
     }
 }
@@ -300,14 +308,18 @@ impl Courier {
     /// Brings a packet where it is taken; whether that is the short way.
     fn bring(&mut self, channel: u8, whole: &[u8], now: Instant) -> bool {
         let packet = inside(whole);
-        let at = Header::of(packet).and_then(|header| self.way(channel, header, now));
-        let Some((at, way)) = at.and_then(|at| Some((at, self.ways.get_mut(at)?))) else {
+        let header = Header::of(packet);
+        let at = header.and_then(|header| Some((header, self.way(channel, header, now)?)));
+        let Some((header, at, way)) = at.and_then(|(header, at)| Some((header, at, self.ways.get_mut(at)?))) else {
             self.to_source.push(whole);
             return false;
         };
         let is_due = now.since(way.seen) >= SIGN_OF_LIFE || way.unseen >= MOST_UNSEEN;
         (way.seen, way.unseen) = if is_due { (now, 0) } else { (way.seen, way.unseen + 1) };
-        let is_taken = buffer(packet).is_some_and(|packet| way.entry.chain(packet).is_ok());
+        let is_taken = match &way.straight {
+            Some(straight) => straight.bring(packet, &header),
+            None => buffer(packet).is_some_and(|packet| way.entry.chain(packet).is_ok()),
+        };
         if !is_taken {
             // This one and those after it go to rtspsrc, which knows what to do then.
             let way = self.ways.remove(at);
@@ -325,6 +337,7 @@ impl Courier {
             source,
             payload,
             number,
+            ..
         } = header;
         let is_its = |way: &Way| (way.source, way.payload, way.channel) == (source, payload, channel);
         let at = match self.ways.iter().position(is_its) {
@@ -339,6 +352,7 @@ impl Courier {
                     channel,
                     source,
                     payload,
+                    straight: entry.parent_element().and_then(|element| element.downcast().ok()),
                     entry,
                     reception: Reception::from(number),
                     seen: now,
@@ -372,12 +386,6 @@ impl Courier {
             None => false,
         }
     }
-}
-
-fn buffer(packet: &[u8]) -> Option<gst::Buffer> {
-    let mut buffer = gst::Buffer::with_size(packet.len()).ok()?;
-    buffer.get_mut()?.copy_from_slice(0, packet).ok()?;
-    Some(buffer)
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ use gst::glib;
 use gst::prelude::*;
 use gstreamer as gst;
 
+use super::behind::Behind;
+
 /// No number is awaited.
 const NONE: u32 = u32::MAX;
 
@@ -31,6 +33,8 @@ struct Door {
     source: u32,
     payload: u8,
     entry: Entry,
+    /// Where the pictures go that are in them.
+    behind: Option<Arc<Behind>>,
 }
 
 #[derive(Debug)]
@@ -50,12 +54,24 @@ impl Doors {
     /// Packets of this source and payload may be brought here, from the one on that is awaited.
     pub(super) fn open(&self, source: u32, payload: u8, entry: &gst::Pad) -> Awaited {
         let awaited = Awaited(Arc::new(AtomicU32::new(NONE)));
-        self.change(source, payload, |door| match door {
+        self.change(source, payload, |door| match &door.entry {
             Entry::Nobodys => {}
-            Entry::Open(other, _) if is_anothers(other, entry) => *door = Entry::Nobodys,
-            _ => *door = Entry::Open(entry.downgrade(), awaited.clone()),
+            Entry::Open(other, _) if is_anothers(other, entry) => door.entry = Entry::Nobodys,
+            _ => door.entry = Entry::Open(entry.downgrade(), awaited.clone()),
         });
         awaited
+    }
+
+    /// The pictures in packets of this source and payload go here.
+    pub(super) fn stands_behind(&self, source: u32, payload: u8, behind: Behind) {
+        self.change(source, payload, |door| door.behind = Some(Arc::new(behind)));
+    }
+
+    /// Where they go.
+    pub(super) fn behind(&self, source: u32, payload: u8) -> Option<Arc<Behind>> {
+        let doors = self.lock();
+        let door = doors.iter().find(|door| door.is_of(source, payload))?;
+        door.behind.clone()
     }
 
     /// Where the packet of this number may be brought, before which none is still on another way.
@@ -70,26 +86,30 @@ impl Doors {
 
     /// Packets are not taken here any more.
     pub(super) fn shut(&self, source: u32, payload: u8, entry: &gst::Pad) {
-        self.change(source, payload, |door| match door {
-            Entry::Open(other, _) if !is_anothers(other, entry) => *door = Entry::Shut,
+        self.change(source, payload, |door| match &door.entry {
+            Entry::Open(other, _) if !is_anothers(other, entry) => door.entry = Entry::Shut,
             _ => {}
         });
     }
 
     /// Two streams look alike: whose packets these are nobody can tell.
     pub(super) fn confuse(&self, source: u32, payload: u8) {
-        self.change(source, payload, |door| *door = Entry::Nobodys);
+        self.change(source, payload, |door| door.entry = Entry::Nobodys);
     }
 
-    fn change(&self, source: u32, payload: u8, change: impl FnOnce(&mut Entry)) {
+    fn change(&self, source: u32, payload: u8, change: impl FnOnce(&mut Door)) {
         let mut doors = self.lock();
         if let Some(door) = doors.iter_mut().find(|door| door.is_of(source, payload)) {
-            change(&mut door.entry);
-        } else {
-            let mut entry = Entry::Shut;
-            change(&mut entry);
-            doors.push(Door { source, payload, entry });
+            return change(door);
         }
+        let mut door = Door {
+            source,
+            payload,
+            entry: Entry::Shut,
+            behind: None,
+        };
+        change(&mut door);
+        doors.push(door);
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Door>> {

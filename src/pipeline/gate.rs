@@ -21,6 +21,11 @@ use super::writing::{Passing, Writing};
 /// No camera holds more than this, whatever pre-roll is asked for: five minutes of 6 Mbit/s.
 const MOST_BYTES: usize = 256 * 1024 * 1024;
 
+/// For so long (ns) units are gathered before they go to the writer: waking it for each costs more than what it does with it. A
+/// keyframe goes at once, so that a file that ends is closed at once. Who reads what is new reads the tail, and a kill finds
+/// all in the journal.
+const MOMENT: i64 = 200_000_000;
+
 /// What becomes of a unit that has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
@@ -69,6 +74,11 @@ struct Held {
     bytes: usize,
     /// What the feed has taken as written and the branch does not have yet.
     late: VecDeque<Late>,
+    /// What goes to the branch next, gathered since (running time, ns).
+    next: Vec<gst::Buffer>,
+    since: i64,
+    /// The branch did not take it.
+    refused: Option<gst::FlowError>,
 }
 
 /// A unit that is kept back.
@@ -97,7 +107,7 @@ impl Gate {
     /// What comes next is of this kind. Called in the stream.
     pub(super) fn hear_caps(&self, caps: gst::Caps, now: i64) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        // What is kept back is of the kind before.
+        // What is kept back is of the kind before, and `let_pass` has handed over what is gathered.
         self.complain(self.pass_on(&mut held, |_| true));
         if let Some((format, caps)) = kind(&caps) {
             self.feed.announced(format, caps);
@@ -122,22 +132,27 @@ impl Gate {
         held.written = Some(caps.clone());
     }
 
-    /// A unit has come; only what is written at once passes to the branch. Called in the stream.
-    pub(super) fn take(&self, tap: &gst::Element, unit: Unit, buffer: &gst::Buffer) -> gst::PadProbeReturn {
+    /// A unit has come, and goes to the branch from here when that is due. Called in the stream, which hears when the branch takes
+    /// nothing any more.
+    pub(super) fn take(&self, tap: &gst::Element, unit: Unit, buffer: &gst::Buffer) -> Result<(), gst::FlowError> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let now = now(Some(tap));
         self.writing.picture_came(unit.dts, clock_zero(buffer, unit.pts));
-        let outcome = match self.feed.arrived(&unit) {
-            Fate::Drop => Ok(false),
+        let fate = self.feed.arrived(&unit);
+        // With a keyframe another branch may be put on, and what was before belongs to that which is on.
+        if unit.keyframe || !matches!(fate, Fate::Write { .. }) {
+            self.hand_over(&mut held);
+        }
+        let outcome = match fate {
+            Fate::Drop => Ok(()),
             Fate::WriteLate { behind } if held.is_open => {
                 let kept = self.keep_back(&mut held, tap, unit, buffer, now);
                 kept.and_then(|()| self.pass_on(&mut held, |late| late.pts < behind))
-                    .map(|()| false)
             }
             Fate::End { at } => {
                 while held.late.pop_back_if(|late| late.pts >= at).is_some() {}
                 self.writing.picture_dropped(&Passing::from(&unit));
-                self.pass_on(&mut held, |_| true).map(|()| false)
+                self.pass_on(&mut held, |_| true)
             }
             Fate::Hold { since } => {
                 self.complain(self.pass_on(&mut held, |_| true));
@@ -147,36 +162,58 @@ impl Gate {
                 if let Some(oldest) = held.groups.front() {
                     self.writing.hold_sound_from(oldest.starts);
                 }
-                Ok(false)
+                Ok(())
             }
             Fate::Write { from } | Fate::WriteLate { behind: from } => self
                 .pass_on(&mut held, |_| true)
                 .and_then(|()| self.release(&mut held, tap, from, now))
-                .and_then(|()| match held.caps.clone() {
-                    // Nothing could be held, so there is nothing yet that this unit could be shown after.
-                    Some(_) if !held.is_open && !unit.keyframe => Ok(false),
-                    Some(caps) => {
-                        held.is_open = true;
-                        self.write(&mut held, tap, &caps, unit, now)
-                    }
-                    None => Ok(false),
-                }),
+                .and_then(|()| self.gather(&mut held, tap, unit, buffer, now)),
         };
-        // `Drop` would have GStreamer 1.22 free what the binding has freed already, and complain each time.
-        match outcome {
-            Ok(true) => gst::PadProbeReturn::Ok,
-            Ok(false) => gst::PadProbeReturn::Handled,
-            Err(error) => {
-                self.complain(Err(error));
-                gst::PadProbeReturn::Handled
-            }
-        }
+        self.complain(outcome);
+        held.refused.take().map_or(Ok(()), Err)
     }
 
     /// The stream is over: what is kept back is written.
     pub(super) fn end(&self) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         self.complain(self.pass_on(&mut held, |_| true));
+    }
+
+    /// Something is said in the stream, which belongs behind what came before it.
+    pub(super) fn let_pass(&self) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        self.hand_over(&mut held);
+    }
+
+    /// Has a unit go to the writer, with those around it.
+    fn gather(
+        &self,
+        held: &mut Held,
+        tap: &gst::Element,
+        unit: Unit,
+        buffer: &gst::Buffer,
+        now: i64,
+    ) -> Result<(), PipelineError> {
+        let Some(caps) = held.caps.clone() else { return Ok(()) };
+        let is_key = unit.keyframe;
+        // When nothing could be held there is nothing yet that this unit could be shown after.
+        if !held.is_open && !is_key {
+            return Ok(());
+        }
+        held.is_open = true;
+        if !self.write(held, tap, &caps, unit, now)? {
+            return Ok(());
+        }
+        if held.gather(buffer, is_key, now) {
+            self.hand_over(held);
+        }
+        Ok(())
+    }
+
+    /// Gives the writer what is gathered.
+    fn hand_over(&self, held: &mut Held) {
+        let passed = held.next.drain(..).try_for_each(|unit| self.writing.pass(unit));
+        held.refused = passed.err();
     }
 
     fn complain(&self, outcome: Result<(), PipelineError>) {
@@ -212,6 +249,11 @@ impl Gate {
 
     /// Writes what was kept back for long enough, in order.
     fn pass_on(&self, held: &mut Held, is_due: impl Fn(&Late) -> bool) -> Result<(), PipelineError> {
+        if held.late.front().is_none_or(|late| !is_due(late)) {
+            return Ok(());
+        }
+        // Those were before.
+        self.hand_over(held);
         while let Some(late) = held.late.pop_front_if(|late| is_due(late)) {
             self.writing.push(late.buffer)?;
         }
@@ -268,6 +310,7 @@ impl Gate {
             }
             Cut::Here => {
                 self.pass_on(held, |_| true)?;
+                self.hand_over(held);
                 self.writing.cut(tap, caps, &passing, now)?;
             }
             Cut::Continue => {}
@@ -303,6 +346,15 @@ impl Held {
             group.bytes += bytes;
             self.bytes += bytes;
         }
+    }
+
+    /// Puts a unit to those that go to the writer next; whether they go now.
+    fn gather(&mut self, unit: &gst::Buffer, is_key: bool, now: i64) -> bool {
+        if self.next.is_empty() {
+            self.since = now;
+        }
+        self.next.push(unit.clone());
+        is_key || now - self.since >= MOMENT
     }
 
     /// Lets groups go that end before `since`, and more when they are too many bytes.
@@ -363,6 +415,18 @@ mod tests {
         held.push(unit(9, true, MOST_BYTES + 1), &gst::Buffer::new());
         held.trim(0);
         assert_eq!((held.groups.len(), held.bytes), (0, 0));
+    }
+
+    #[test]
+    fn units_go_to_the_writer_a_handful_at_once_and_a_keyframe_goes_at_once() {
+        let (mut held, unit) = (held(), gst::Buffer::new());
+        let mut handfuls = Vec::new();
+        for n in 0..22 {
+            if held.gather(&unit, n % 10 == 0, n * 40_000_000) {
+                handfuls.push((n, std::mem::take(&mut held.next).len()));
+            }
+        }
+        assert_eq!(handfuls, [(0, 1), (6, 6), (10, 4), (16, 6), (20, 4)]);
     }
 
     proptest! {

@@ -65,6 +65,12 @@ impl<T> InOrder<T> {
         self.next.filter(|_| self.held.is_empty())
     }
 
+    /// The packet that is next came, and goes another way.
+    pub(super) fn pass(&mut self) {
+        self.next = self.next.map(|next| next.wrapping_add(1));
+        self.stray = None;
+    }
+
     /// Hands on what is held: nothing more comes.
     pub(super) fn end(&mut self, mut on: impl FnMut(T)) {
         self.held.drain(..).for_each(|(_, _, packet)| on(packet));

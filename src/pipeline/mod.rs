@@ -1,6 +1,8 @@
 //! Everything that speaks GStreamer. What leaves this room are our own types.
 
 mod alignment;
+mod assembly;
+mod behind;
 mod branch;
 mod branches;
 mod catalog;
@@ -19,7 +21,9 @@ mod export;
 mod font;
 mod framing;
 mod gate;
+mod gathering;
 mod in_order;
+mod inside;
 mod label;
 mod launch;
 mod line;
@@ -60,12 +64,11 @@ pub use label::Label;
 pub use launch::{init, package_of, require};
 pub use line::{LaunchLine, spread};
 pub use mend::{Mended, Mending, Units, decoder_config, mend, opus_caps, sound_caps, video_caps};
-pub use property::Property;
+pub use property::{Property, source_properties};
 pub use record::{Cut, Feed, RecordSpec, Recording, record_filling};
 pub use refill::{RefillSpec, Refilling, Replayed, ReplayedUnit, TakenBy, refill_filling};
 pub use retake::{Encoded, Encoding, Retaking, Take, retake};
 pub use runner::abandoned;
 pub use snapshot::{Snapping, snap};
-pub use source::source_properties;
 pub use template::{Element, Filling, Hole, Template, TemplateError};
 pub use voice::log_through_us;

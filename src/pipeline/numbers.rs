@@ -46,6 +46,11 @@ impl Numbers {
         }
     }
 
+    /// Those up to this one came, and did not pass.
+    pub(super) fn went_on(&self, last: u16) {
+        self.0.store(u32::from(last), Ordering::Relaxed);
+    }
+
     fn next(&self, number: u16) -> u16 {
         let last = self.0.swap(u32::from(number), Ordering::Relaxed);
         let Ok(last) = u16::try_from(last) else { return 0 };
@@ -71,9 +76,9 @@ pub(super) struct Packets {
 }
 
 impl Packets {
-    /// These could be put in order.
-    pub(super) fn are_in_order(&self, info: &gst::PadProbeInfo<'_>) {
-        self.in_order.fetch_add(count(info), Ordering::Relaxed);
+    /// So many could be put in order.
+    pub(super) fn are_in_order(&self, packets: u64) {
+        self.in_order.fetch_add(packets, Ordering::Relaxed);
     }
 
     /// These came. A camera whose packets are numbered by lot delivers and delivers, and nothing can be made of it.

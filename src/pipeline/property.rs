@@ -1,6 +1,8 @@
 //! Properties that binders set on named elements once the text is parsed: what a person configured is data, never text.
 
-use crate::model::{Secret, scrub};
+use crate::model::{Address, Secret, scrub};
+
+use super::record::RecordSpec;
 
 /// One property, as it is set and as it may be shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,4 +47,24 @@ impl Property {
             scrub(self.reveal())
         }
     }
+}
+
+/// What is set on the source of `record.gst` for a camera.
+pub fn source_properties(spec: &RecordSpec) -> Vec<Property> {
+    address_properties(&spec.address)
+}
+
+/// Where a source receives from, and as whom.
+pub(super) fn address_properties(address: &Address) -> Vec<Property> {
+    let mut properties = vec![Property::open("source", "location", address.location())];
+    if let Some(username) = address.username() {
+        properties.push(match address.password() {
+            Some(_) => Property::open("source", "user-id", username),
+            // A name without a password is often a token in its place.
+            None => Property::hidden("source", "user-id", username),
+        });
+        let password = address.password().map_or("", |password| password.reveal());
+        properties.push(Property::hidden("source", "user-pw", password));
+    }
+    properties
 }

@@ -16,12 +16,18 @@ pub(super) struct Header {
     pub(super) payload: u8,
     /// Its number.
     pub(super) number: u16,
+    /// When, by its clock.
+    pub(super) ticks: u32,
+    /// It is the last one of a picture.
+    pub(super) is_last: bool,
+    /// Where among the bytes that stands which it carries.
+    pub(super) carries: (usize, usize),
 }
 
 impl Header {
     /// Reads a packet of media; nothing when it is something else, or does not hold together.
     pub(super) fn of(packet: &[u8]) -> Option<Self> {
-        let &[first, kind, high, low, _, _, _, _, a, b, c, d, ..] = packet else {
+        let &[first, kind, high, low, t, i, m, e, a, b, c, d, ..] = packet else {
             return None;
         };
         // Reports have types from 192 to 223 where media has its marker and payload type.
@@ -36,10 +42,14 @@ impl Header {
             length += 4 + 4 * usize::from(u16::from_be_bytes([high, low]));
         }
         let padding = if first & 0x20 != 0 { *packet.last()? } else { 0 };
-        (length + usize::from(padding) <= packet.len()).then_some(Self {
+        let ends = packet.len().checked_sub(usize::from(padding))?;
+        (length <= ends).then_some(Self {
             source: u32::from_be_bytes([a, b, c, d]),
             payload: kind & 0x7f,
             number: u16::from_be_bytes([high, low]),
+            ticks: u32::from_be_bytes([t, i, m, e]),
+            is_last: kind & 0x80 != 0,
+            carries: (length, ends),
         })
     }
 }
@@ -187,11 +197,14 @@ mod tests {
 
     #[test]
     fn a_report_is_not_taken_for_a_packet() {
-        let packet = [0x80, 0xe0, 1, 2, 0, 0, 0, 0, 0, 0, 0, 7];
+        let packet = [0x80, 0xe0, 1, 2, 0, 0, 0, 3, 0, 0, 0, 7];
         let header = Header {
             source: 7,
             payload: 96,
             number: 258,
+            ticks: 3,
+            is_last: true,
+            carries: (12, 12),
         };
         assert_eq!(Header::of(&packet), Some(header));
         assert_eq!(Header::of(&[0x80, 200, 0, 6, 0, 0, 0, 0, 0, 0, 0, 7]), None);
@@ -211,6 +224,10 @@ mod tests {
             "an extension"
         );
         assert!(with(0xa0, &[0, 2]) && !with(0xa0, &[0, 3]), "padding");
+        let all = [
+            0xb0, 0x60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 1, 9, 9, 9, 9, 0x65, 0x88, 0, 2,
+        ];
+        assert_eq!(Header::of(&all).map(|header| header.carries), Some((20, 22)));
     }
 
     proptest! {

@@ -239,6 +239,7 @@ fn bind_tap(tap: &gst::Element, gate: Gate, feed: &Arc<dyn Feed>) {
         gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM,
         move |pad, info| match &info.data {
             Some(gst::PadProbeData::Event(event)) => {
+                gate.let_pass();
                 match event.view() {
                     gst::EventView::Caps(caps) => {
                         gate.hear_caps(caps.caps_owned(), now(pad.parent_element().as_ref()));
@@ -265,7 +266,11 @@ fn bind_tap(tap: &gst::Element, gate: Gate, feed: &Arc<dyn Feed>) {
                 if let Some(taken) = camera_time(buffer) {
                     feed.camera_time(unit.pts, taken);
                 }
-                gate.take(&tap, unit, buffer)
+                if let Err(refused) = gate.take(&tap, unit, buffer) {
+                    info.flow_res = Err(refused);
+                }
+                // `Drop` would have GStreamer 1.22 free what the binding has freed already, and complain each time.
+                gst::PadProbeReturn::Handled
             }
             _ => gst::PadProbeReturn::Ok,
         },

@@ -17,11 +17,12 @@ use crate::runtime::{Clock, Instant, SystemClock, pause};
 use super::connection::Connection;
 use super::event::{self, PipelineEvent};
 use super::numbers::Numbers;
+use super::property::address_properties;
 use super::refill::{RefillSpec, Replayed};
 use super::refusal::{self, Offer, Refusal};
 use super::rtsp;
 use super::runner::on_the_side;
-use super::source::{MOST_CONNECTIONS, MOST_MEDIA, UNTIL_DOWN, address_properties};
+use super::source::{MOST_CONNECTIONS, MOST_MEDIA, UNTIL_DOWN};
 
 /// How often the camera is asked whether it is there: a replay lasts longer than a session does in which nobody speaks.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);

@@ -14,12 +14,13 @@ use gstreamer_sdp::{SDPMediaRef, SDPMessageRef};
 use crate::model::{Address, Codec, Loss, scrub};
 use crate::runtime::{Clock, Instant, SystemClock, pause};
 
+use super::behind::{Behind, Last};
 use super::connection::Connection;
 use super::courier::{self, Brought};
 use super::doors::{self, Doors};
 use super::event::{self, PipelineEvent};
 use super::numbers::{self, AT_RANDOM, Numbers, Packets};
-use super::property::Property;
+use super::property::source_properties;
 use super::record::{Feed, RecordSpec};
 use super::refusal::{self, Offer, Refusal};
 use super::rtsp;
@@ -36,26 +37,6 @@ pub(super) const MOST_CONNECTIONS: u32 = 4;
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// How long a conversation that is refused waits for its end before it is let go on.
 pub(super) const UNTIL_DOWN: Duration = Duration::from_secs(8);
-
-/// What is set on the source of `record.gst` for a camera.
-pub fn source_properties(spec: &RecordSpec) -> Vec<Property> {
-    address_properties(&spec.address)
-}
-
-/// Where a source receives from, and as whom.
-pub(super) fn address_properties(address: &Address) -> Vec<Property> {
-    let mut properties = vec![Property::open("source", "location", address.location())];
-    if let Some(username) = address.username() {
-        properties.push(match address.password() {
-            Some(_) => Property::open("source", "user-id", username),
-            // A name without a password is often a token in its place.
-            None => Property::hidden("source", "user-id", username),
-        });
-        let password = address.password().map_or("", |password| password.reveal());
-        properties.push(Property::hidden("source", "user-pw", password));
-    }
-    properties
-}
 
 /// The conversation with one camera.
 pub(super) struct Source {
@@ -135,19 +116,8 @@ impl Source {
         element.connect_no_more_pads(move |_| on.sound.all_is_agreed());
         let on = source.clone();
         element.connect_pad_added(move |_, pad| {
-            let (on, ear, numbers) = (on.clone(), on.clone(), Numbers::default());
-            pad.add_probe(
-                gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST,
-                move |pad, info| {
-                    on.packets.are_in_order(info);
-                    let missing = numbers.missing(pad, info);
-                    if missing > 0 {
-                        on.feed.lost(missing);
-                    }
-                    gst::PadProbeReturn::Ok
-                },
-            );
-            ear.sound.listen(pad);
+            on.watch_stream(pad);
+            on.sound.listen(pad);
         });
         source
     }
@@ -352,6 +322,34 @@ impl Source {
         if self.packets.are_at_random(now, packets) {
             self.lose(Loss::Broken, AT_RANDOM.to_owned());
         }
+    }
+
+    /// Counts the packets of one stream, and says what stands behind them.
+    fn watch_stream(self: &Arc<Self>, pad: &gst::Pad) {
+        let (on, numbers, last) = (self.clone(), Arc::new(Numbers::default()), Last::default());
+        pad.add_probe(
+            gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST,
+            move |pad, info| {
+                on.packets.are_in_order(numbers::count(info));
+                let missing = numbers.missing(pad, info);
+                if missing > 0 {
+                    on.feed.lost(missing);
+                }
+                if let Some((source, payload)) = last.other(info) {
+                    let (counts, numbers) = (Arc::downgrade(&on), numbers.clone());
+                    let behind = Behind::of(pad, move |last, count| {
+                        numbers.went_on(last);
+                        if let Some(on) = counts.upgrade() {
+                            on.packets.are_in_order(count);
+                        }
+                    });
+                    if let Some(behind) = behind {
+                        on.doors.stands_behind(source, payload, behind);
+                    }
+                }
+                gst::PadProbeReturn::Ok
+            },
+        );
     }
 
     fn watch_packets(self: &Arc<Self>, manager: &gst::Element) {

@@ -15,8 +15,9 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gstreamer as gst;
 
-use super::doors::{Awaited, Doors, is_inside_the_connection};
+use super::doors::{Doors, is_inside_the_connection};
 use super::in_order::sender_report;
+use super::reception::Header;
 
 glib::wrapper! {
     /// The element.
@@ -25,11 +26,15 @@ glib::wrapper! {
 
 impl Straight {
     /// One for a stream, which says at these doors that it is there. `rtpbin` sets what else it has to know.
-    fn new(doors: &Arc<Doors>) -> Self {
+    pub(super) fn new(doors: &Arc<Doors>) -> Self {
         let this: Self = glib::Object::new();
-        // It is new, so it has none yet.
-        let _ = this.imp().doors.set(doors.clone());
+        this.imp().inside().doors = doors.clone();
         this
+    }
+
+    /// Takes a packet that the courier brings, as it came and with what its header says; `false` when it takes none any more.
+    pub(super) fn bring(&self, packet: &[u8], header: &Header) -> bool {
+        self.imp().bring(packet, header)
     }
 }
 
@@ -53,11 +58,12 @@ pub(super) fn keep_to_the_thread_that_reads(manager: &gst::Element, doors: &Arc<
 }
 
 mod imp {
-    use std::sync::{LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
+    use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
     use super::*;
-    use crate::pipeline::in_order::{Dating, InOrder};
-    use crate::pipeline::reception::Header;
+    use crate::pipeline::gathering::buffer;
+    use crate::pipeline::in_order::Dating;
+    use crate::pipeline::inside::{Inside, Onward};
     use crate::runtime::{Clock, SystemClock};
 
     /// Where packets come in, where they go, and where the camera's reports come in.
@@ -67,27 +73,14 @@ mod imp {
     /// The shortest packet: a header without anything in it.
     const HEADER: usize = 12;
 
-    #[derive(Default)]
-    struct Inside {
-        patience: Duration,
-        /// Tells from which packet on others may be brought here.
-        door: Option<Awaited>,
-        order: InOrder<gst::Buffer>,
-        dating: Option<Dating>,
-        /// Packets that go on now; kept for its room.
-        ready: Vec<gst::Buffer>,
-    }
-
     pub(in crate::pipeline) struct Straight {
         entry: gst::Pad,
         exit: gst::Pad,
         inside: Mutex<Inside>,
-        reference: gst::Caps,
-        pub(super) doors: OnceLock<Arc<Doors>>,
     }
 
     impl Straight {
-        fn inside(&self) -> MutexGuard<'_, Inside> {
+        pub(super) fn inside(&self) -> MutexGuard<'_, Inside> {
             self.inside.lock().unwrap_or_else(PoisonError::into_inner)
         }
 
@@ -108,66 +101,30 @@ mod imp {
                     inside.dating = rate.map(Dating::by);
                 }
             }
-            if inside.door.is_none() {
-                inside.door = self.open(&packet);
-            }
-            let Inside {
-                patience, order, ready, ..
-            } = &mut *inside;
-            order.take(number, packet, SystemClock.instant(), *patience, |packet| {
-                ready.push(packet);
-            });
-            if let Some(door) = &inside.door {
-                door.tell(inside.order.awaits());
-            }
-            self.hand_on(inside)
-        }
-
-        /// Says where its packets may be brought.
-        fn open(&self, packet: &gst::Buffer) -> Option<Awaited> {
-            let header = packet.map_readable().ok().and_then(|packet| Header::of(&packet))?;
-            Some(self.doors.get()?.open(header.source, header.payload, &self.entry))
-        }
-
-        /// Dates what is ready and pushes it, with nothing locked.
-        fn hand_on(&self, mut inside: MutexGuard<'_, Inside>) -> Result<gst::FlowSuccess, gst::FlowError> {
-            let mut ready = std::mem::take(&mut inside.ready);
-            if inside.dating.is_none() {
-                // Nobody says how fast the camera's ticks are, so that nothing can be made of them.
-                ready.clear();
-            }
-            for packet in &mut ready {
-                let ticks = ticks(packet);
-                let dates = inside
-                    .dating
-                    .as_mut()
-                    .zip(ticks)
-                    .map(|(dating, ticks)| dating.date(ticks));
-                if let Some((after_first, taken)) = dates {
-                    self.write(packet.make_mut(), after_first, taken);
-                }
-            }
-            let only = if ready.len() == 1 { ready.pop() } else { None };
-            if let Some(packet) = only {
-                // As nearly always.
-                inside.ready = ready;
-                drop(inside);
-                return self.exit.push(packet);
-            }
+            inside.open(&packet, &self.entry);
+            let onward = inside.take(number, packet, SystemClock.instant());
             drop(inside);
-            ready
-                .into_iter()
-                .try_fold(gst::FlowSuccess::Ok, |_, packet| self.exit.push(packet))
+            self.hand_on(onward)
         }
 
-        fn write(&self, packet: &mut gst::BufferRef, after_first: u64, taken: Option<u64>) {
-            // When it came is told to nobody: parsers would take it for when it is to be decoded, and two pictures that came at
-            // once would be one.
-            packet.set_pts(gst::ClockTime::from_nseconds(after_first));
-            packet.set_dts(gst::ClockTime::NONE);
-            if let Some(taken) = taken {
-                let taken = gst::ClockTime::from_nseconds(taken);
-                gst::ReferenceTimestampMeta::add(packet, &self.reference, taken, gst::ClockTime::NONE);
+        /// The packet with this header was brought. Called by the courier; whether it is taken.
+        pub(super) fn bring(&self, packet: &[u8], header: &Header) -> bool {
+            // What is said of packets keeps its place among them.
+            let _comes = self.entry.stream_lock();
+            let onward = self.inside().bring(packet, header);
+            match onward {
+                Some(onward) => self.hand_on(onward).is_ok(),
+                None => buffer(packet).is_some_and(|packet| self.entry.chain(packet).is_ok()),
+            }
+        }
+
+        /// Called with nothing locked.
+        fn hand_on(&self, onward: Onward) -> Result<gst::FlowSuccess, gst::FlowError> {
+            match onward {
+                Onward::Packets(packets) => packets
+                    .into_iter()
+                    .try_fold(gst::FlowSuccess::Ok, |_, packet| self.exit.push(packet)),
+                Onward::Picture(unit, behind) => behind.push(unit),
             }
         }
 
@@ -189,13 +146,11 @@ mod imp {
                         inside.dating = Some(Dating::by(rate));
                     }
                 }
-                gst::EventView::FlushStop(_) => self.forget(),
+                gst::EventView::FlushStop(_) => self.inside().forget(),
                 gst::EventView::Eos(_) => {
-                    let mut inside = self.inside();
-                    let Inside { order, ready, .. } = &mut *inside;
-                    order.end(|packet| ready.push(packet));
+                    let onward = self.inside().end();
                     // Whoever does not want them any more does not want the end either, which goes on in any case.
-                    let _ = self.hand_on(inside);
+                    let _ = self.hand_on(onward);
                 }
                 _ => {}
             }
@@ -210,30 +165,12 @@ mod imp {
                 dating.hear_report(ticks, time);
             }
         }
-
-        fn forget(&self) {
-            let mut inside = self.inside();
-            if let Some(door) = &inside.door {
-                door.tell(None);
-            }
-            *inside = Inside {
-                patience: inside.patience,
-                door: inside.door.take(),
-                ..Inside::default()
-            };
-        }
     }
 
     /// Ticks of a second.
     fn rate(caps: &gst::CapsRef) -> Option<u32> {
         let rate = caps.structure(0)?.get::<i32>("clock-rate").ok()?;
         u32::try_from(rate).ok().filter(|rate| *rate > 0)
-    }
-
-    fn ticks(packet: &gst::BufferRef) -> Option<u32> {
-        let mut bytes = [0; 4];
-        packet.copy_to_slice(4, &mut bytes).ok()?;
-        Some(u32::from_be_bytes(bytes))
     }
 
     #[glib::object_subclass]
@@ -262,8 +199,6 @@ mod imp {
                 entry: entry.unwrap_or_else(|| gst::Pad::new(gst::PadDirection::Sink)),
                 exit: exit.unwrap_or_else(|| gst::Pad::new(gst::PadDirection::Src)),
                 inside: Mutex::default(),
-                doors: OnceLock::new(),
-                reference: gst::Caps::new_empty_simple("timestamp/x-ntp"),
             }
         }
     }
@@ -385,7 +320,7 @@ mod imp {
         fn change_state(&self, transition: gst::StateChange) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
             let changed = self.parent_change_state(transition);
             if transition == gst::StateChange::PausedToReady {
-                self.forget();
+                self.inside().forget();
             }
             changed
         }

@@ -243,6 +243,12 @@ impl Writing {
         branch::push(exit, buffer)
     }
 
+    /// Writes a unit. Called in the stream, which hears when it is not taken; where nothing writes it is wanted by nobody.
+    pub(super) fn pass(&self, buffer: gst::Buffer) -> Result<(), gst::FlowError> {
+        let exit = self.lock().on.as_ref().and_then(Branch::exit);
+        exit.map_or(Ok(()), |exit| exit.push(buffer).map(|_| ()))
+    }
+
     /// What sound is compared with that comes now.
     pub(super) fn pictures(&self) -> Option<Pictures> {
         self.lock().pictures

@@ -393,6 +393,7 @@ pub(super) mod tests {
         let ours = bytes_of(&[Entry::Unit(unit(0))]);
         let mut buffer = Vec::new();
         record::put_unit(&mut buffer, record::seed(SegmentId(Uuid::from_u128(8))), &unit(1)).unwrap();
+        buffer.extend_from_slice(&unit(1).payload);
         let (_, entries, left) = entries_of(&[ours, buffer].concat()).unwrap();
         assert_eq!((entries, left), (vec![Entry::Unit(unit(0))], 141));
     }

@@ -241,12 +241,12 @@ fn put(into: &mut Vec<u8>, seed: u32, kind: Kind, flags: u8, times: (i64, i64, u
     }
     into.clear();
     into.extend_from_slice(&head);
-    into.extend_from_slice(payload);
 }
 
 fn put_text(into: &mut Vec<u8>, seed: u32, kind: Kind, text: &impl Serialize) -> Result<(), String> {
     let json = serde_json::to_vec(text).map_err(|error| error.to_string())?;
     put(into, seed, kind, 0, (0, 0, 0), &json);
+    into.extend_from_slice(&json);
     Ok(())
 }
 
@@ -267,7 +267,7 @@ pub(super) fn put_header(into: &mut Vec<u8>, header: &JournalHeader) -> Result<(
     put_text(into, 0, Kind::Header, &text)
 }
 
-/// Puts a unit's record into a buffer; a unit that is too large is refused.
+/// Puts a unit's record into a buffer, but for the unit itself, which follows; one that is too large is refused.
 pub(super) fn put_unit(into: &mut Vec<u8>, seed: u32, unit: &Unit) -> Result<(), String> {
     if unit.payload.len() > PAYLOAD_LIMIT {
         return Err(format!(

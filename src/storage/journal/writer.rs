@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
+use std::io::{self, IoSlice};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -40,7 +41,7 @@ impl JournalWriter {
             .open(path)
             .map_err(|error| StorageError::io("create", path, error))?;
         let mut writer = Self::over(file, path, header.segment);
-        let begun = writer.put(|buffer, _| record::put_header(buffer, header));
+        let begun = writer.put(&[], |buffer, _| record::put_header(buffer, header));
         if begun.is_err() {
             // A journal without a header says nothing; the error is what counts.
             let _ = fs::remove_file(path);
@@ -68,7 +69,7 @@ impl JournalWriter {
     /// Appends a unit.
     pub fn append(&mut self, unit: &Unit) -> Result<(), StorageError> {
         let begins = self.length;
-        self.put(|buffer, seed| record::put_unit(buffer, seed, unit))?;
+        self.put(&unit.payload, |buffer, seed| record::put_unit(buffer, seed, unit))?;
         if self.units.len() == KNOWN {
             self.units.pop_front();
         }
@@ -93,17 +94,17 @@ impl JournalWriter {
 
     /// Appends a better anchor: from now on this one counts, for the units before it as well.
     pub fn append_anchor(&mut self, anchor: Anchor) -> Result<(), StorageError> {
-        self.put(|buffer, seed| record::put_anchor(buffer, seed, anchor))
+        self.put(&[], |buffer, seed| record::put_anchor(buffer, seed, anchor))
     }
 
     /// Appends how the units from here on are to be read.
     pub fn append_caps(&mut self, caps: &TrackCaps) -> Result<(), StorageError> {
-        self.put(|buffer, seed| record::put_caps(buffer, seed, caps))
+        self.put(&[], |buffer, seed| record::put_caps(buffer, seed, caps))
     }
 
     /// Appends that units are missing here: the journal alone is not all that came.
     pub fn append_hole(&mut self, missed_units: u64) -> Result<(), StorageError> {
-        self.put(|buffer, seed| record::put_hole(buffer, seed, missed_units))
+        self.put(&[], |buffer, seed| record::put_hole(buffer, seed, missed_units))
     }
 
     /// Brings what was appended to the disk.
@@ -124,14 +125,19 @@ impl JournalWriter {
         fs::remove_file(&self.path).map_err(|error| StorageError::io("remove", &self.path, error))
     }
 
-    fn put(&mut self, fill: impl FnOnce(&mut Vec<u8>, u32) -> Result<(), String>) -> Result<(), StorageError> {
+    /// Appends a record, of which `fill` makes what stands before the payload.
+    fn put(
+        &mut self,
+        payload: &[u8],
+        fill: impl FnOnce(&mut Vec<u8>, u32) -> Result<(), String>,
+    ) -> Result<(), StorageError> {
         fill(&mut self.buffer, self.seed).map_err(|reason| StorageError::Damaged {
             path: self.path.clone(),
             reason,
         })?;
-        match self.file.write_all_at(&self.buffer, self.length) {
+        match write_both(&self.file, &self.buffer, payload, self.length) {
             Ok(()) => {
-                self.length += self.buffer.len() as u64;
+                self.length += (self.buffer.len() + payload.len()) as u64;
                 Ok(())
             }
             Err(error) => {
@@ -144,6 +150,21 @@ impl JournalWriter {
     }
 }
 
+/// Writes two pieces one behind the other, as a rule in one call.
+fn write_both(file: &File, head: &[u8], rest: &[u8], at: u64) -> io::Result<()> {
+    let written = loop {
+        match rustix::io::pwritev(file, &[IoSlice::new(head), IoSlice::new(rest)], at) {
+            Err(rustix::io::Errno::INTR) => {}
+            other => break other?,
+        }
+    };
+    let of_head = written.min(head.len());
+    let of_rest = written - of_head;
+    file.write_all_at(head.get(of_head..).unwrap_or_default(), at + of_head as u64)?;
+    let behind = (head.len() + of_rest) as u64;
+    file.write_all_at(rest.get(of_rest..).unwrap_or_default(), at + behind)
+}
+
 /// Makes a directory and those above it, each name on the disk for certain.
 fn make_directories(path: &Path) -> Result<(), StorageError> {
     if path.is_dir() {
@@ -152,7 +173,7 @@ fn make_directories(path: &Path) -> Result<(), StorageError> {
     make_directories(parent(path))?;
     match fs::create_dir(path) {
         Ok(()) => sync_directory(parent(path)),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(StorageError::io("make the directory", path, error)),
     }
 }
