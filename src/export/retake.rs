@@ -270,7 +270,7 @@ fn head_encoding(look: &Look) -> Result<(Encoding, Option<Avc>), ExportError> {
     }
     let wrong = |what: &str| ExportError::Broken(format!("the camera's parameter sets {what}; ask with mode=exact"));
     let own = Avc::read(&look.config).ok_or_else(|| wrong("cannot be read"))?;
-    if own.length != 4 {
+    if own.length() != 4 {
         return Err(wrong("tell lengths in a way that is not mixed with the encoder's"));
     }
     let into = Encoding::H264 {

@@ -6,75 +6,44 @@
 
 use bytes::Bytes;
 
-/// What `avcC` holds.
+use crate::model::{AvcConfig, HevcConfig};
+
+/// What `avcC` holds, to be held together with another.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Avc {
-    /// Version, profile, constraints, level.
-    head: [u8; 4],
-    /// How many bytes tell how long a unit is.
-    pub(super) length: u8,
-    sequence: Vec<Bytes>,
-    picture: Vec<Bytes>,
-    /// What some profiles have behind them.
-    rest: Bytes,
-}
-
-fn take(bytes: &mut &[u8], count: usize) -> Option<Bytes> {
-    let (taken, rest) = bytes.split_at_checked(count)?;
-    *bytes = rest;
-    Some(Bytes::copy_from_slice(taken))
-}
-
-fn number(bytes: &mut &[u8]) -> Option<usize> {
-    let taken = take(bytes, 2)?;
-    Some(usize::from(u16::from_be_bytes([*taken.first()?, *taken.get(1)?])))
-}
+pub(super) struct Avc(AvcConfig);
 
 impl Avc {
     /// Reads the body of `avcC`.
-    pub(super) fn read(mut bytes: &[u8]) -> Option<Self> {
-        let bytes = &mut bytes;
-        let head = take(bytes, 4)?;
-        let length = (take(bytes, 1)?.first()? & 3) + 1;
-        let mut lists = [Vec::new(), Vec::new()];
-        for (list, mask) in lists.iter_mut().zip([0x1f, 0xff]) {
-            let count = take(bytes, 1)?.first()? & mask;
-            for _ in 0..count {
-                let size = number(bytes)?;
-                list.push(take(bytes, size)?);
-            }
-        }
-        let [sequence, picture] = lists;
-        Some(Self {
-            head: <[u8; 4]>::try_from(&head[..]).ok()?,
-            length,
-            sequence,
-            picture,
-            rest: Bytes::copy_from_slice(bytes),
-        })
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+        AvcConfig::read(bytes).map(Self)
+    }
+
+    /// How many bytes tell how long a part of a unit is.
+    pub(super) fn length(&self) -> u8 {
+        self.0.length
     }
 
     /// The profile's number.
     pub(super) fn profile(&self) -> u8 {
-        self.head[1]
+        self.0.head[1]
     }
 
     /// A number that none of its sets has; nothing when all are taken.
     pub(super) fn free_number(&self) -> Option<u32> {
         // Behind the unit's first byte stand three of profile and level in the one kind, nothing in the other.
-        let sequence = self.sequence.iter().map(|set| set.get(4..).and_then(golomb));
-        let picture = self.picture.iter().map(|set| set.get(1..).and_then(golomb));
+        let sequence = self.0.sequence.iter().map(|set| set.get(4..).and_then(golomb));
+        let picture = self.0.picture.iter().map(|set| set.get(1..).and_then(golomb));
         let taken: Vec<Option<u32>> = sequence.chain(picture).collect();
         (1..32).find(|number| !taken.contains(&Some(*number)))
     }
 
     /// Its own sets and those of another.
     pub(super) fn with(&self, other: &Self) -> Option<Vec<u8>> {
-        let mut out = self.head.to_vec();
-        out.push(0xfc | (self.length - 1));
+        let mut out = self.0.head.to_vec();
+        out.push(0xfc | (self.0.length - 1));
         for (mark, most, lists) in [
-            (0xe0u8, 31, [&self.sequence, &other.sequence]),
-            (0, 255, [&self.picture, &other.picture]),
+            (0xe0u8, 31, [&self.0.sequence, &other.0.sequence]),
+            (0, 255, [&self.0.picture, &other.0.picture]),
         ] {
             let sets: Vec<&Bytes> = lists.into_iter().flatten().collect();
             let count = u8::try_from(sets.len()).ok().filter(|count| *count <= most)?;
@@ -84,7 +53,7 @@ impl Avc {
                 out.extend_from_slice(set);
             }
         }
-        out.extend_from_slice(&self.rest);
+        out.extend_from_slice(&self.0.rest);
         Some(out)
     }
 }
@@ -100,21 +69,12 @@ fn golomb(bytes: &[u8]) -> Option<u32> {
 
 /// The sets in the body of `hvcC`, as they stand in a stream whose units tell their length in four bytes. Nothing when the
 /// units tell it otherwise.
-pub(super) fn hevc_sets(mut bytes: &[u8]) -> Option<Bytes> {
-    let bytes = &mut bytes;
-    let head = take(bytes, 22)?;
-    if head.get(21)? & 3 != 3 {
-        return None;
-    }
+pub(super) fn hevc_sets(bytes: &[u8]) -> Option<Bytes> {
+    let config = HevcConfig::read(bytes).filter(|config| config.length == 4)?;
     let mut out = Vec::new();
-    let arrays = *take(bytes, 1)?.first()?;
-    for _ in 0..arrays {
-        take(bytes, 1)?;
-        for _ in 0..number(bytes)? {
-            let size = number(bytes)?;
-            out.extend_from_slice(&u32::try_from(size).ok()?.to_be_bytes());
-            out.extend_from_slice(&take(bytes, size)?);
-        }
+    for set in &config.sets {
+        out.extend_from_slice(&u32::try_from(set.len()).ok()?.to_be_bytes());
+        out.extend_from_slice(set);
     }
     Some(out.into())
 }
@@ -163,12 +123,12 @@ mod tests {
     #[test]
     fn sets_of_two_encoders_stand_side_by_side_under_their_own_numbers() {
         let (zero, three) = (Avc::read(&ZERO).unwrap(), Avc::read(&THREE[..18]).unwrap());
-        assert_eq!(zero.length, 4);
+        assert_eq!(zero.length(), 4);
         assert_eq!((zero.free_number(), zero.profile()), (Some(1), 100));
         let both = Avc::read(&zero.with(&three).unwrap()).unwrap();
-        assert_eq!((both.sequence.len(), both.picture.len()), (2, 2));
-        assert_eq!(both.rest, &ZERO[18..]);
-        assert_eq!(both.sequence[1], three.sequence[0]);
+        assert_eq!((both.0.sequence.len(), both.0.picture.len()), (2, 2));
+        assert_eq!(both.0.rest, &ZERO[18..]);
+        assert_eq!(both.0.sequence[1], three.0.sequence[0]);
         assert_eq!(golomb(&[0x20]), Some(3));
         assert_eq!(golomb(&[0xee]), Some(0));
         assert_eq!(golomb(&[0, 0, 0]), None);

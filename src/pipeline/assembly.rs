@@ -5,7 +5,9 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use crate::model::Codec;
+use bytes::Bytes;
+
+use crate::model::{AvcConfig, Codec, HevcConfig};
 
 use super::reception::Header;
 
@@ -14,6 +16,8 @@ static ROOMS: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
 /// So much of it is kept, and none that is larger.
 const MOST_ROOMS: usize = 4;
 const LARGEST_ROOM: usize = 1 << 20;
+/// For so many packets it is remembered without asking for memory where they stand: a keyframe of a usual picture.
+const PLACES_KEPT: usize = 256;
 
 /// Packets that follow one another, as they came.
 #[derive(Debug, Default)]
@@ -47,6 +51,7 @@ impl Packets {
     /// Forgets them. Where they stood is left for the next picture, of whichever camera.
     pub(super) fn clear(&mut self) {
         self.places.clear();
+        self.places.shrink_to(PLACES_KEPT);
         let mut room = std::mem::take(&mut self.bytes);
         room.clear();
         if room.capacity() > 0 && room.capacity() <= LARGEST_ROOM {
@@ -87,59 +92,56 @@ impl Packets {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Form {
     codec: Codec,
-    sets: Vec<Vec<u8>>,
+    sets: Vec<Bytes>,
 }
 
-/// What packets are.
+/// What packets of a picture come to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Made {
-    /// The access unit, in which each part has its length in four bytes before it; without parameter sets that are known. Nothing
-    /// when the depayloader has to see to them.
-    pub(super) unit: Option<Vec<u8>>,
+    /// The access unit, in which each part has its length in four bytes before it; without parameter sets, which are known.
+    /// Nothing is in it when there was nothing else.
+    pub(super) unit: Vec<u8>,
     /// It begins a group of pictures.
     pub(super) is_keyframe: bool,
-    pub(super) sets: Sets,
-}
-
-/// Which parameter sets come with a picture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sets {
-    None,
-    Known,
-    /// At least one that a decoder does not know yet.
-    New,
 }
 
 impl Form {
     /// Reads what a decoder knows: the body of `avcC` or `hvcC`. Nothing when the parts of a unit have their lengths in another
     /// form.
     pub(super) fn read(codec: Codec, config: &[u8]) -> Option<Self> {
-        let sets = match codec {
-            Codec::H264 => avc_sets(config),
-            Codec::H265 => hevc_sets(config),
-        }?;
-        Some(Self { codec, sets })
+        let (length, sets) = match codec {
+            Codec::H264 => {
+                let AvcConfig {
+                    length,
+                    mut sequence,
+                    mut picture,
+                    ..
+                } = AvcConfig::read(config)?;
+                sequence.append(&mut picture);
+                (length, sequence)
+            }
+            Codec::H265 => HevcConfig::read(config).map(|config| (config.length, config.sets))?,
+        };
+        (length == 4).then_some(Self { codec, sets })
     }
 
-    /// Makes an access unit of packets that end with the last one of a picture.
-    pub(super) fn make(&self, packets: &Packets) -> Made {
+    /// Makes an access unit of packets that end with the last one of a picture; nothing when that is the depayloader's to do.
+    pub(super) fn make(&self, packets: &Packets) -> Option<Made> {
         let mut making = Making {
             form: self,
             bytes: Vec::with_capacity(packets.len() + 4 * packets.count()),
             fragmented: None,
             has_picture: false,
             is_keyframe: false,
-            sets: Sets::None,
+            ends_with_set: false,
         };
-        let is_made = packets.carried().all(|carried| making.take(carried).is_some());
-        let is_whole = is_made && making.fragmented.is_none() && making.sets != Sets::New;
-        // What has no picture in it is a unit of nothing when all of it is known, and the depayloader's when not.
-        let is_sure = is_whole && (making.has_picture || making.bytes.is_empty());
-        Made {
-            unit: is_sure.then_some(making.bytes),
+        packets.carried().try_for_each(|carried| making.take(carried))?;
+        // Behind a set it waits for more of the picture, whatever the packet says.
+        let is_whole = making.fragmented.is_none() && making.has_picture && !making.ends_with_set;
+        (is_whole || making.bytes.is_empty()).then_some(Made {
+            unit: making.bytes,
             is_keyframe: making.is_keyframe,
-            sets: making.sets,
-        }
+        })
     }
 }
 
@@ -154,6 +156,34 @@ pub(super) fn fragment(codec: Codec, carried: &[u8]) -> Option<(bool, bool)> {
     Some((head & 0x80 != 0, head & 0x40 != 0))
 }
 
+/// Whether a packet that is the last one of a picture has the depayloader hand on all that it has. One that ends with a
+/// parameter set does not: what is said of units, and units that wait, follow with the next picture.
+pub(super) fn completes(codec: Codec, carried: &[u8]) -> bool {
+    let last = match (codec, kind(codec, carried)) {
+        (Codec::H264, Some(28)) => carried.get(1).map(|head| head & 0x1f),
+        (Codec::H265, Some(49)) => carried.get(2).map(|head| head & 0x3f),
+        (Codec::H264, Some(24)) => carried.get(1..).and_then(last_of).and_then(|part| kind(codec, part)),
+        (Codec::H265, Some(48)) => carried.get(2..).and_then(last_of).and_then(|part| kind(codec, part)),
+        (_, kind) => kind,
+    };
+    match codec {
+        Codec::H264 => matches!(last, Some(1 | 5)),
+        Codec::H265 => matches!(last, Some(0..=9 | 16..=21)),
+    }
+}
+
+/// The last of several parts in one packet.
+fn last_of(mut rest: &[u8]) -> Option<&[u8]> {
+    loop {
+        let (length, after) = rest.split_first_chunk()?;
+        let (part, after) = after.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+        if after.is_empty() {
+            return Some(part);
+        }
+        rest = after;
+    }
+}
+
 /// An access unit that is being made.
 struct Making<'a> {
     form: &'a Form,
@@ -162,7 +192,7 @@ struct Making<'a> {
     fragmented: Option<usize>,
     has_picture: bool,
     is_keyframe: bool,
-    sets: Sets,
+    ends_with_set: bool,
 }
 
 /// What a part of a unit is.
@@ -248,20 +278,17 @@ impl Making<'_> {
     fn end(&mut self, begins: usize) -> Option<()> {
         let (length, part) = self.bytes.get_mut(begins..)?.split_first_chunk_mut::<4>()?;
         *length = u32::try_from(part.len()).ok()?.to_be_bytes();
-        match self::part(self.form.codec, part)? {
+        let kind = self::part(self.form.codec, part)?;
+        self.ends_with_set = kind == Part::Set;
+        match kind {
             Part::Slice { is_first, .. } if is_first == self.has_picture => return None,
             Part::Slice { is_key, .. } => {
                 self.has_picture = true;
                 self.is_keyframe |= is_key;
             }
             // Some repeat them before each piece of a picture.
-            Part::Set if self.form.sets.iter().any(|known| known == part) => {
-                if self.sets == Sets::None {
-                    self.sets = Sets::Known;
-                }
-                self.bytes.truncate(begins);
-            }
-            Part::Set => self.sets = Sets::New,
+            Part::Set if self.form.sets.iter().any(|known| known == part) => self.bytes.truncate(begins),
+            Part::Set => return None,
             // The next picture begins here, although nothing said that one ended.
             Part::Before if self.has_picture => return None,
             Part::Before | Part::Anywhere => {}
@@ -315,39 +342,6 @@ fn part(codec: Codec, part: &[u8]) -> Option<Part> {
             })
         }
     }
-}
-
-/// So many sets, each with its length before it.
-fn sets<'a>(bytes: &'a [u8], count: usize, into: &mut Vec<Vec<u8>>) -> Option<&'a [u8]> {
-    (0..count).try_fold(bytes, |bytes, _| {
-        let (length, bytes) = bytes.split_first_chunk()?;
-        let (set, bytes) = bytes.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
-        into.push(set.to_vec());
-        Some(bytes)
-    })
-}
-
-fn avc_sets(config: &[u8]) -> Option<Vec<Vec<u8>>> {
-    let &[_, _, _, _, lengths, count, ref rest @ ..] = config else {
-        return None;
-    };
-    let mut all = Vec::new();
-    let (count, rest) = sets(rest, usize::from(count & 0x1f), &mut all)?.split_first()?;
-    sets(rest, usize::from(*count), &mut all)?;
-    (lengths & 3 == 3).then_some(all)
-}
-
-fn hevc_sets(config: &[u8]) -> Option<Vec<Vec<u8>>> {
-    let (head, rest) = config.split_first_chunk::<22>()?;
-    let (arrays, mut rest) = rest.split_first()?;
-    let mut all = Vec::new();
-    for _ in 0..*arrays {
-        let &[_, high, low, ref after @ ..] = rest else {
-            return None;
-        };
-        rest = sets(after, usize::from(u16::from_be_bytes([high, low])), &mut all)?;
-    }
-    (head[21] & 3 == 3).then_some(all)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What stands behind the packets of a stream of pictures: where whole access units go, past `rtspsrc`'s and the depayloader's
 //! own ways; and who counts the packets that are in them.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use gst::glib;
@@ -9,6 +10,7 @@ use gstreamer as gst;
 
 use crate::model::Codec;
 
+use super::numbers::{Numbers, Packets};
 use super::reception::Header;
 
 /// Where access units of a stream go.
@@ -16,7 +18,8 @@ pub(super) struct Behind {
     codec: Codec,
     /// The depayloader's: what it says of units stays said, and whoever comes after it need not know who made them.
     exit: glib::WeakRef<gst::Pad>,
-    passed: Box<dyn Fn(u16, u64) + Send + Sync>,
+    numbers: Arc<Numbers>,
+    packets: Arc<Packets>,
 }
 
 impl std::fmt::Debug for Behind {
@@ -29,9 +32,9 @@ impl std::fmt::Debug for Behind {
 }
 
 impl Behind {
-    /// What stands behind a pad that hands packets to a depayloader of pictures. `passed` hears how many packets do not come through
-    /// it any more, and the number of the last of them.
-    pub(super) fn of(pad: &gst::Pad, passed: impl Fn(u16, u64) + Send + Sync + 'static) -> Option<Self> {
+    /// What stands behind a pad that hands packets to a depayloader of pictures. Those that do not come through it any more are
+    /// counted with the others.
+    pub(super) fn of(pad: &gst::Pad, numbers: &Arc<Numbers>, packets: &Arc<Packets>) -> Option<Self> {
         let caps = pad.current_caps()?;
         let codec = match caps.structure(0)?.get::<&str>("encoding-name").ok()? {
             "H264" => Codec::H264,
@@ -46,7 +49,8 @@ impl Behind {
         Some(Self {
             codec,
             exit: depayloader.static_pad("src")?.downgrade(),
-            passed: Box::new(passed),
+            numbers: numbers.clone(),
+            packets: packets.clone(),
         })
     }
 
@@ -54,14 +58,21 @@ impl Behind {
         self.codec
     }
 
-    /// What was last said there of the units that come.
+    /// What was last said there of the units that come; nothing before it is said since when they count.
     pub(super) fn caps(&self) -> Option<gst::Caps> {
-        self.exit.upgrade()?.current_caps()
+        let exit = self.exit.upgrade()?;
+        exit.sticky_event::<gst::event::Segment>(0)?;
+        exit.current_caps()
+    }
+
+    /// A packet came in order. Counted at once: a picture may take as long as it likes to be whole.
+    pub(super) fn took_one(&self) {
+        self.packets.are_in_order(1);
     }
 
     /// Packets up to this number went on in a unit, or were not needed.
-    pub(super) fn pass(&self, last: u16, count: u64) {
-        (self.passed)(last, count);
+    pub(super) fn passed_up_to(&self, last: u16) {
+        self.numbers.went_on(last);
     }
 
     pub(super) fn push(&self, unit: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {

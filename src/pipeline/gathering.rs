@@ -8,13 +8,15 @@ use std::sync::Arc;
 
 use gstreamer as gst;
 
-use super::assembly::{self, Form, Made, Packets, Sets};
+use super::assembly::{self, Form, Made, Packets};
 use super::behind::Behind;
 use super::doors::Doors;
 use super::reception::Header;
 
-/// No picture is larger, or whatever it is, it is not kept in memory here.
+/// No picture is larger, or whatever it is, it is not kept in memory here: in bytes, and in packets, each of which takes room
+/// of its own when it has to go on alone.
 const MOST: usize = 16 << 20;
+const MOST_PACKETS: usize = 12_000;
 
 /// Packets of a picture that are not handed on yet.
 #[derive(Default)]
@@ -26,12 +28,11 @@ pub(super) struct Gathering {
     behind: Option<(u8, Arc<Behind>)>,
     /// What was said there, and what it means.
     form: Option<(gst::Caps, Option<Form>)>,
-    /// The depayloader had the last packet of a picture of this payload.
+    /// The depayloader had the last packet of a picture of this payload, and has nothing left: it has said of units what is to
+    /// be said.
     ended: Option<u8>,
     /// Or this packet, which begins a part of a picture, or goes on with one.
     fragment: Option<u16>,
-    /// It has parameter sets that it has not told of yet.
-    is_renewing: bool,
 }
 
 /// A picture in one piece.
@@ -49,13 +50,17 @@ impl Gathering {
     pub(super) fn take(&mut self, packet: &[u8], header: &Header, doors: &Doors) -> bool {
         let is_taken = match &self.last {
             Some(last) if !self.packets.is_empty() => {
-                (last.payload, last.ticks) == (header.payload, header.ticks) && self.packets.len() < MOST
+                let has_room = self.packets.len() < MOST && self.packets.count() < MOST_PACKETS;
+                has_room && (last.payload, last.ticks) == (header.payload, header.ticks)
             }
             _ => self.ended == Some(header.payload) && self.is_known(header, doors),
         };
         if is_taken {
             self.packets.push(packet, header);
             self.last = Some(*header);
+            if let Some((_, behind)) = &self.behind {
+                behind.took_one();
+            }
         }
         is_taken
     }
@@ -76,19 +81,8 @@ impl Gathering {
     pub(super) fn finish(&mut self) -> Option<Picture> {
         let (last, behind) = (self.last?, self.behind.as_ref()?.1.clone());
         self.hear_caps(&behind);
-        let Made {
-            unit,
-            is_keyframe,
-            sets,
-        } = self.form.as_ref()?.1.as_ref()?.make(&self.packets);
-        let was_renewing = self.is_renewing;
-        self.is_renewing = match sets {
-            Sets::None => was_renewing,
-            Sets::Known => false,
-            Sets::New => true,
-        };
-        let unit = unit.filter(|_| !was_renewing)?;
-        behind.pass(last.number, self.packets.count() as u64);
+        let Made { unit, is_keyframe } = self.form.as_ref()?.1.as_ref()?.make(&self.packets)?;
+        behind.passed_up_to(last.number);
         self.packets.clear();
         Some(Picture {
             unit,
@@ -102,7 +96,7 @@ impl Gathering {
     fn hear_caps(&mut self, behind: &Behind) {
         let caps = behind.caps();
         let known = self.form.as_ref().map(|(caps, _)| caps.as_ptr());
-        if known != caps.as_ref().map(|caps| caps.as_ptr()) {
+        if known.is_none() || known != caps.as_ref().map(|caps| caps.as_ptr()) {
             self.form = caps.map(|caps| {
                 let form = form(behind, &caps);
                 (caps, form)
@@ -134,7 +128,8 @@ impl Gathering {
             None => (!carried.is_empty(), false),
         };
         self.fragment = Some(header.number).filter(|_| is_taken && is_open);
-        self.ended = Some(header.payload).filter(|_| header.is_last && is_taken && !is_open);
+        let is_done = |codec| header.is_last && is_taken && !is_open && assembly::completes(codec, carried);
+        self.ended = Some(header.payload).filter(|_| codec.is_some_and(is_done));
     }
 }
 

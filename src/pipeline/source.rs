@@ -57,7 +57,7 @@ pub(super) struct Source {
     /// When the camera was last asked whether it is there, and whether it has not answered yet.
     asked: AtomicU64,
     is_asking: AtomicBool,
-    packets: Packets,
+    packets: Arc<Packets>,
     manager: gst::glib::WeakRef<gst::Element>,
     doors: Arc<Doors>,
 }
@@ -86,7 +86,7 @@ impl Source {
             foreign: Mutex::new(None),
             asked: AtomicU64::new(0),
             is_asking: AtomicBool::new(false),
-            packets: Packets::default(),
+            packets: Arc::default(),
             manager: gst::glib::WeakRef::new(),
             doors: Arc::default(),
         });
@@ -335,17 +335,10 @@ impl Source {
                 if missing > 0 {
                     on.feed.lost(missing);
                 }
-                if let Some((source, payload)) = last.other(info) {
-                    let (counts, numbers) = (Arc::downgrade(&on), numbers.clone());
-                    let behind = Behind::of(pad, move |last, count| {
-                        numbers.went_on(last);
-                        if let Some(on) = counts.upgrade() {
-                            on.packets.are_in_order(count);
-                        }
-                    });
-                    if let Some(behind) = behind {
-                        on.doors.stands_behind(source, payload, behind);
-                    }
+                if let Some((source, payload)) = last.other(info)
+                    && let Some(behind) = Behind::of(pad, &numbers, &on.packets)
+                {
+                    on.doors.stands_behind(source, payload, behind);
                 }
                 gst::PadProbeReturn::Ok
             },

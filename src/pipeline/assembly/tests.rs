@@ -44,18 +44,20 @@ fn what_a_decoder_knows_is_left_out_and_fragments_are_one_part_again() {
         &[0x7c, 0x05, 2],
         &[0x7c, 0x45, 3],
     ]));
-    assert_eq!(made.unit.unwrap(), unit(&[&[9, 0x10], &[0x65, 0x88, 1, 2, 3]]));
+    let made = made.unwrap();
+    assert_eq!(made.unit, unit(&[&[9, 0x10], &[0x65, 0x88, 1, 2, 3]]));
     assert!(made.is_keyframe);
-    assert_eq!(made.sets, Sets::Known);
-    let alone = avc().make(&packets([PICTURE]));
-    assert_eq!((alone.unit, alone.sets), (Some(Vec::new()), Sets::Known));
+    let alone = avc().make(&packets([PICTURE])).unwrap();
+    assert_eq!(alone.unit, Vec::<u8>::new());
 }
 
 #[test]
 fn what_is_out_of_the_ordinary_is_left_to_the_depayloader() {
     let (first, more) = (&[0x61, 0x9a, 1][..], &[0x61, 0x1a, 2][..]);
-    assert_eq!(avc().make(&packets([first, more])).unit, Some(unit(&[first, more])));
-    let left: [(&str, &[&[u8]]); 11] = [
+    let made = avc().make(&packets([first, more])).unwrap();
+    assert_eq!((made.unit, made.is_keyframe), (unit(&[first, more]), false));
+    let other = [&PICTURE[..3], &[0x81]].concat();
+    let left: [(&str, &[&[u8]]); 13] = [
         ("two pictures", &[first, first]),
         ("a picture without its beginning", &[more]),
         ("the next picture's beginning", &[first, &[9, 0x10]]),
@@ -67,13 +69,48 @@ fn what_is_out_of_the_ordinary_is_left_to_the_depayloader() {
         ("parts whose lengths do not fit", &[&[24, 0, 9, 0x61]]),
         ("packets with a number of their own", &[&[29, 0x85, 0, 1, 0x88]]),
         ("nothing", &[&[]]),
+        ("a picture before a set", &[first, PICTURE]),
+        ("a set that nobody knows", &[&other, first]),
     ];
     for (name, carried) in left {
-        assert_eq!(avc().make(&packets(carried.iter().copied())).unit, None, "{name}");
+        assert_eq!(avc().make(&packets(carried.iter().copied())), None, "{name}");
     }
-    let other = [&PICTURE[..3], &[0x81]].concat();
-    let made = avc().make(&packets([&other[..], first]));
-    assert_eq!((made.unit, made.sets), (None, Sets::New));
+}
+
+#[test]
+fn a_depayloader_is_done_with_a_picture_when_a_piece_of_it_comes_last() {
+    let table: [(&str, Codec, &[u8], bool); 12] = [
+        ("a piece", Codec::H264, &[0x61, 0x9a], true),
+        ("a set", Codec::H264, PICTURE, false),
+        ("what stands before a picture", Codec::H264, &[6, 5], false),
+        ("a fragment of a piece", Codec::H264, &[0x7c, 0x45, 3], true),
+        ("a fragment of a set", Codec::H264, &[0x7c, 0x47, 3], false),
+        ("a set, and a piece", Codec::H264, &[24, 0, 1, 0x68, 0, 1, 0x65], true),
+        ("a piece, and a set", Codec::H264, &[24, 0, 1, 0x65, 0, 1, 0x68], false),
+        (
+            "several that do not fit",
+            Codec::H264,
+            &[24, 0, 1, 0x65, 0, 9, 0x65],
+            false,
+        ),
+        ("nothing", Codec::H264, &[], false),
+        ("a piece of H.265", Codec::H265, &[19 << 1, 1, 0x80], true),
+        (
+            "a fragment of a set of H.265",
+            Codec::H265,
+            &[49 << 1, 1, 0x40 | 34],
+            false,
+        ),
+        (
+            "a set and a piece of H.265",
+            Codec::H265,
+            &[48 << 1, 1, 0, 2, 68, 1, 0, 2, 2, 1],
+            true,
+        ),
+    ];
+    for (name, codec, carried, is_done) in table {
+        assert_eq!(completes(codec, carried), is_done, "{name}");
+    }
 }
 
 #[test]
@@ -87,7 +124,7 @@ fn a_configuration_that_cannot_be_read_is_none() {
     let mut config = [0; 23];
     config[21] = 3;
     let form = Form::read(Codec::H265, &config).unwrap();
-    assert_eq!(form.sets, Vec::<Vec<u8>>::new());
+    assert_eq!(form.sets, Vec::<Bytes>::new());
     assert_eq!(Form::read(Codec::H265, &config[..22]), None);
 }
 
@@ -113,12 +150,13 @@ proptest! {
         for codec in [Codec::H264, Codec::H265] {
             let read = Form::read(codec, &config);
             let form = read.unwrap_or(Form { codec, sets: Vec::new() });
-            let mut rest = &form.make(&packets).unit.unwrap_or_default()[..];
+            let unit = form.make(&packets).map(|made| made.unit).unwrap_or_default();
+            let mut rest = &unit[..];
             while let Some((length, after)) = rest.split_first_chunk() {
                 rest = &after[u32::from_be_bytes(*length) as usize..];
             }
             prop_assert!(rest.is_empty());
-            carried.iter().for_each(|carried| { fragment(codec, carried); });
+            carried.iter().for_each(|carried| { let _ = (fragment(codec, carried), completes(codec, carried)); });
         }
     }
 }
