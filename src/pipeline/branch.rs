@@ -37,6 +37,26 @@ pub(super) struct Held {
     pub(super) since: Option<i64>,
 }
 
+/// What is known of the sound that a new branch shall have.
+pub(super) enum Promise<'a> {
+    /// None comes.
+    None,
+    /// It shall come, and has not yet: pictures wait until [`Branch::let_go`].
+    Open,
+    /// It is like this.
+    Kept(&'a gst::Caps),
+}
+
+fn hold(room: &gst::Element) -> Option<Held> {
+    let exit = room.static_pad("src")?;
+    let hold = exit.add_probe(gst::PadProbeType::BLOCK_DOWNSTREAM, |_, _| gst::PadProbeReturn::Ok)?;
+    Some(Held {
+        exit,
+        hold,
+        since: None,
+    })
+}
+
 fn failed(reason: &str) -> PipelineError {
     PipelineError::Failed {
         name: PART.to_owned(),
@@ -65,14 +85,14 @@ impl Branch {
         }
     }
 
-    /// Hangs a new branch on the tap, with sound of these caps if it takes it.
+    /// Hangs a new branch on the tap, with sound as far as it takes it.
     pub(super) fn attach(
         catalog: &Catalog,
         filling: &Filling,
         feed: &Arc<dyn Feed>,
         tap: &gst::Element,
         caps: &gst::Caps,
-        sound: Option<&gst::Caps>,
+        sound: &Promise<'_>,
     ) -> Result<Self, PipelineError> {
         let parent = tap.parent().and_downcast::<gst::Bin>();
         let parent = parent.ok_or_else(|| failed("the tap is in no pipeline"))?;
@@ -89,7 +109,12 @@ impl Branch {
         bind_segments(&segments, feed);
         let entry = bin.static_pad("sink").ok_or_else(|| failed("it has no open end"))?;
         // Without its entry the branch has no sound, which is not worth a picture.
-        let sound = sound.and_then(|caps| SoundEntry::of(&segments, caps));
+        let entry_of_sound = match sound {
+            Promise::Kept(caps) => SoundEntry::of(&segments, caps),
+            Promise::Open | Promise::None => None,
+        };
+        let room = bin.by_name("room").filter(|_| matches!(sound, Promise::Open));
+        let held = room.and_then(|room| hold(&room));
         parent.add(&bin).map_err(|error| failed(&error.to_string()))?;
         bin.sync_state_with_parent()
             .map_err(|error| failed(&error.to_string()))?;
@@ -101,21 +126,16 @@ impl Branch {
         }
         exit.link(&entry).map_err(|error| failed(&error.to_string()))?;
         Ok(Self {
-            sound,
+            sound: entry_of_sound,
+            held,
             ..Self::new(vec![bin.upcast()], entry, segments)
         })
     }
 
     /// Holds its pictures back from the first on, until [`Self::let_go`].
     pub(super) fn hold(&mut self) {
-        let exit = self.entry.parent_element().and_then(|room| room.static_pad("src"));
-        if let (Some(exit), None, None) = (exit, &self.held, self.from) {
-            let hold = exit.add_probe(gst::PadProbeType::BLOCK_DOWNSTREAM, |_, _| gst::PadProbeReturn::Ok);
-            self.held = hold.map(|hold| Held {
-                exit,
-                hold,
-                since: None,
-            });
+        if let (Some(room), None, None) = (self.entry.parent_element(), &self.held, self.from) {
+            self.held = hold(&room);
         }
     }
 

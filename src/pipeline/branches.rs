@@ -24,6 +24,8 @@ pub(super) struct Branches {
     pub(super) closing: Vec<(Branch, i64)>,
     /// What the pictures are like that it takes.
     pub(super) caps: Option<gst::Caps>,
+    /// The camera has promised sound of which nothing has come yet, nor was it waited for in vain.
+    pub(super) is_sound_promised: bool,
     /// What sound is like that comes at present.
     pub(super) sound_caps: Option<gst::Caps>,
     /// The sound that the feed knows of: that of the branch that is on.
@@ -79,7 +81,10 @@ impl Branches {
                 let pieces = self.track.begin(takes_sound, from, now);
                 self.feed_sound(pieces, telling);
             }
-            None if now.saturating_sub(since) >= WAIT_FOR_SOUND => branch.let_go(),
+            None if now.saturating_sub(since) >= WAIT_FOR_SOUND => {
+                self.is_sound_promised = false;
+                branch.let_go();
+            }
             None => {}
         }
     }

@@ -4,8 +4,8 @@
 //! a track more. So when the tap hears of new ones, the branch is unlinked and told that its stream is over, and the next
 //! unit, a keyframe by then, goes into a new branch. Nothing is dropped between the two.
 //!
-//! The first branch of a run waits a moment for sound that the camera has promised, so that a run does not begin with a
-//! segment without it. Pictures are kept meanwhile, and never longer than that moment.
+//! The first branch that a run writes to waits a moment for sound that the camera has promised, so that a run does not begin
+//! with a segment without it. Pictures are kept meanwhile, and never longer than that moment.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -15,7 +15,7 @@ use gstreamer as gst;
 use crate::model::{TrackCaps, Unit};
 
 use super::alignment::Pictures;
-use super::branch::{self, Branch};
+use super::branch::{self, Branch, Promise};
 use super::branches::{Branches, Telling};
 use super::catalog::Catalog;
 use super::error::PipelineError;
@@ -59,6 +59,7 @@ impl Writing {
     /// The camera has promised sound: the first branch waits for it.
     pub(super) fn expect_sound(&self) {
         let mut state = self.lock();
+        state.is_sound_promised = true;
         if let Some(branch) = &mut state.on {
             branch.hold();
         }
@@ -148,9 +149,16 @@ impl Writing {
         now: i64,
         telling: &mut Telling,
     ) -> Result<(), PipelineError> {
-        let sound = state.sound_caps.as_ref().filter(|_| state.announced.is_some());
-        let mut branch = Branch::attach(&self.catalog, &self.filling, &self.feed, tap, caps, sound)?;
+        let sound = match &state.sound_caps {
+            Some(caps) if state.announced.is_some() => Promise::Kept(caps),
+            None if state.is_sound_promised => Promise::Open,
+            _ => Promise::None,
+        };
+        let mut branch = Branch::attach(&self.catalog, &self.filling, &self.feed, tap, caps, &sound)?;
         branch.from = Some(from);
+        if let Some(held) = &mut branch.held {
+            held.since = Some(now);
+        }
         if let Some(sound) = &branch.sound {
             sound.file_begins(from);
         }
@@ -238,15 +246,17 @@ impl Writing {
 
     /// Writes a unit that was held. Called in the stream, before the next unit.
     pub(super) fn push(&self, buffer: gst::Buffer) -> Result<(), PipelineError> {
-        // Not while the lock is held: whoever takes it may wait for the disk.
-        let exit = self.lock().on.as_ref().and_then(Branch::exit);
-        branch::push(exit, buffer)
+        branch::push(self.exit(), buffer)
     }
 
     /// Writes a unit. Called in the stream, which hears when it is not taken; where nothing writes it is wanted by nobody.
     pub(super) fn pass(&self, buffer: gst::Buffer) -> Result<(), gst::FlowError> {
-        let exit = self.lock().on.as_ref().and_then(Branch::exit);
-        exit.map_or(Ok(()), |exit| exit.push(buffer).map(|_| ()))
+        self.exit().map_or(Ok(()), |exit| exit.push(buffer).map(|_| ()))
+    }
+
+    /// Where units go. Not while the lock is held: whoever takes them may wait for the disk.
+    fn exit(&self) -> Option<gst::Pad> {
+        self.lock().on.as_ref().and_then(Branch::exit)
     }
 
     /// What sound is compared with that comes now.
@@ -261,6 +271,7 @@ impl Writing {
             return;
         }
         let mut telling = Telling::default();
+        state.is_sound_promised = false;
         if state.sound_caps.as_ref() != Some(caps) {
             state.sound_caps = Some(caps.clone());
         }

@@ -5,9 +5,9 @@ use std::time::Duration;
 use camkeep::model::{
     Camera, CameraId, CameraState, GapCause, Loss, News, RecordStream, RunId, Secret, Segment, TimeSource, Transport,
 };
-use camkeep::pipeline::demo::{AudioCodec, CameraOptions, FakeCamera, Login, StreamOptions, VideoCodec};
+use camkeep::pipeline::demo::{AudioCodec, CameraOptions, FakeCamera, Login, Microphone, StreamOptions, VideoCodec};
 
-use crate::daemon_site::{Site, lost_frames};
+use crate::daemon_site::{Site, lost_frames, now_ns};
 use crate::kit::desk::Desk;
 use crate::kit::proxy::Proxy;
 use crate::kit::referee::{self, Stamp};
@@ -285,6 +285,31 @@ fn sound_goes_over_to_the_new_session_with_its_pictures() {
         // What was kept back of the pictures had let its sound go ahead: at most that much stands over.
         let over = probe.seconds - segment.span.seconds();
         assert!(over < 1.2, "{over} s of sound without pictures");
+    }
+}
+
+#[test]
+fn a_new_session_waits_a_moment_for_the_sound_that_it_asked_for() {
+    let silent = Duration::from_secs(8);
+    let camera = FakeCamera::start(StreamOptions {
+        audio: AudioCodec::Aac,
+        microphone: Microphone::Late(silent),
+        ..StreamOptions::small().with_gop(Duration::from_millis(400))
+    })
+    .unwrap();
+    let mut scene = Scene::begin(&camera.url(), |_| {});
+    // The new session is the one that records well before its sound comes, and less long before than sound is waited for.
+    let begun = camera.sent_frames()[0].time_us as i64 * 1000;
+    let change_at = begun + silent.as_nanos() as i64 - 900_000_000;
+    wait_until(silent, "the microphone works soon", || {
+        (now_ns() >= change_at).then_some(())
+    });
+    scene.change(|settings| settings.record_audio = true);
+    scene.wait_for_runs(2);
+    scene.end_exactly(2);
+    let runs = scene.runs();
+    for segment in scene.desk.closed() {
+        assert_eq!(segment.has_audio, segment.run == runs[1], "{segment:?}");
     }
 }
 

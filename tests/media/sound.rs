@@ -16,7 +16,10 @@ use crate::recorder::assert_exact;
 const RATE: usize = 8000;
 /// By now, in seconds, the camera has said by its reports how its sound lies to its pictures. Before, only their arrival
 /// tells it, and a camera may begin with a second of old sound.
-const TOLD: f64 = 3.2;
+pub(crate) const TOLD: f64 = 3.2;
+/// The same where it sends to somebody else already: it reports about every five seconds, and not sooner for who comes in
+/// between.
+pub(crate) const TOLD_LATER: f64 = 6.5;
 
 pub(crate) fn camera(audio: AudioCodec, microphone: Microphone) -> FakeCamera {
     FakeCamera::start(StreamOptions {
@@ -112,6 +115,12 @@ pub(crate) fn packets(path: &Path) -> Vec<(f64, f64)> {
 /// turns.
 #[track_caller]
 pub(crate) fn assert_heard(desk: &Desk, segments: &[Segment], codec: &str) {
+    assert_heard_from(desk, segments, codec, TOLD);
+}
+
+/// The same; it is asked for the right time from this second on.
+#[track_caller]
+pub(crate) fn assert_heard_from(desk: &Desk, segments: &[Segment], codec: &str, from: f64) {
     let mut reached = None;
     for (number, segment) in segments.iter().enumerate() {
         let path = desk.path(segment);
@@ -125,7 +134,7 @@ pub(crate) fn assert_heard(desk: &Desk, segments: &[Segment], codec: &str) {
         let told = segment.span.start.since(segments[0].span.start).as_secs_f64();
         let heard = ticks(&samples);
         assert!(heard.len() + 2 >= segment.span.seconds() as usize, "{heard:?}");
-        for tick in heard.into_iter().filter(|tick| told + tick > TOLD) {
+        for tick in heard.into_iter().filter(|tick| told + tick > from) {
             let off = (start + tick + 0.5).rem_euclid(1.0) - 0.5;
             assert!(
                 off.abs() < 0.1,
@@ -138,13 +147,13 @@ pub(crate) fn assert_heard(desk: &Desk, segments: &[Segment], codec: &str) {
         {
             let hole = begins - reached.unwrap_or(begins);
             assert!(
-                begins < TOLD || hole <= 0.05,
+                begins < from || hole <= 0.05,
                 "segment {number}: a hole of {hole:.3} s at {begins:.3} s"
             );
             reached = Some(ends);
         }
         // The first packet of a file is decoded without the one before it, which half of it needs.
-        let from = ((TOLD - told).max(0.15) * RATE as f64) as usize;
+        let from = ((from - told).max(0.15) * RATE as f64) as usize;
         let until = samples.len().saturating_sub(RATE / 4);
         if from < until {
             let (silence, at) = longest_silence(&samples[from..until]);
