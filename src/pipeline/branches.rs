@@ -24,8 +24,10 @@ pub(super) struct Branches {
     pub(super) closing: Vec<(Branch, i64)>,
     /// What the pictures are like that it takes.
     pub(super) caps: Option<gst::Caps>,
-    /// The camera has promised sound of which nothing has come yet, nor was it waited for in vain.
+    /// The camera has promised sound of which nothing has come yet.
     pub(super) is_sound_promised: bool,
+    /// When the first picture came, in running time, whatever became of it.
+    pub(super) pictures_since: Option<i64>,
     /// What sound is like that comes at present.
     pub(super) sound_caps: Option<gst::Caps>,
     /// The sound that the feed knows of: that of the branch that is on.
@@ -61,6 +63,15 @@ impl Branches {
         (self.announced.as_deref() != Some(caps.to_string().as_str())).then(|| caps.clone())
     }
 
+    /// Since when sound is waited for that was promised; nothing when there is nothing to wait for, or no longer. It is the first
+    /// picture from which on the wait counts, not the first that is wanted: whoever was silent so long is not about to speak, and
+    /// what is held of long ago does not fit into a branch that waits.
+    pub(super) fn sound_is_due_since(&self, now: i64) -> Option<i64> {
+        let is_due = self.is_sound_promised && !self.over;
+        let since = self.pictures_since.filter(|_| is_due)?;
+        (now.saturating_sub(since) < WAIT_FOR_SOUND).then_some(since)
+    }
+
     /// Decides whether the first branch has sound, as soon as that can be known.
     pub(super) fn decide(&mut self, now: i64, telling: &mut Telling) {
         let Some(branch) = &mut self.on else { return };
@@ -81,10 +92,7 @@ impl Branches {
                 let pieces = self.track.begin(takes_sound, from, now);
                 self.feed_sound(pieces, telling);
             }
-            None if now.saturating_sub(since) >= WAIT_FOR_SOUND => {
-                self.is_sound_promised = false;
-                branch.let_go();
-            }
+            None if now.saturating_sub(since) >= WAIT_FOR_SOUND => branch.let_go(),
             None => {}
         }
     }
@@ -136,5 +144,23 @@ impl Branches {
                 branch.end_sound();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sound_is_waited_for_once_and_from_the_first_picture_on() {
+        let mut branches = Branches::default();
+        assert_eq!(branches.sound_is_due_since(0), None, "nobody promised any");
+        branches.is_sound_promised = true;
+        assert_eq!(branches.sound_is_due_since(0), None, "nothing came yet that could wait");
+        branches.pictures_since = Some(7);
+        assert_eq!(branches.sound_is_due_since(8), Some(7));
+        assert_eq!(branches.sound_is_due_since(7 + WAIT_FOR_SOUND), None);
+        branches.over = true;
+        assert_eq!(branches.sound_is_due_since(8), None, "nobody would end the wait");
     }
 }

@@ -137,7 +137,7 @@ impl Gate {
     pub(super) fn take(&self, tap: &gst::Element, unit: Unit, buffer: &gst::Buffer) -> Result<(), gst::FlowError> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let now = now(Some(tap));
-        self.writing.picture_came(unit.dts, clock_zero(buffer, unit.pts));
+        self.writing.picture_came(unit.dts, clock_zero(buffer, unit.pts), now);
         let fate = self.feed.arrived(&unit);
         // With a keyframe another branch may be put on, and what was before belongs to that which is on.
         if unit.keyframe || !matches!(fate, Fate::Write { .. }) {
@@ -212,8 +212,10 @@ impl Gate {
 
     /// Gives the writer what is gathered.
     fn hand_over(&self, held: &mut Held) {
-        let passed = held.next.drain(..).try_for_each(|unit| self.writing.pass(unit));
-        held.refused = passed.err();
+        for unit in held.next.drain(..) {
+            // One that is refused is no reason to keep back those behind it.
+            held.refused = self.writing.pass(unit).err().or(held.refused);
+        }
     }
 
     fn complain(&self, outcome: Result<(), PipelineError>) {

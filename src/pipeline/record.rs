@@ -204,8 +204,7 @@ impl Recording {
             .by_name("tap")
             .and_then(|tap| tap.static_pad("sink"))
         {
-            // From here on nothing more enters, so that nothing is counted that is not written.
-            pad.add_probe(gst::PadProbeType::BUFFER, |_, _| gst::PadProbeReturn::Handled);
+            // What has entered before it is written, and nothing enters after it.
             on_the_side(move || pad.send_event(gst::event::Eos::new()));
         }
         self.writing.end();

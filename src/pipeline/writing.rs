@@ -149,15 +149,16 @@ impl Writing {
         now: i64,
         telling: &mut Telling,
     ) -> Result<(), PipelineError> {
+        let due_since = state.sound_is_due_since(now);
         let sound = match &state.sound_caps {
             Some(caps) if state.announced.is_some() => Promise::Kept(caps),
-            None if state.is_sound_promised => Promise::Open,
+            None if due_since.is_some() => Promise::Open,
             _ => Promise::None,
         };
         let mut branch = Branch::attach(&self.catalog, &self.filling, &self.feed, tap, caps, &sound)?;
         branch.from = Some(from);
         if let Some(held) = &mut branch.held {
-            held.since = Some(now);
+            held.since = due_since;
         }
         if let Some(sound) = &branch.sound {
             sound.file_begins(from);
@@ -186,7 +187,9 @@ impl Writing {
             state.sound_caps = None;
             telling.caps = Some(None);
             self.attach(tap, caps, &mut state, unit.pts, now, &mut telling)?;
-        } else if let Some(branch) = &state.on {
+        } else if let Some(branch) = &mut state.on {
+            // A file is full: there is no waiting for sound any more, which would belong to that one and to the next.
+            branch.let_go();
             branch.cut(unit.pts, unit.dts);
         }
         drop(state);
@@ -217,8 +220,10 @@ impl Writing {
     }
 
     /// A picture came, whatever becomes of it.
-    pub(super) fn picture_came(&self, dts: i64, zero: Option<i64>) {
-        self.lock().pictures = Some(Pictures { latest: dts, zero });
+    pub(super) fn picture_came(&self, dts: i64, zero: Option<i64>, now: i64) {
+        let mut state = self.lock();
+        state.pictures = Some(Pictures { latest: dts, zero });
+        state.pictures_since.get_or_insert(now);
     }
 
     /// Nothing more is written for now. The branch closes its file and is forgotten then. Called in the stream.
