@@ -3,26 +3,20 @@
 //! Only of pictures with nothing out of the ordinary: what is not sure to come out as the depayloader would have it is left
 //! to the depayloader.
 
-use std::sync::{Mutex, PoisonError};
-
 use bytes::Bytes;
 
 use crate::model::{AvcConfig, Codec, HevcConfig};
 
 use super::reception::Header;
+use super::room::Room;
 
-/// Room that nobody uses now. Pictures come at once from few cameras, and room for a keyframe is much memory to be asked for anew.
-static ROOMS: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
-/// So much of it is kept, and none that is larger.
-const MOST_ROOMS: usize = 4;
-const LARGEST_ROOM: usize = 1 << 20;
 /// For so many packets it is remembered without asking for memory where they stand: a keyframe of a usual picture.
 const PLACES_KEPT: usize = 256;
 
 /// Packets that follow one another, as they came.
 #[derive(Debug, Default)]
 pub(super) struct Packets {
-    bytes: Vec<u8>,
+    bytes: Room,
     places: Vec<Place>,
 }
 
@@ -36,8 +30,7 @@ struct Place {
 impl Packets {
     pub(super) fn push(&mut self, packet: &[u8], header: &Header) {
         if self.is_empty() {
-            let room = ROOMS.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            self.bytes = room.unwrap_or_default();
+            self.bytes = Room::empty();
         }
         let begins = self.bytes.len();
         let (from, until) = header.carries;
@@ -48,18 +41,11 @@ impl Packets {
         self.bytes.extend_from_slice(packet);
     }
 
-    /// Forgets them. Where they stood is left for the next picture, of whichever camera.
+    /// Forgets them. Their room is left for the next picture, of whichever camera.
     pub(super) fn clear(&mut self) {
         self.places.clear();
         self.places.shrink_to(PLACES_KEPT);
-        let mut room = std::mem::take(&mut self.bytes);
-        room.clear();
-        if room.capacity() > 0 && room.capacity() <= LARGEST_ROOM {
-            let mut rooms = ROOMS.lock().unwrap_or_else(PoisonError::into_inner);
-            if rooms.len() < MOST_ROOMS {
-                rooms.push(room);
-            }
-        }
+        self.bytes = Room::default();
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -96,11 +82,11 @@ pub(super) struct Form {
 }
 
 /// What packets of a picture come to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Made {
     /// The access unit, in which each part has its length in four bytes before it; without parameter sets, which are known.
     /// Nothing is in it when there was nothing else.
-    pub(super) unit: Vec<u8>,
+    pub(super) unit: Room,
     /// It begins a group of pictures.
     pub(super) is_keyframe: bool,
 }
@@ -127,9 +113,11 @@ impl Form {
 
     /// Makes an access unit of packets that end with the last one of a picture; nothing when that is the depayloader's to do.
     pub(super) fn make(&self, packets: &Packets) -> Option<Made> {
+        let mut bytes = Room::empty();
+        bytes.reserve(packets.len() + 4 * packets.count());
         let mut making = Making {
             form: self,
-            bytes: Vec::with_capacity(packets.len() + 4 * packets.count()),
+            bytes,
             fragmented: None,
             has_picture: false,
             is_keyframe: false,
@@ -187,7 +175,7 @@ fn last_of(mut rest: &[u8]) -> Option<&[u8]> {
 /// An access unit that is being made.
 struct Making<'a> {
     form: &'a Form,
-    bytes: Vec<u8>,
+    bytes: Room,
     /// Where a part begins of which the rest is still to come.
     fragmented: Option<usize>,
     has_picture: bool,

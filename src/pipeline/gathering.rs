@@ -12,6 +12,7 @@ use super::assembly::{self, Form, Made, Packets};
 use super::behind::Behind;
 use super::doors::Doors;
 use super::reception::Header;
+use super::room::Room;
 
 /// No picture is larger, or whatever it is, it is not kept in memory here: in bytes, and in packets, each of which takes room
 /// of its own when it has to go on alone.
@@ -37,7 +38,7 @@ pub(super) struct Gathering {
 
 /// A picture in one piece.
 pub(super) struct Picture {
-    pub(super) unit: Vec<u8>,
+    pub(super) unit: Room,
     pub(super) is_keyframe: bool,
     /// When it is, by the camera's clock.
     pub(super) ticks: u32,

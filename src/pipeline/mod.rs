@@ -39,6 +39,7 @@ mod refill;
 mod refusal;
 mod replay_source;
 mod retake;
+mod room;
 mod rtsp;
 mod runner;
 mod snapshot;
