@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
@@ -15,7 +16,7 @@ use crate::model::{Edges, Event, EventKind, Fault, News, Seal, SegmentId, Volume
 use crate::pipeline::Catalog;
 use crate::record::{Left, Recorder, Suspects, explain_absence};
 use crate::refill::Needs;
-use crate::runtime::{Clock, Shutdown, spawn_thread};
+use crate::runtime::{Clock, Instant, Shutdown, spawn_thread};
 use crate::storage::{BoxKey, Complain, DaemonLock, SealKey, Shelf, StorageError, Volume, Volumes};
 
 use super::error::DaemonError;
@@ -193,6 +194,9 @@ pub(super) fn tell_of_copies(volumes: &Volumes, news: &mpsc::UnboundedSender<New
     });
 }
 
+/// That a disk is full is told again after so long.
+const FULL_AGAIN: Duration = Duration::from_secs(600);
+
 /// What a disk refuses while footage is written becomes an event; the file itself is judged when it is closed.
 pub(super) fn complain(
     news: &mpsc::UnboundedSender<News>,
@@ -200,6 +204,7 @@ pub(super) fn complain(
     suspects: &Arc<Suspects>,
 ) -> Complain {
     let (news, clock, suspects) = (news.downgrade(), clock.clone(), suspects.clone());
+    let told_full = Mutex::new(None::<Instant>);
     Arc::new(move |error: StorageError| {
         tracing::error!(%error, "a disk refuses");
         if let StorageError::SyncFailed { path, .. } = &error {
@@ -207,6 +212,13 @@ pub(super) fn complain(
             suspects.add(path);
         }
         let kind = if error.fault() == Fault::Full {
+            // Every file that is open finds out by itself.
+            let now = clock.instant();
+            let mut told = told_full.lock().unwrap_or_else(PoisonError::into_inner);
+            if told.is_some_and(|then| now.since(then) < FULL_AGAIN) {
+                return;
+            }
+            *told = Some(now);
             EventKind::DiskPressure
         } else {
             EventKind::RecorderError

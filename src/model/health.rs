@@ -54,6 +54,11 @@ impl Loss {
         }
     }
 
+    /// Whether the volume is to blame and not the camera.
+    pub const fn is_of_the_volume(self) -> bool {
+        matches!(self, Self::VolumeFull | Self::VolumeLost)
+    }
+
     /// The loss a word names.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|loss| loss.as_str() == word)

@@ -1,9 +1,10 @@
 //! A file is closed: it is labelled, brought to the disk, hashed, and then told to the timeline. In this order.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use crate::model::{Copy, CopyState, Event, EventKind, News, Segment, SegmentState};
-use crate::storage::{Identity, MirrorLane, TailLane, make_durable};
+use crate::model::{Copy, CopyState, Event, EventKind, News, Segment, SegmentState, Span};
+use crate::storage::{Identity, MirrorLane, Movie, TailLane, make_durable};
 
 use super::setting::{Setting, Suspects};
 
@@ -55,8 +56,19 @@ pub(super) async fn close_segment(setting: Setting, lanes: Lanes, segment: Segme
 
 /// Labels a closed file, brings it to the disk and hashes it. Trouble makes it suspect, never absent.
 fn make_whole(mut segment: Segment, path: &Path, suspects: &Suspects) -> (Segment, Option<String>) {
-    let labelled = Identity::append(path, &segment);
+    let cut_short = keep_to_what_is_there(&mut segment, path);
+    // Nothing is put behind what is to be mended.
+    let labelled = match &cut_short {
+        Some(_) => Ok(()),
+        None => Identity::append(path, &segment),
+    };
     let (size_bytes, sha256, state, trouble) = match make_durable(path) {
+        Ok(durable) if cut_short.is_some() => (
+            Some(durable.size_bytes),
+            Some(durable.sha256),
+            CopyState::Suspect,
+            cut_short,
+        ),
         Ok(durable) if suspects.take(path) => {
             let trouble = Some("a segment is suspect: a sync failed while it was written".to_owned());
             (
@@ -95,4 +107,24 @@ fn make_whole(mut segment: Segment, path: &Path, suspects: &Suspects) -> (Segmen
     }
     segment.state = SegmentState::Closed;
     (segment, trouble)
+}
+
+/// A file that the disk did not take to its end tells of more than it holds: the segment is told as what is there, and what
+/// is wrong is given. Its journal stays, from which the next start mends it.
+fn keep_to_what_is_there(segment: &mut Segment, path: &Path) -> Option<String> {
+    let movie = match Movie::read(path) {
+        Ok(movie) if movie.is_whole() => return None,
+        Ok(movie) => movie,
+        Err(error) => return Some(format!("a segment is suspect: it cannot be read: {error}")),
+    };
+    let (came, kept) = (segment.frames, movie.frames());
+    if kept < came {
+        segment.frames = kept;
+        let end = segment.span.start.plus(Duration::from_nanos(movie.duration()));
+        segment.span = Span::new(segment.span.start, end.min(segment.span.end));
+    }
+    Some(format!(
+        "a segment is suspect: the disk took {kept} of its {came} frames; the next start of camkeep mends it from its journal, \
+         as far as that was written"
+    ))
 }

@@ -55,7 +55,10 @@ impl Driver {
                 return Session::unable(run);
             }
         };
-        tracing::info!(camera = %self.camera.id, run = %run.id(), from = address.shown(), "connecting");
+        // While the volume takes nothing it is the volume that is asked, every other second.
+        if !self.setting.volume.is_lost() {
+            tracing::info!(camera = %self.camera.id, run = %run.id(), from = address.shown(), "connecting");
+        }
         let spec = RecordSpec {
             address,
             transport: match self.camera.transport {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::model::{Codec, Fault, Loss, Timestamp, TrackCaps, Unit, VideoFormat};
+use crate::model::{Codec, Loss, Timestamp, TrackCaps, Unit, VideoFormat};
 use crate::pipeline::{Cut, Fate, Feed, PipelineEvent};
 
 use super::group::Overrun;
@@ -164,18 +164,7 @@ impl Feed for Run {
     }
 
     fn place(&self, first_pts: i64) -> Option<PathBuf> {
-        match self.try_place(first_pts) {
-            Ok(path) => Some(path),
-            Err(error) => {
-                let loss = if error.fault() == Fault::Full {
-                    Loss::VolumeFull
-                } else {
-                    Loss::VolumeLost
-                };
-                self.tell(RunNews::Lost(loss, error.to_string()));
-                None
-            }
-        }
+        self.try_place(first_pts).map_err(|error| self.is_refused(&error)).ok()
     }
 
     fn copy_as(&self, path: &Path) -> Option<Arc<str>> {

@@ -3,13 +3,35 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::model::{SegmentId, Timestamp};
+use crate::model::{Fault, Loss, SegmentId, Timestamp};
 use crate::storage::{Place, StorageError};
 
+use super::door::Door;
 use super::piece::Origins;
 use super::run::{Inner, Run, RunNews};
 
 impl Run {
+    /// Whether what comes can be written, as far as can be told before a file is made. Says so when not. May wait for the disk.
+    pub(super) fn can_write(&self) -> bool {
+        if matches!(self.lock().door, Door::Shut) {
+            return true;
+        }
+        self.volume
+            .check_back()
+            .map_err(|error| self.is_refused(&error))
+            .is_ok()
+    }
+
+    /// The volume does not take what comes.
+    pub(super) fn is_refused(&self, error: &StorageError) {
+        let loss = if error.fault() == Fault::Full {
+            Loss::VolumeFull
+        } else {
+            Loss::VolumeLost
+        };
+        self.tell(RunNews::Lost(loss, error.to_string()));
+    }
+
     pub(super) fn try_place(&self, first_pts: i64) -> Result<PathBuf, StorageError> {
         let Some((id, origins, sequence, mut start)) = self.unplaced(first_pts) else {
             return Err(StorageError::Damaged {

@@ -42,11 +42,13 @@ impl Session {
         let feed = run.clone();
         work.spawn("begin-run", async move {
             let hear = feed.clone();
-            let begin = move || Recording::begin(&catalog, &spec, feed);
+            // No camera is asked for what could not be written.
+            let begin = move || feed.can_write().then(|| Recording::begin(&catalog, &spec, feed));
             match tokio::task::spawn_blocking(begin).await {
+                Ok(None) => {}
                 // Whoever ends the session waits for it, so there is always a taker.
-                Ok(Ok(recording)) => drop(begun.send(recording)),
-                Ok(Err(error)) => hear.is_broken(error.to_string()),
+                Ok(Some(Ok(recording))) => drop(begun.send(recording)),
+                Ok(Some(Err(error))) => hear.is_broken(error.to_string()),
                 Err(error) => hear.is_broken(format!("beginning died: {error}")),
             }
         });

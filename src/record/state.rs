@@ -44,6 +44,9 @@ const REFUSALS: u32 = 3;
 /// How long, then.
 const REFUSED_WAIT: Duration = Duration::from_secs(300);
 
+/// How long a volume that takes no files is left alone, when that was found before a camera was asked for anything.
+const VOLUME_WAIT: Duration = Duration::from_secs(2);
+
 /// Where a camera's recording stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
@@ -87,6 +90,8 @@ pub(super) struct Machine {
     pub(super) at_once: bool,
     loss: Option<(Loss, String)>,
     pub(super) refusals: u32,
+    /// The volume took nothing, so that no camera was asked for anything.
+    no_camera_was_asked: bool,
     pub(super) backoff: Backoff,
     patience: Patience,
     /// A run has begun beside the one that is on; whether a frame of it came.
@@ -106,6 +111,7 @@ impl Machine {
             at_once: false,
             loss: None,
             refusals: 0,
+            no_camera_was_asked: false,
             backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(30)),
             patience,
             beside: None,
@@ -124,6 +130,10 @@ impl Machine {
         self.loss.as_ref()
     }
 
+    fn is_volumes_fault(&self) -> bool {
+        self.loss.as_ref().is_some_and(|(loss, _)| loss.is_of_the_volume())
+    }
+
     /// The state as people see it. `Recording` means that a frame was kept within the time of a stall.
     pub(super) fn shown(&self) -> CameraState {
         match self.state {
@@ -132,7 +142,8 @@ impl Machine {
             State::Armed { .. } => CameraState::Idle,
             _ => match &self.loss {
                 None => CameraState::Connecting,
-                Some((Loss::Unauthorised | Loss::VolumeFull | Loss::VolumeLost, _)) => CameraState::Error,
+                Some((Loss::Unauthorised, _)) => CameraState::Error,
+                Some(_) if self.is_volumes_fault() => CameraState::Error,
                 Some(_) => CameraState::Offline,
             },
         }
@@ -272,6 +283,7 @@ impl Machine {
         } else {
             0
         };
+        self.no_camera_was_asked = loss.is_of_the_volume() && matches!(self.state, State::Connecting { .. });
         self.loss = Some((loss, message.clone()));
         let mut orders = vec![Order::Report(loss, message)];
         orders.extend(self.end(false));
@@ -291,6 +303,8 @@ impl Machine {
         }
         let wait = if self.refusals >= REFUSALS {
             REFUSED_WAIT
+        } else if self.no_camera_was_asked {
+            VOLUME_WAIT
         } else {
             self.backoff.next_wait(luck)
         };
@@ -417,6 +431,35 @@ mod tests {
         machine.step(at(now + 31.0), lost(Loss::Ended), 0.5);
         machine.step(at(now + 31.0), Input::Down, 0.5);
         assert_eq!(machine.wake(), Some(at(now + 32.0)));
+    }
+
+    #[test]
+    fn a_volume_that_takes_nothing_is_looked_at_every_two_seconds_however_long_it_lasts() {
+        let mut machine = recording();
+        let mut now = 2.0;
+        // What was found while it was written to is tried again as any other loss.
+        for (loss, wait) in [
+            (Loss::VolumeFull, 1.0),
+            (Loss::VolumeFull, 2.0),
+            (Loss::VolumeLost, 2.0),
+            (Loss::VolumeFull, 2.0),
+        ] {
+            machine.step(at(now), lost(loss), 0.5);
+            machine.step(at(now), Input::Down, 0.5);
+            assert_eq!(machine.wake(), Some(at(now + wait)));
+            assert_eq!(machine.shown(), CameraState::Error);
+            now += wait;
+            assert_eq!(machine.step(at(now), Input::Tick, 0.5), [Order::Begin]);
+        }
+        // And a disk that only seems to be well does not have a camera asked again and again.
+        for wait in [2.0, 4.0] {
+            machine.step(at(now), Input::FirstFrame, 0.5);
+            machine.step(at(now), lost(Loss::VolumeLost), 0.5);
+            machine.step(at(now), Input::Down, 0.5);
+            assert_eq!(machine.wake(), Some(at(now + wait)));
+            now += wait;
+            machine.step(at(now), Input::Tick, 0.5);
+        }
     }
 
     #[test]

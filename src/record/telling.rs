@@ -149,7 +149,7 @@ impl Driver {
     pub(super) fn report(&mut self, loss: Loss, message: &str) {
         // What did not work one way is tried the other way next.
         let has_come = self.session.as_ref().and_then(|session| session.run.pulse.heard());
-        self.by_datagrams ^= self.camera.transport == Transport::Auto && has_come.is_none();
+        self.by_datagrams ^= self.camera.transport == Transport::Auto && has_come.is_none() && !loss.is_of_the_volume();
         self.silence.is_mute = false;
         let now = self.end_writing();
         match (self.ledger, self.aim.wish) {
@@ -161,7 +161,7 @@ impl Driver {
             (Ledger::Covered, _) => self.is_not_wanted(now),
             _ => {}
         }
-        if let Loss::VolumeLost | Loss::VolumeFull = loss {
+        if loss.is_of_the_volume() {
             // Not the camera is lost, and it comes back at each try.
             self.volume_refuses(loss, message);
         } else if self.outage {
@@ -178,8 +178,8 @@ impl Driver {
 
     /// Nothing can be written. People are told so once, whichever camera finds out first.
     fn volume_refuses(&self, loss: Loss, message: &str) {
-        tracing::warn!(camera = %self.camera.id, loss = loss.as_str(), message, "nothing can be written");
         if self.setting.volume.notice_lost() {
+            tracing::warn!(camera = %self.camera.id, loss = loss.as_str(), message, "nothing can be written");
             let kind = match loss {
                 Loss::VolumeFull => EventKind::DiskPressure,
                 _ => EventKind::VolumeLost,
@@ -192,6 +192,8 @@ impl Driver {
                 camera,
                 message,
             }));
+        } else {
+            tracing::debug!(camera = %self.camera.id, loss = loss.as_str(), message, "still nothing can be written");
         }
     }
 

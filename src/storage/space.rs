@@ -6,6 +6,11 @@ use rustix::io::Errno;
 use super::error::StorageError;
 use super::volume::Volume;
 
+/// A volume that was full is written to again when it has so much room, or this share of all of it when that is less. Less
+/// would be full again in no time.
+const WORTH_A_TRY: u64 = 64 << 20;
+const SHARE: u64 = 50;
+
 /// How much a volume's file system holds and still takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Space {
@@ -33,6 +38,20 @@ impl Volume {
         let found = fstatvfs(self.directory()).map_err(|errno| StorageError::errno("look at", root, errno))?;
         if found.f_flag.contains(StatVfsMountFlags::RDONLY) {
             return Err(StorageError::errno("write to the volume", root, Errno::ROFS));
+        }
+        Ok(())
+    }
+
+    /// Whether it is worth trying to write to it again, when it was [lost](Self::notice_lost). May wait for the disk.
+    pub fn check_back(&self) -> Result<(), StorageError> {
+        if !self.is_lost() {
+            return Ok(());
+        }
+        self.check_present()?;
+        self.check_writable()?;
+        let space = self.free_space()?;
+        if space.available_bytes < WORTH_A_TRY.min(space.total_bytes / SHARE) {
+            return Err(StorageError::errno("write to the volume", self.root(), Errno::NOSPC));
         }
         Ok(())
     }

@@ -98,6 +98,11 @@ impl Volume {
         !self.is_told_lost.swap(true, Ordering::Relaxed)
     }
 
+    /// Whether it took none when that was last tried.
+    pub fn is_lost(&self) -> bool {
+        self.is_told_lost.load(Ordering::Relaxed)
+    }
+
     /// It takes files. `true` for whoever finds out first.
     pub fn notice_back(&self) -> bool {
         self.is_told_lost.swap(false, Ordering::Relaxed)
@@ -544,6 +549,27 @@ mod tests {
             assert!((volume.notice_lost(), other.notice_lost()) == (true, false));
             assert!((other.notice_back(), volume.notice_back()) == (true, false));
         }
+    }
+
+    #[test]
+    fn a_volume_that_took_nothing_is_looked_at_before_it_is_tried_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("media");
+        let volume = primary(&root);
+        fs::rename(&root, directory.path().join("unplugged")).unwrap();
+        assert!(
+            volume.check_back().is_ok(),
+            "it is only asked when it is known to be lost"
+        );
+        volume.notice_lost();
+        assert!(volume.check_back().is_err());
+        fs::rename(directory.path().join("unplugged"), &root).unwrap();
+        assert!(
+            volume.check_back().is_ok() && volume.is_lost(),
+            "a file has to be made first"
+        );
+        volume.notice_back();
+        assert!(!volume.is_lost());
     }
 
     #[test]

@@ -1,21 +1,26 @@
 //! What may happen to a mirror's disk: full, read-only, pulled, absent at the start, hanging, and back again. In each the primary
-//! loses no frame and goes on in one session, and afterwards the mirror catches up, equal to the byte.
+//! loses no frame and goes on in one session, and afterwards the mirror catches up, equal to the byte. And what may happen to the
+//! primary's, which costs what could not be written and nothing else.
 //!
 //! They mount file systems and need root; `./tests/run` runs them where it is root.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use camkeep::pipeline::demo::{FakeCamera, StreamOptions};
 use serde_json::{Value, json};
 
-use crate::daemon_site::{Row, SOON, Site, assert_none_lost, tiny};
+use crate::daemon_site::{KeptGap, Row, SOON, Site, assert_none_lost, lost_frames, now_ns, tiny};
 use crate::kit::disk::Disk;
+use crate::kit::referee;
 use crate::kit::wait::{pause, wait_for, wait_until};
 
 /// How long catching up may take on a machine that does much else.
 const CATCH_UP: Duration = Duration::from_secs(60);
+
+/// From one frame to the next.
+const FRAME_NS: i64 = 40_000_000;
 
 /// A box whose mirror is on a disk of its own, and a camera that is mirrored.
 struct Rig {
@@ -326,4 +331,190 @@ fn a_mirror_of_a_few_megabytes_keeps_what_is_newest_and_costs_no_frame() {
             Err((newest, own.status()))
         }
     });
+}
+
+/// A box whose primary is on a disk of its own.
+fn on_a_disk_of_its_own(disk: &Disk, mirror: &Path) -> Site {
+    let mut site = Site::at(&disk.data());
+    site.boot_with(|command| {
+        command.arg("--mirror").arg(mirror);
+    });
+    site
+}
+
+/// Writes to a file until nothing is left of its disk, to the last block.
+#[track_caller]
+fn fill(ballast: &Path) {
+    let filled = Command::new("dd")
+        .args(["if=/dev/zero", "bs=4k", "oflag=append", "conv=notrunc"])
+        .arg(format!("of={}", ballast.display()))
+        .output()
+        .unwrap();
+    assert!(String::from_utf8_lossy(&filled.stderr).contains("No space left"));
+}
+
+/// All that rows tell of is in their files, and what is missing is in none of them. Gives what is missing, frame by frame.
+#[track_caller]
+fn assert_rows_are_true(site: &Site, camera: &FakeCamera) -> Vec<i64> {
+    let rows = site.closed("door");
+    for row in &rows {
+        let (path, there) = (site.path("door", row), site.stamps("door", std::slice::from_ref(row)));
+        assert_eq!(there.len() as u64, row.frames, "{row:?}");
+        assert_eq!(referee::decode_errors(&path), Vec::<String>::new(), "{row:?}");
+    }
+    let stamps = site.stamps("door", &rows);
+    let (first, last) = (stamps.first().unwrap().time_ns, stamps.last().unwrap().time_ns);
+    let sent = camera.sent_frames();
+    let lost = lost_frames(&sent, &stamps, first, last);
+    let times = sent.iter().filter(|frame| lost.contains(&frame.counter));
+    let lost: Vec<i64> = times.map(|frame| frame.time_us as i64 * 1000).collect();
+    let half = FRAME_NS / 2;
+    for at in &lost {
+        // Where a run went on within half a second a mended row reaches to the next one, whatever its frames.
+        let holds = |row: &Row| row.start_ns + half..row.start_ns + row.frames as i64 * FRAME_NS - half;
+        let told = rows.iter().find(|row| holds(row).contains(at));
+        assert!(told.is_none(), "the frame of {at} is in no file, and in {told:?}");
+    }
+    lost
+}
+
+#[test]
+#[ignore = "mounts file systems: ./tests/run as root"]
+fn a_primary_that_is_full_keeps_what_it_has_says_so_and_records_again_once_there_is_room() {
+    let (disk, room) = (Disk::make(), tempfile::TempDir::new().unwrap());
+    let mirror = room.path().join("mirror");
+    let mut site = on_a_disk_of_its_own(&disk, &mirror);
+    let camera = FakeCamera::start(busy()).unwrap();
+    let body = json!({
+        "id": "door", "name": "door", "main_stream_url": camera.url(), "segment_seconds": 2, "mirror_enabled": true,
+    });
+    site.daemon().post("/api/v1/cameras", &body).ok();
+    let before = site.wait_closed("door", 3, SOON);
+    let ballast = disk.mounted.join("ballast");
+    let health = || site.daemon().get("/api/v1/cameras/door/health").ok();
+    wait_for(SOON, "recording to end for want of room", || {
+        // Whoever deletes a file, or closes one, makes a little room again.
+        fill(&ballast);
+        let health = health();
+        if health["state"] == "error" {
+            Ok(())
+        } else {
+            Err(health)
+        }
+    });
+    pause(Duration::from_secs(8));
+    // Nobody has to wait for room to look at what is there.
+    for row in &before {
+        assert_eq!(referee::decode_errors(&site.path("door", row)), Vec::<String>::new());
+        assert!(
+            site.rows("door")
+                .iter()
+                .any(|now| now.id == row.id && now.state == "whole")
+        );
+    }
+    fill(&ballast);
+    assert_eq!(health()["state"], "error");
+    let closed = site.closed("door").len();
+    std::fs::remove_file(&ballast).unwrap();
+    let freed = Instant::now();
+    site.wait_recording("door");
+    let again = freed.elapsed();
+    assert!(again <= Duration::from_secs(5), "recorded again after {again:?}");
+    site.wait_closed("door", closed + 3, SOON);
+    let stopped = now_ns();
+    // Told where there was no room for the telling.
+    let told = site.events("disk_pressure");
+    let of_recording = told.iter().filter(|told| told.contains("nothing can be recorded"));
+    assert_eq!(of_recording.count(), 1, "{told:?}");
+    assert!(told.len() <= 2, "and of the journal, if that found out: {told:?}");
+    assert_rows_are_true(&site, &camera);
+    // What the disk did not take to its end is mended, and then the mirror has all that the primary has.
+    site.stop();
+    site.boot_with(|command| {
+        command.arg("--mirror").arg(&mirror);
+    });
+    let rows = wait_for(SOON, "everything to be mended", || {
+        let rows = site.closed("door");
+        let is_well = rows.iter().all(|row| row.open || row.state == "whole");
+        if is_well { Ok(rows) } else { Err(rows) }
+    });
+    let lost = assert_rows_are_true(&site, &camera);
+    let gaps = site.gaps("door");
+    let full: Vec<&KeptGap> = gaps.iter().filter(|gap| gap.cause == "volume_full").collect();
+    let [gap] = &full[..] else { panic!("one gap: {gaps:?}") };
+    let before = lost.iter().filter(|at| **at < gap.start_ns).count() as i64 * FRAME_NS;
+    let after = lost
+        .iter()
+        .filter(|at| (gap.end_ns + FRAME_NS..stopped).contains(*at))
+        .count();
+    assert!(before <= 1_500_000_000, "{before} ns were lost before {gap:?}");
+    assert_eq!(after, 0, "nothing is missing after {gap:?}");
+    wait_for(CATCH_UP, "the mirror to have all of it", || {
+        let below = |row: &Row| {
+            let first = site.path("door", row);
+            let name = first.strip_prefix(site.data().join("recordings")).unwrap().to_owned();
+            (first, mirror.join(name))
+        };
+        let pairs = rows.iter().map(below);
+        let lacks: Vec<PathBuf> = pairs
+            .filter(|(first, second)| !second.exists() || !same(first, second))
+            .map(|(_, second)| second)
+            .collect();
+        if lacks.is_empty() { Ok(()) } else { Err(lacks) }
+    });
+    site.stop();
+}
+
+#[test]
+#[ignore = "mounts file systems: ./tests/run as root"]
+fn a_primary_that_becomes_read_only_is_told_once_and_written_to_again_as_soon_as_it_can_be() {
+    let disk = Disk::make();
+    let mut site = Site::empty();
+    std::fs::create_dir_all(site.data()).unwrap();
+    std::fs::create_dir(disk.data()).unwrap();
+    std::os::unix::fs::symlink(disk.data(), site.data().join("recordings")).unwrap();
+    site.boot();
+    let camera = FakeCamera::start(tiny()).unwrap();
+    site.add_camera("door", &camera, 2);
+    let before = site.wait_closed("door", 2, SOON);
+    // A file that is open for writing keeps a file system from it.
+    let enable = |site: &Site, enabled: bool| {
+        let change = json!({"enabled": enabled});
+        site.daemon().patch("/api/v1/cameras/door", &change).ok();
+    };
+    enable(&site, false);
+    wait_until(SOON, "the file system becomes read-only", || {
+        let asked = Command::new("mount")
+            .args(["-o", "remount,ro"])
+            .arg(&disk.mounted)
+            .output();
+        asked.unwrap().status.success().then_some(())
+    });
+    enable(&site, true);
+    let health = || site.daemon().get("/api/v1/cameras/door/health").ok();
+    wait_for(SOON, "somebody to be told", || {
+        let (health, told) = (health(), site.events("volume_lost"));
+        let is_told = health["state"] == "error" && told.iter().any(|told| told.contains("Read-only"));
+        if is_told { Ok(()) } else { Err((health, told)) }
+    });
+    let asked = camera.count_sessions().total;
+    pause(Duration::from_secs(8));
+    assert_eq!(health()["state"], "error");
+    assert!(
+        camera.count_sessions().total <= asked + 1,
+        "no camera is asked for what cannot be written"
+    );
+    let closed = site.closed("door").len();
+    disk.make_writable();
+    let writable = Instant::now();
+    site.wait_recording("door");
+    let again = writable.elapsed();
+    assert!(again <= Duration::from_secs(5), "recorded again after {again:?}");
+    site.wait_closed("door", closed + 2, SOON);
+    assert_eq!(site.events("volume_lost").len(), 1, "told once");
+    assert_rows_are_true(&site, &camera);
+    for row in &before {
+        assert_eq!(referee::decode_errors(&site.path("door", row)), Vec::<String>::new());
+    }
+    site.stop();
 }
