@@ -23,11 +23,13 @@ const once = name => new Promise((done, fail) => {
   film.addEventListener(name, done, { once: true });
   film.addEventListener('error', () => fail(new Error(film.error.message)), { once: true });
 });
-function look() {
+// What the film shows; nothing while it has not got a picture to show yet, which a busy machine may take a moment for.
+function measure() {
   const [columns, rows, divisor] = [COLUMNS, ROWS, DIVISOR];
   canvas.width = film.videoWidth; canvas.height = film.videoHeight;
   const paper = canvas.getContext('2d', { willReadFrequently: true });
   paper.drawImage(film, 0, 0);
+  if (paper.getImageData(0, 0, 1, 1).data[3] === 0) return null;
   const levels = [];
   for (let row = 0; row < rows; row++) for (let column = 0; column < columns; column++) {
     // The middle half of a block: a single pixel may be one that the encoder spoilt.
@@ -40,16 +42,23 @@ function look() {
   }
   return levels;
 }
+async function look() {
+  for (;;) {
+    const levels = measure();
+    if (levels) return levels;
+    await new Promise(requestAnimationFrame);
+  }
+}
 async function run() {
   await (film.readyState >= 2 ? null : once('loadeddata'));
-  const seen = [look()], length = film.duration;
+  const seen = [await look()], length = film.duration;
   // In the middle of each frame, and in even steps between: whatever else there is would be seen, too.
   const even = Array.from({ length: Math.ceil(length * 50) }, (_, n) => n / 50);
   for (const at of [...even, ...MIDDLES]) {
     const there = once('seeked');
     film.currentTime = at;
     await there;
-    seen.push(look());
+    seen.push(await look());
   }
   const back = once('seeked');
   film.currentTime = 0;
@@ -57,7 +66,7 @@ async function run() {
   const end = once('ended');
   await film.play();
   await end;
-  await tell({ length, seen, last: look() });
+  await tell({ length, seen, last: await look() });
 }
 run().catch(error => tell({ error: String(error) }));
 </script>"#;
