@@ -97,7 +97,7 @@ impl Gathering {
     fn hear_caps(&mut self, behind: &Behind) {
         let caps = behind.caps();
         let known = self.form.as_ref().map(|(caps, _)| caps.as_ptr());
-        if known.is_none() || known != caps.as_ref().map(|caps| caps.as_ptr()) {
+        if known != caps.as_ref().map(|caps| caps.as_ptr()) {
             self.form = caps.map(|caps| {
                 let form = form(behind, &caps);
                 (caps, form)

@@ -62,32 +62,20 @@ fn make_whole(mut segment: Segment, path: &Path, suspects: &Suspects) -> (Segmen
         Some(_) => Ok(()),
         None => Identity::append(path, &segment),
     };
-    let (size_bytes, sha256, state, trouble) = match make_durable(path) {
-        Ok(durable) if cut_short.is_some() => (
-            Some(durable.size_bytes),
-            Some(durable.sha256),
-            CopyState::Suspect,
-            cut_short,
-        ),
-        Ok(durable) if suspects.take(path) => {
-            let trouble = Some("a segment is suspect: a sync failed while it was written".to_owned());
-            (
-                Some(durable.size_bytes),
-                Some(durable.sha256),
-                CopyState::Suspect,
-                trouble,
-            )
-        }
+    let durable = make_durable(path);
+    let unsynced = suspects
+        .take(path)
+        .then(|| "a segment is suspect: a sync failed while it was written".to_owned());
+    let (size_bytes, sha256, state, trouble) = match durable {
         Ok(durable) => {
-            let trouble = labelled
-                .err()
-                .map(|error| format!("a segment's file does not say whose it is: {error}"));
-            (
-                Some(durable.size_bytes),
-                Some(durable.sha256),
-                CopyState::Whole,
-                trouble,
-            )
+            let (state, trouble) = match cut_short.or(unsynced) {
+                Some(doubt) => (CopyState::Suspect, Some(doubt)),
+                None => {
+                    let unlabelled = |error| format!("a segment's file does not say whose it is: {error}");
+                    (CopyState::Whole, labelled.err().map(unlabelled))
+                }
+            };
+            (Some(durable.size_bytes), Some(durable.sha256), state, trouble)
         }
         // What the kernel could not write it may have forgotten: a second try that succeeds would prove nothing.
         Err(error) => (

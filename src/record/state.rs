@@ -130,10 +130,6 @@ impl Machine {
         self.loss.as_ref()
     }
 
-    fn is_volumes_fault(&self) -> bool {
-        self.loss.as_ref().is_some_and(|(loss, _)| loss.is_of_the_volume())
-    }
-
     /// The state as people see it. `Recording` means that a frame was kept within the time of a stall.
     pub(super) fn shown(&self) -> CameraState {
         match self.state {
@@ -142,8 +138,7 @@ impl Machine {
             State::Armed { .. } => CameraState::Idle,
             _ => match &self.loss {
                 None => CameraState::Connecting,
-                Some((Loss::Unauthorised, _)) => CameraState::Error,
-                Some(_) if self.is_volumes_fault() => CameraState::Error,
+                Some((loss, _)) if *loss == Loss::Unauthorised || loss.is_of_the_volume() => CameraState::Error,
                 Some(_) => CameraState::Offline,
             },
         }
