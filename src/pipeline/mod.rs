@@ -19,6 +19,7 @@ mod error;
 mod event;
 mod export;
 mod font;
+mod fragments;
 mod framing;
 mod gate;
 mod gathering;

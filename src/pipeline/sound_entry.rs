@@ -8,6 +8,7 @@ use gstreamer_app as gst_app;
 
 use crate::model::Unit;
 
+use super::fragments;
 use super::sound_track::Piece;
 
 /// Sound that waits while the disk does: minutes of it. What does not fit is silence.
@@ -51,6 +52,7 @@ impl SoundEntry {
             let _ = parent.remove(&source);
             return None;
         }
+        fragments::hold_one_sample(segments);
         Some(Self {
             source,
             at: Mutex::default(),

@@ -14,7 +14,7 @@ use crate::kit::desk::Desk;
 use crate::kit::referee::{self, Stamp};
 use crate::kit::wait::{pause, wait_until};
 
-mod browser;
+pub(crate) mod browser;
 mod retake;
 mod sound;
 

@@ -33,6 +33,7 @@ mod mirror_faults;
 mod mirror_reading;
 mod mirror_restore;
 mod modes;
+mod open_files;
 mod peer_tests;
 mod peers;
 mod pipeline_door;

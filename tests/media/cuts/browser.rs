@@ -52,9 +52,11 @@ async function look() {
 async function run() {
   await (film.readyState >= 2 ? null : once('loadeddata'));
   const seen = [await look()], length = film.duration;
-  // In the middle of each frame, and in even steps between: whatever else there is would be seen, too.
-  const even = Array.from({ length: Math.ceil(length * 50) }, (_, n) => n / 50);
-  for (const at of [...even, ...MIDDLES]) {
+  // In the middle of each frame, and in even steps between: whatever else there is would be seen, too. Who names no middles
+  // asks for the first and the last only.
+  const middles = MIDDLES, steps = middles.length ? Math.ceil(length * 50) : 0;
+  const even = Array.from({ length: steps }, (_, n) => n / 50);
+  for (const at of [...even, ...middles]) {
     const there = once('seeked');
     film.currentTime = at;
     await there;
@@ -66,7 +68,7 @@ async function run() {
   const end = once('ended');
   await film.play();
   await end;
-  await tell({ length, seen, last: await look() });
+  await tell({ length: Number.isFinite(length) ? length : 0, seen, last: await look() });
 }
 run().catch(error => tell({ error: String(error) }));
 </script>"#;
@@ -207,6 +209,13 @@ fn watch(clip: Vec<u8>, middles: &[f64]) -> (f64, Vec<Option<Stamp>>, Option<Sta
         }
         Told::Failed { error } => panic!("chromium cannot play it: {error}; {}", said()),
     }
+}
+
+/// Which picture it shows last of a file that it plays to its end.
+#[track_caller]
+pub(crate) fn last_shown(file: Vec<u8>) -> Option<u32> {
+    let (_, _, last) = watch(file, &[]);
+    last.map(|stamp| stamp.counter)
 }
 
 #[track_caller]
