@@ -7,9 +7,9 @@
 packages_to_build=(build-essential pkg-config libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev libgstrtspserver-1.0-dev)
 # to record and to play the demo cameras: GStreamer's parsers, muxers, RTSP and encoders
 packages_to_run=(gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav)
-# to test: the referee that decodes what was recorded, the witness of what the daemon asks of the system, a clock that can be
-# set, what a stranger checks signatures with, and what disks are made and mounted with
-packages_to_test=(ffmpeg strace faketime gstreamer1.0-tools openssl e2fsprogs mount)
+# to test: ffmpeg, Chromium, curl, sqlite3 and openssl check what camkeep makes from outside; strace and faketime watch the
+# daemon and set its clock; e2fsprogs and mount make disks; nodejs tests the page, shellcheck the scripts, nix-bin the flake
+packages_to_test=(ffmpeg chromium curl sqlite3 openssl strace faketime gstreamer1.0-tools e2fsprogs mount nodejs shellcheck nix-bin)
 
 say() { printf '%s\n' "$*" >&2; }
 

@@ -28,7 +28,7 @@ use tree::House;
 type Rule = fn(&House) -> Vec<Finding>;
 
 /// Every rule, by its name.
-const RULES: [(&str, Rule); 19] = [
+const RULES: [(&str, Rule); 20] = [
     ("readable", rooms::readable),
     ("floors", rooms::floors),
     ("length", rooms::length),
@@ -46,6 +46,7 @@ const RULES: [(&str, Rule); 19] = [
     ("sentences", checks::sentences),
     ("left_out", checks::left_out),
     ("sleeps", checks::sleeps),
+    ("programs", checks::programs),
     ("machine_paths", checks::machine_paths),
     ("promises", checks::promises),
 ];
@@ -125,6 +126,11 @@ fn plans_are_pure() {
 #[test]
 fn tests_are_sentences_that_never_sleep_and_hope() {
     holds(&["sentences", "left_out", "sleeps"]);
+}
+
+#[test]
+fn every_program_that_a_test_starts_is_installed_first() {
+    holds(&["programs"]);
 }
 
 #[test]

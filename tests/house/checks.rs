@@ -86,6 +86,69 @@ pub(crate) fn sleeps(house: &House) -> Vec<Finding> {
     found
 }
 
+/// Which package brings each program that a test starts; nothing for what every Debian has.
+const PROGRAMS: [(&str, Option<&str>); 21] = [
+    ("cat", None),
+    ("chromium", Some("chromium")),
+    ("curl", Some("curl")),
+    ("dd", None),
+    ("faketime", Some("faketime")),
+    ("ffmpeg", Some("ffmpeg")),
+    ("ffprobe", Some("ffmpeg")),
+    ("fsfreeze", None),
+    ("gst-launch-1.0", Some("gstreamer1.0-tools")),
+    ("mkfifo", None),
+    ("mkfs.ext4", Some("e2fsprogs")),
+    ("mount", Some("mount")),
+    ("openssl", Some("openssl")),
+    ("pkg-config", Some("pkg-config")),
+    ("prlimit", None),
+    ("sh", None),
+    ("sha256sum", None),
+    ("sqlite3", Some("sqlite3")),
+    ("strace", Some("strace")),
+    ("sync", None),
+    ("umount", Some("mount")),
+];
+
+/// What a test starts is installed before the tests run: `assets/packages.sh` names the package of each program.
+pub(crate) fn programs(house: &House) -> Vec<Finding> {
+    let lists = house.texts.iter().find(|(path, _)| path == "assets/packages.sh");
+    let lists = lists.map_or("", |(_, text)| text.as_str());
+    let is_listed = |package: &str| {
+        let lines = lists.lines().filter(|line| line.starts_with("packages_to_"));
+        lines
+            .flat_map(|line| line.split(|c: char| c.is_whitespace() || "=()".contains(c)))
+            .any(|word| word == package)
+    };
+    let mut found = Vec::new();
+    for file in &house.sources {
+        for (at, token) in file.tokens.iter().enumerate() {
+            let Kind::Text(program) = &token.kind else { continue };
+            let is_started = at > 1
+                && (file.word(at - 2) == Some("run") || file.word(at - 2) == Some("new"))
+                && (file.word(at - 2) == Some("run") || at > 3 && file.word(at - 4) == Some("Command"));
+            if !is_started || file.path.starts_with("tests/house/") {
+                continue;
+            }
+            match PROGRAMS.iter().find(|(name, _)| name == program) {
+                None => found.push(file.finding(
+                    "programs",
+                    token.line,
+                    format!("{program} is started; name its package in PROGRAMS (tests/house/checks.rs)"),
+                )),
+                Some((_, Some(package))) if !is_listed(package) => found.push(file.finding(
+                    "programs",
+                    token.line,
+                    format!("{program} is started, and assets/packages.sh does not install {package}"),
+                )),
+                Some(_) => {}
+            }
+        }
+    }
+    found
+}
+
 /// No text knows the machine it was written on.
 pub(crate) fn machine_paths(house: &House) -> Vec<Finding> {
     // Put together here, so that this file does not find itself.

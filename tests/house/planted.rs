@@ -386,6 +386,21 @@ fn tests_that_are_no_sentence_are_left_out_or_sleep_are_found() {
 }
 
 #[test]
+fn a_program_that_nothing_installs_is_found() {
+    let path = "tests/media/main.rs";
+    planted("programs", path, "fn f() { Command::new(\"ffmpeg\"); }\n", &[1]);
+    planted("programs", path, "fn f() {\n    run(\"mkfs.ext4\", &[]);\n}\n", &[2]);
+    planted(
+        "programs",
+        path,
+        "fn f() { std::process::Command::new(\"unheard-of\"); }\n",
+        &[1],
+    );
+    // Every Debian has it.
+    planted("programs", path, "fn f() { Command::new(\"sh\"); }\n", &[]);
+}
+
+#[test]
 fn a_place_on_somebodys_machine_is_found_in_any_text() {
     let place = ["", "home", "somebody", "camkeep"].join("/");
     planted(
