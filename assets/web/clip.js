@@ -120,12 +120,17 @@ export class ClipMaker {
 
   #draw() {
     const busy = Boolean(this.job);
+    const [make, cancel] = [byId('clip-make'), byId('clip-cancel')];
+    const held = document.activeElement;
     const idle = this.camera === null || busy;
     byId('clip-from').disabled = idle;
     byId('clip-to').disabled = idle;
     byId('clip-make').disabled = idle || this.from === null || this.to === null;
-    show(byId('clip-make'), !busy);
-    show(byId('clip-cancel'), busy);
+    show(make, !busy);
+    show(cancel, busy);
+    // The button that takes the place of the one with the focus gets it, so that the keys go on from there.
+    if (busy && held === make) cancel.focus({ preventScroll: true });
+    if (!busy && held === cancel) (byId('clip-files').querySelector('a') ?? make).focus({ preventScroll: true });
     show(byId('clip-progress'), busy);
     say(byId('clip-span'), markWords(this.from, this.to, this.zone));
   }

@@ -78,6 +78,9 @@ export class Days {
       say(button, String(Number(one.slice(8))));
       return button;
     }));
+    // On a phone the strip is wider than the screen.
+    const shown = this.node.querySelector(`[data-day="${day}"]`);
+    if (shown) this.node.scrollLeft = shown.offsetLeft - this.node.offsetLeft - this.node.clientWidth / 2 + shown.clientWidth / 2;
     if (focused) this.node.querySelector(`[data-day="${focused}"]`)?.focus({ preventScroll: true });
   }
 }

@@ -16,7 +16,7 @@ export async function segmentAt(camera, at) {
 /** The last segment that begins before this moment; null when there is none within a month. */
 export async function segmentBefore(camera, at) {
   for (const reach of [3_600_000, DAY, 7 * DAY, 31 * DAY]) {
-    const ranges = (await fetchTimeline(camera, at - reach, at)).filter((r) => r.start < at);
+    const ranges = (await fetchTimeline(camera, at - reach, at)).ranges.filter((r) => r.start < at);
     if (ranges.length === 0) continue;
     const end = Math.min(at, Math.max(...ranges.map((r) => r.end)));
     const row = (await fetchSegments(camera, end - 1, end, 5)).filter((s) => s.start < at).pop();

@@ -4,7 +4,7 @@ import { now } from './api.js';
 import { make, say, show } from './dom.js';
 import { drawLane } from './drawing.js';
 import { Footage } from './footage.js';
-import { covered, holes, spanAt } from './spans.js';
+import { covered, holes, spanAt, unite } from './spans.js';
 import { clock, durationWords, fullTime, sinceWords, utcTime } from './time.js';
 import { STATE_TONE, STATE_WORDS, causeWords, fillWords, fpsWords, isQuiet, percentWords, rateWords, reasonWords } from './words.js';
 
@@ -115,7 +115,7 @@ export class Lane {
     this.badge.dataset.tone = STATE_TONE[state] ?? 'quiet';
     this.node.dataset.tone = STATE_TONE[state] ?? 'quiet';
     const since = Date.parse(health?.since ?? '');
-    const row = { state, loss: health?.loss };
+    const row = { state, loss: health?.loss, message: health?.message };
     const live = state === 'recording';
     let reason = live ? [fpsWords(health?.frames_per_second), rateWords(health?.bytes_per_second)].join(' · ') : reasonWords(row);
     if (this.footage.trouble) reason = `No timeline: ${this.footage.trouble}`;
@@ -132,10 +132,12 @@ export class Lane {
     const end = Math.min(view.to, at);
     if (end - begin > 5000 && this.footage.from <= begin && state !== 'disabled') {
       const lag = live && recorded.length && end - recorded[recorded.length - 1].end < 8000 ? recorded[recorded.length - 1].end : end;
-      const missing = holes(recorded, begin, lag, 2000).length;
+      const quiet = unite(this.footage.missing(camera, health).filter((g) => isQuiet(g.cause)));
+      const missing = holes(unite([...recorded, ...quiet]), begin, lag, 2000).length;
+      const expected = lag - begin - covered(quiet, begin, lag);
       // Seams of up to two seconds are no loss: a bar without a hole is whole.
-      const share = missing === 0 ? 1 : covered(recorded, begin, lag) / (lag - begin);
-      words = percentWords(share);
+      const share = missing === 0 ? 1 : covered(recorded, begin, lag) / expected;
+      words = expected > 0 ? percentWords(share) : '';
     }
     say(this.share, words);
     this.canvas.setAttribute('aria-label', `Timeline of ${title}. Arrow keys move, Enter plays, plus and minus zoom.`);
@@ -160,7 +162,6 @@ export class Lane {
       ['Source', camera.main_stream_url ?? ([camera.vendor, camera.address].filter(Boolean).join(' at ') || null)],
       ['Segment length', camera.segment_seconds ? `${camera.segment_seconds} s` : null],
       ['Sound', camera.record_audio === undefined ? null : camera.record_audio ? 'recorded' : 'not recorded'],
-      ['Kept for', camera.retention_hours ? durationWords(camera.retention_hours * 3_600_000) : null],
       ['Last frame', time(health?.last_frame_at)],
       ['Reconnects', health?.reconnects === undefined ? null : String(health.reconnects)],
       ['Gaps shown', gaps.length ? gaps.slice(-4).reverse().map((g) => this.gapWords(g).replace(/^Gap /, '')).join('\n') : 'none'],

@@ -74,7 +74,7 @@ export class Player {
         this.#stageNote('Nothing is recorded at this time, nor after it.');
         return;
       }
-      this.#load(found, Math.max(0, at - found.start));
+      this.#load(found, Math.min(Math.max(0, at - found.start), found.end - found.start));
       if (found.start > at) {
         this.#note(`No footage at ${clock(at, this.zone)}; this is the next, ${durationWords(found.start - at)} later.`);
       } else if (found.end < at - SEAM) {
@@ -141,8 +141,8 @@ export class Player {
         this.#unplayable();
         return;
       }
-      const end = Number.isFinite(video.duration) ? Math.max(0, video.duration - 0.1) : Infinity;
-      video.currentTime = Math.min((this.wanted ?? 0) / 1000, end);
+      const last = Number.isFinite(video.duration) ? Math.max(0, video.duration - 0.5 / (this.segment.fps || 25)) : Infinity;
+      video.currentTime = Math.min((this.wanted ?? 0) / 1000, last);
       this.#applySettings();
     }));
     video.addEventListener('seeked', mine(() => { this.wanted = null; this.#stageNote(''); }));
@@ -214,8 +214,13 @@ export class Player {
     const still = () => turn === this.turn && segment === this.segment;
     const loaded = new AbortController();
     const { signal } = loaded;
-    spare.addEventListener('loadedmetadata', () => { spare.currentTime = at; }, { signal });
-    spare.addEventListener('error', () => { loaded.abort(); if (still()) this.#waitForMore(1000); }, { signal });
+    const later = () => { loaded.abort(); if (still()) this.#waitForMore(1000); };
+    spare.addEventListener('loadedmetadata', () => {
+      // The row grows before the file does. At its end a video that is told to play begins again at its start.
+      if (spare.duration > at + 0.05) spare.currentTime = at;
+      else later();
+    }, { signal });
+    spare.addEventListener('error', later, { signal });
     spare.addEventListener('seeked', () => {
       loaded.abort();
       if (!still()) return;
@@ -278,12 +283,29 @@ export class Player {
     } else this.open(this.camera, target, { play: this.wantsPlay });
   }
 
-  /** One frame or so, while paused. */
-  step(direction) {
-    if (!this.segment) return;
+  /** One frame on or back, over the ends of segments, while paused. */
+  async step(direction) {
+    const { segment, turn, video } = this;
+    if (!segment) return;
     this.wantsPlay = false;
-    this.video.pause();
-    this.video.currentTime = Math.max(0, this.video.currentTime + direction / (this.segment.fps || 25));
+    video.pause();
+    const frame = 1 / (segment.fps || 25);
+    const here = video.ended ? video.duration - frame / 2 : video.currentTime;
+    const target = here + direction * frame;
+    const length = Number.isFinite(video.duration) ? video.duration : Infinity;
+    if (target > -frame / 2 && target < length - frame / 4) {
+      video.currentTime = Math.max(0, target);
+      return;
+    }
+    try {
+      const next = direction > 0 ? this.following ?? await segmentAfter(this.camera.id, segment) : await segmentBefore(this.camera.id, segment.start);
+      if (turn !== this.turn || segment !== this.segment) return;
+      if (!next) this.#note(direction > 0 ? 'This is the newest frame.' : 'There is nothing before this frame.');
+      else if (direction > 0) this.#enter(next);
+      else this.#load(next, next.end - next.start);
+    } catch (error) {
+      this.#note(error.message);
+    }
   }
 
   toggle() {
@@ -295,6 +317,8 @@ export class Player {
   }
 
   #play() {
+    // Told to play at its end, a video would begin again at its start.
+    if (this.video.ended) { this.#goOn(); return; }
     this.video.play().catch((error) => {
       // A browser may refuse to start by itself; the person then presses Play.
       if (error.name === 'NotAllowedError') { this.wantsPlay = false; this.#stageNote('Press Play.'); this.#showPlay(); }
@@ -348,7 +372,7 @@ export class Player {
     if (segment.open && this.retries < 5) {
       // The file was closed, and so rewritten, while it was read: ask for it as it is now.
       this.retries += 1;
-      const at = this.moment;
+      const at = this.shownMoment ?? this.moment;
       clearTimeout(this.waiting);
       this.waiting = setTimeout(async () => {
         const found = await segmentAt(this.camera.id, at).catch(() => null);

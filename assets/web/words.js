@@ -3,7 +3,7 @@
 import { agoWords, clock, durationWords } from './time.js';
 
 export const STATE_WORDS = {
-  recording: 'Recording', connecting: 'Connecting', offline: 'Offline', error: 'Error', idle: 'Armed', disabled: 'Disabled',
+  recording: 'Recording', connecting: 'Connecting', offline: 'Offline', error: 'Error', idle: 'Waiting', disabled: 'Disabled',
 };
 
 /** How a state is coloured: good, wait, bad or quiet. */
@@ -11,43 +11,43 @@ export const STATE_TONE = {
   recording: 'good', connecting: 'wait', offline: 'bad', error: 'bad', idle: 'quiet', disabled: 'quiet',
 };
 
-const LOSS_WORDS = {
-  refused: 'refused',
+/** Causes of gaps, short. Where the recorder says it itself (a camera's `message`), its words are shown. */
+const CAUSE_WORDS = {
+  refused: 'connection refused',
   unauthorised: 'wrong user name or password',
-  unreachable: 'unreachable',
-  ended: 'the camera ended the stream',
-  stalled: 'frames stopped arriving',
-  broken: 'the stream cannot be read',
-  volume_full: 'the disk is full',
-};
-
-const LOSS_SENTENCES = {
-  refused: 'Camera refuses the connection',
-  unauthorised: 'Camera does not accept the user name or password',
-  unreachable: 'Camera does not answer at its address',
-  ended: 'Camera ended the stream',
-  stalled: 'The connection stands but frames stopped arriving',
-  broken: 'The stream cannot be read',
-  volume_full: 'Disk for recordings is full',
+  unreachable: 'camera did not answer',
+  ended: 'camera ended the stream',
+  stalled: 'camera sent nothing',
+  silent: 'camera sent nothing for a while',
+  broken: 'stream could not be read',
+  volume_full: 'disk full',
+  volume_lost: 'disk missing or failing',
+  damaged: 'file damaged',
+  missing: 'file missing',
+  stopped: 'camkeep was not running',
+  killed: 'camkeep was killed, or the power was cut',
+  changed: 'settings were changed',
+  unknown: 'cause not known',
+  not_wanted: 'not to be recorded then',
 };
 
 const plain = (word) => String(word).replaceAll('_', ' ');
 
-/** A loss or a gap's cause, short. */
 /** What may still become of a gap, where its camera is asked for what it kept itself. */
 export function fillWords(fill, isAsked) {
   if (!isAsked || !fill) return '';
   return fill === 'failed' ? '; the camera did not have it' : '; to be fetched from the camera';
 }
 
+/** A loss or a gap's cause, short. */
 export function causeWords(cause) {
-  if (!cause) return 'cause not known';
-  return LOSS_WORDS[cause] ?? plain(cause);
+  return CAUSE_WORDS[cause ?? 'unknown'] ?? plain(cause);
 }
 
-/** What a camera's state means, as a sentence without its stop. */
+/** What a camera's state means, as a sentence without its stop: in the recorder's own words where it has some. */
 export function reasonWords(row) {
-  if (row.loss) return LOSS_SENTENCES[row.loss] ?? plain(row.loss);
+  if (row.message) return row.message.charAt(0).toUpperCase() + row.message.slice(1);
+  if (row.loss) return causeWords(row.loss);
   switch (row.state) {
     case 'recording': return 'Frames are being written';
     case 'connecting': return 'Waiting for the first frames';
@@ -62,7 +62,7 @@ export function reasonWords(row) {
 const cameras = (n) => (n === 1 ? '1 camera' : `${n} cameras`);
 
 /** Causes by which nothing was expected: no loss, and not drawn as one. */
-export const isQuiet = (cause) => ['disabled', 'unscheduled', 'not_scheduled', 'idle', 'armed'].includes(cause);
+export const isQuiet = (cause) => cause === 'not_wanted';
 
 /** The whole box in one line: `{tone, trouble, rest, text}`, `text` being both parts together. */
 export function overall(rows, now) {
@@ -75,7 +75,7 @@ export function overall(rows, now) {
   if (bad.length === 1) {
     const [row] = bad;
     const since = Date.parse(row.since);
-    const how = [row.name, row.loss ? causeWords(row.loss) : null, Number.isFinite(since) ? `for ${agoWords(now - since)}` : null];
+    const how = [row.name, row.message ?? (row.loss ? causeWords(row.loss) : null), Number.isFinite(since) ? `for ${agoWords(now - since)}` : null];
     trouble = `1 camera ${row.state === 'error' ? 'in error' : 'offline'}: ${how.filter(Boolean).join(', ')}`;
   } else if (bad.length > 1) {
     const names = bad.slice(0, 3).map((r) => (r.loss ? `${r.name} (${causeWords(r.loss)})` : r.name));
@@ -89,7 +89,7 @@ export function overall(rows, now) {
   const connecting = count('connecting');
   if (connecting) parts.push(`${connecting} connecting`);
   const idle = count('idle');
-  if (idle) parts.push(`${idle} armed`);
+  if (idle) parts.push(`${idle} waiting`);
   const disabled = count('disabled');
   if (disabled) parts.push(`${disabled} disabled`);
   const tone = bad.length ? 'bad' : connecting ? 'wait' : recording ? 'good' : 'quiet';

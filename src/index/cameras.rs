@@ -98,7 +98,7 @@ impl Writer<'_> {
     pub fn insert_camera(&self, camera: &Camera) -> Result<(), IndexError> {
         if self.put(INSERT, camera)? == 0 {
             return Err(IndexError::Conflict(format!(
-                "camera {} exists already; choose another id, or change that camera",
+                "camera {} exists already; choose another name or id, or change that camera",
                 camera.id
             )));
         }

@@ -95,7 +95,7 @@ test('the whole box is said in one line', () => {
   assert.equal(words.overall([row('a', 'recording'), row('b', 'recording'), row('c', 'recording')], now).text, 'All 3 cameras recording');
   const one = words.overall([row('front-door', 'offline', { loss: 'refused' }), row('b', 'recording')], now);
   assert.equal(one.tone, 'bad');
-  assert.equal(one.text, '1 camera offline: front-door, refused, for 2 min · 1 camera recording');
+  assert.equal(one.text, '1 camera offline: front-door, connection refused, for 2 min · 1 camera recording');
   assert.equal(words.overall([row('a', 'disabled')], now).text, '1 disabled');
 });
 

@@ -76,7 +76,7 @@ fn an_id_is_taken_once() {
     add(&index, |_| {}).unwrap();
     let error = add(&index, |camera| camera.name = "Another".into()).unwrap_err();
     assert_eq!(error.fault(), Fault::Conflict);
-    assert!(error.to_string().contains("choose another id"), "{error}");
+    assert!(error.to_string().contains("choose another name or id"), "{error}");
     assert_eq!(
         index
             .read_blocking(|r| r.camera(&camera_id("door")))
