@@ -87,10 +87,11 @@ pub(crate) fn sleeps(house: &House) -> Vec<Finding> {
 }
 
 /// Which package brings each program that a test starts; nothing for what every Debian has.
-const PROGRAMS: [(&str, Option<&str>); 21] = [
+const PROGRAMS: [(&str, Option<&str>); 23] = [
     ("cat", None),
     ("chromium", Some("chromium")),
     ("curl", Some("curl")),
+    ("date", None),
     ("dd", None),
     ("faketime", Some("faketime")),
     ("ffmpeg", Some("ffmpeg")),
@@ -105,6 +106,7 @@ const PROGRAMS: [(&str, Option<&str>); 21] = [
     ("prlimit", None),
     ("sh", None),
     ("sha256sum", None),
+    ("sleep", None),
     ("sqlite3", Some("sqlite3")),
     ("strace", Some("strace")),
     ("sync", None),
@@ -125,10 +127,10 @@ pub(crate) fn programs(house: &House) -> Vec<Finding> {
     for file in &house.sources {
         for (at, token) in file.tokens.iter().enumerate() {
             let Kind::Text(program) = &token.kind else { continue };
-            let is_started = at > 1
-                && (file.word(at - 2) == Some("run") || file.word(at - 2) == Some("new"))
-                && (file.word(at - 2) == Some("run") || at > 3 && file.word(at - 4) == Some("Command"));
-            if !is_started || file.path.starts_with("tests/house/") {
+            let is_command = at > 3 && file.word(at - 2) == Some("new") && file.word(at - 4) == Some("Command");
+            // `run` of the disks' kit takes a program too.
+            let is_run = at > 1 && file.word(at - 2) == Some("run") && file.is_under("tests");
+            if !(is_command || is_run) || file.path.starts_with("tests/house/") {
                 continue;
             }
             match PROGRAMS.iter().find(|(name, _)| name == program) {
