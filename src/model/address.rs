@@ -55,14 +55,21 @@ pub enum AddressError {
 
 /// Where a stream is: a location without credentials, and the credentials beside it.
 ///
-/// They are kept apart because a location is printed, logged and shown, and GStreamer's own messages repeat it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// They are kept apart because a location is printed, logged and shown, and GStreamer's own messages repeat it. Some cameras
+/// want credentials in the path or the query: those stay in the location, and are masked where it is shown.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Address {
     location: String,
     host: String,
     port: u16,
     username: Option<String>,
     password: Option<Secret>,
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown())
+    }
 }
 
 impl Address {
@@ -188,32 +195,72 @@ pub fn scrub(text: &str) -> String {
     scrub_query(&out)
 }
 
-/// Names whose values are secrets when they stand in a query.
-const SECRET_NAMES: [&str; 9] = [
-    "user", "username", "usr", "password", "passwd", "pass", "pwd", "token", "auth",
+/// Names whose values are secrets in a query, or in a path such as `/user=admin_password=X_channel=1`.
+const SECRET_NAMES: [&str; 18] = [
+    "user",
+    "username",
+    "usr",
+    "loginuse",
+    "password",
+    "passwd",
+    "pass",
+    "pwd",
+    "psw",
+    "pw",
+    "loginpas",
+    "authbasic",
+    "auth",
+    "token",
+    "access_token",
+    "secret",
+    "key",
+    "apikey",
 ];
+/// Names after which a path goes on with what is no secret.
+const PATH_NAMES: [&str; 6] = ["channel", "stream", "subtype", "type", "profile", "onvif"];
+
+/// Whether a secret's value ends before this text, which begins with an underscore: another name and its `=` follow.
+fn is_next_name(text: &str) -> bool {
+    let Some((name, _)) = text.trim_start_matches('_').split_once('=') else {
+        return false;
+    };
+    let bare = name.trim_end_matches('\\');
+    let known = SECRET_NAMES.iter().chain(&PATH_NAMES);
+    known.into_iter().any(|known| bare.eq_ignore_ascii_case(known))
+}
 
 fn scrub_query(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(at) = rest.find(['?', '&', ';']) {
-        let (before, after) = rest.split_at(at + 1);
+    // In a query an underscore is part of a value; in a path it may stand before the next name.
+    let mut in_query = false;
+    while let Some(at) = rest.find(|c: char| matches!(c, '?' | '&' | ';' | '/' | '_') || c.is_whitespace()) {
+        let length = rest[at..].chars().next().map_or(1, char::len_utf8);
+        let (before, after) = rest.split_at(at + length);
         out.push_str(before);
         rest = after;
-        let Some((name, _)) = after.split_once('=') else {
+        in_query = match before[at..].chars().next() {
+            Some('?') => true,
+            Some(c) if c.is_whitespace() => false,
+            _ => in_query,
+        };
+        let Some((name, value)) = after.split_once('=') else {
             continue;
         };
         // GStreamer prints its structures with a backslash before each sign.
         let bare = name.trim_end_matches('\\');
-        if SECRET_NAMES.iter().any(|secret| bare.eq_ignore_ascii_case(secret)) {
-            let value = &after[name.len() + 1..];
-            let end = value
-                .find(|c: char| c.is_whitespace() || matches!(c, '&' | ';' | '"' | '\'' | '<' | '>' | '#'))
-                .unwrap_or(value.len());
-            out.push_str(name);
-            out.push_str("=***");
-            rest = &value[end..];
+        if !SECRET_NAMES.iter().any(|secret| bare.eq_ignore_ascii_case(secret)) {
+            continue;
         }
+        let ends = |(at, c): (usize, char)| {
+            c.is_whitespace()
+                || matches!(c, '&' | ';' | '"' | '\'' | '<' | '>' | '#')
+                || (!in_query && (matches!(c, '/' | '?') || (c == '_' && is_next_name(&value[at..]))))
+        };
+        let end = value.char_indices().find(|found| ends(*found));
+        out.push_str(name);
+        out.push_str("=***");
+        rest = &value[end.map_or(value.len(), |(at, _)| at)..];
     }
     out.push_str(rest);
     out
@@ -259,6 +306,9 @@ mod tests {
         assert_eq!(format!("{:?}", Secret::new("hunter2")), "***");
         let address = Address::parse("rtsp://u:hunter2@cam/1").unwrap();
         assert!(!format!("{address:?}").contains("hunter2"));
+        let address = Address::parse("rtsp://cam/user=admin_password=hunter2_channel=1").unwrap();
+        assert!(!format!("{address:?}").contains("hunter2"));
+        assert_eq!(address.shown(), "rtsp://cam/user=***_password=***_channel=1");
     }
 
     #[test]
@@ -276,6 +326,16 @@ mod tests {
                 r"rtsp://h/x\?user\=***&password\=***&n\=1",
             ),
             ("no url at all? really & truly", "no url at all? really & truly"),
+            (
+                "rtsp://h/user=admin_password=X_1_channel=1_stream=0.sdp?real_stream",
+                "rtsp://h/user=***_password=***_channel=1_stream=0.sdp?real_stream",
+            ),
+            ("rtsp://h/live/token=abc/0", "rtsp://h/live/token=***/0"),
+            (
+                "rtsp://h/x?loginuse=a&loginpas=b&pw=c&psw=d&authbasic=e&secret=f_channel=1&key=g#t",
+                "rtsp://h/x?loginuse=***&loginpas=***&pw=***&psw=***&authbasic=***&secret=***&key=***#t",
+            ),
+            ("rtsp://h/keyframe=1/monkey=2", "rtsp://h/keyframe=1/monkey=2"),
         ] {
             assert_eq!(scrub(text), clean);
         }
@@ -284,7 +344,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_password_survives_scrubbing(password in "[a-zA-Z0-9]{6,20}", before in "[ -~]{0,20}", path in "[a-z/]{0,10}") {
-            let text = format!("{before} rtsp://user:{password}@host/{path}?pwd={password}&x=1");
+            let text = format!("{before} rtsp://user:{password}@host/{path}/password={password}_channel=1?pwd={password}&x=1");
             let needle = format!(":{password}@");
             let clean = scrub(&text);
             prop_assert!(!clean.contains(&needle));
