@@ -1,6 +1,6 @@
 //! `camkeep camera`: add, list, show, set, remove.
 
-use std::io::BufRead;
+use std::io::{BufRead, IsTerminal};
 
 use serde_json::{Map, Value};
 
@@ -8,6 +8,7 @@ use super::client::{Client, part};
 use super::command::{AddArgs, ServerArgs};
 use super::entry::say;
 use super::failure::Failure;
+use super::timeline::style;
 use super::words::plain;
 use crate::http::CAMERA_FIELDS;
 
@@ -53,11 +54,18 @@ pub(super) fn read_password() -> Result<String, Failure> {
 }
 
 pub(super) fn list(server: &ServerArgs, json: bool) -> Result<(), Failure> {
-    let cameras: Value = Client::new(&server.server)?.get(CAMERAS)?;
+    let client = Client::new(&server.server)?;
+    let cameras: Value = client.get(CAMERAS)?;
     if json {
         return say_json(&cameras);
     }
-    let rows: Vec<[String; 3]> = cameras
+    let health: Value = client.get("/api/v1/health/cameras")?;
+    let state = |id: &str| {
+        let rows = health.as_array().map(Vec::as_slice).unwrap_or_default();
+        let row = rows.iter().find(|row| row["camera_id"] == id);
+        row.map(|row| text(row, "state")).unwrap_or_default()
+    };
+    let rows: Vec<[String; 4]> = cameras
         .as_array()
         .into_iter()
         .flatten()
@@ -66,13 +74,27 @@ pub(super) fn list(server: &ServerArgs, json: bool) -> Result<(), Failure> {
                 url if url.is_empty() => format!("{} at {}", text(camera, "vendor"), text(camera, "address")),
                 url => url,
             };
-            [text(camera, "id"), text(camera, "name"), source]
+            let id = text(camera, "id");
+            [id.clone(), state(&id), text(camera, "name"), source]
         })
         .collect();
     if rows.is_empty() {
         return say("no cameras yet; add one with `camkeep camera add NAME URL`");
     }
-    say(&table(&["ID", "NAME", "SOURCE"], &rows))
+    let lines = table(&["ID", "STATE", "NAME", "SOURCE"], &rows);
+    match std::io::stdout().is_terminal() {
+        true => say(&fitted(&lines, style().columns)),
+        false => say(&lines),
+    }
+}
+
+/// Lines cut to the width of a terminal, with a sign where one was longer.
+fn fitted(text: &str, columns: usize) -> String {
+    let fit = |line: &str| match line.chars().count() > columns {
+        true => line.chars().take(columns.saturating_sub(1)).chain(['…']).collect(),
+        false => line.to_owned(),
+    };
+    text.lines().map(fit).collect::<Vec<_>>().join("\n")
 }
 
 pub(super) fn show(id: &str, server: &ServerArgs, json: bool) -> Result<(), Failure> {
@@ -89,8 +111,11 @@ pub(super) fn show(id: &str, server: &ServerArgs, json: bool) -> Result<(), Fail
     say(&table(&["FIELD", "VALUE"], &rows))
 }
 
-pub(super) fn set(id: &str, fields: &[String], server: &ServerArgs) -> Result<(), Failure> {
-    let body = pairs(fields)?;
+pub(super) fn set(id: &str, fields: &[String], password_stdin: bool, server: &ServerArgs) -> Result<(), Failure> {
+    let mut body = pairs(fields)?;
+    if password_stdin {
+        body.insert("password".to_owned(), Value::String(read_password()?));
+    }
     let _: Value = Client::new(&server.server)?.patch(&path(id), &Value::Object(body))?;
     say(&format!("changed camera {}", plain(id)))
 }
@@ -169,9 +194,12 @@ pub(super) fn text(row: &Value, field: &str) -> String {
     }
 }
 
+/// What `--json` prints: a list a row a line, anything else on one line.
 pub(super) fn say_json(value: &Value) -> Result<(), Failure> {
-    let text = serde_json::to_string_pretty(value).map_err(Failure::other)?;
-    say(&text)
+    match value {
+        Value::Array(rows) => rows.iter().try_for_each(|row| say(&row.to_string())),
+        value => say(&value.to_string()),
+    }
 }
 
 /// Columns as wide as what is in them.
@@ -198,6 +226,11 @@ pub(super) fn table<const N: usize>(head: &[&str; N], rows: &[[String; N]]) -> S
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn a_line_that_is_longer_than_the_terminal_is_cut_and_says_so() {
+        assert_eq!(fitted("abcdef\nabcde", 5), "abcd…\nabcde");
+    }
 
     #[test]
     fn pairs_become_the_json_that_the_daemon_reads() {

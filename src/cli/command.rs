@@ -59,6 +59,10 @@ pub(super) enum Command {
     /// List and remove clips that are kept
     #[command(subcommand)]
     Clips(super::export::ClipsCommand),
+    /// List what happened: losses, gaps, refills, clips
+    Events(super::events::EventsArgs),
+    /// Say how the box is, on one screen
+    Status(super::status::StatusArgs),
     /// Say how every camera is; the exit code is 1 when one that should record does not
     Health(HealthArgs),
     /// Hold the recordings of a stopped camkeep against its index
@@ -99,8 +103,14 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "DIR")]
     pub(super) mirror: Option<PathBuf>,
     /// Answer at this address [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDR:PORT")]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = listen_address)]
     pub(super) listen: Option<SocketAddr>,
+}
+
+/// Reads an address as the configuration does, and refuses in the same words.
+fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| "it has to be an IP address and a port, such as 127.0.0.1:8080 or [::]:8080".to_owned())
 }
 
 #[derive(Debug, Args)]
@@ -142,13 +152,17 @@ pub(super) enum CameraCommand {
     /// Change a camera
     #[command(after_help = "Examples:
   camkeep camera set front-door segment_seconds=30 record_audio=true
-  camkeep camera set front-door site_id=          (an empty value clears a field)")]
+  camkeep camera set front-door site_id=          (an empty value clears a field)
+  camkeep camera set front-door --password-stdin <pw.txt")]
     Set {
         /// The camera's id
         camera: String,
         /// What to change; the fields are those of `camkeep camera show`
-        #[arg(value_name = "FIELD=VALUE", required = true)]
+        #[arg(value_name = "FIELD=VALUE", required_unless_present = "password_stdin")]
         fields: Vec<String>,
+        /// Read a new password from standard input
+        #[arg(long)]
+        password_stdin: bool,
         #[command(flatten)]
         server: ServerArgs,
     },
@@ -271,9 +285,9 @@ pub(super) enum ScheduleCommand {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  camkeep schedule add yard mon-fri 08:00 18:00 --zone Europe/Berlin
-  camkeep schedule add yard fri-sun 22:00 06:00 --zone Europe/Berlin     (until the next morning)
-  camkeep schedule add yard sat,sun 00:00 24:00
+  camkeep schedule add yard mon-fri 08:00 18:00
+  camkeep schedule add yard fri-sun 22:00 06:00            (until the next morning)
+  camkeep schedule add yard sat,sun 00:00 24:00 --zone Europe/Berlin
 
 It counts for cameras whose record_mode is scheduled or scheduled_event.")]
 pub(super) struct ScheduleAddArgs {
@@ -285,9 +299,9 @@ pub(super) struct ScheduleAddArgs {
     pub(super) start: String,
     /// When it ends, exclusive; not after the start means on the next day, and 24:00 is midnight
     pub(super) end: String,
-    /// The time zone of the clock that is meant
-    #[arg(long, default_value = "UTC")]
-    pub(super) zone: String,
+    /// The time zone of the clock that is meant [default: the recorder's]
+    #[arg(long)]
+    pub(super) zone: Option<chrono_tz::Tz>,
     #[command(flatten)]
     pub(super) server: ServerArgs,
 }

@@ -12,7 +12,7 @@ use super::entry::say;
 use super::failure::Failure;
 use super::gaps::{all, length};
 use super::words;
-use crate::runtime::{Clock, SystemClock};
+use crate::runtime::{Clock, SystemClock, local_zone};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -55,15 +55,20 @@ struct ZoneArgs {
 }
 
 impl ZoneArgs {
-    /// The zone that was given, else this machine's, else UTC: a box without a zone shows UTC everywhere.
-    fn zone(&self) -> Tz {
-        let ours = || iana_time_zone::get_timezone().ok()?.parse().ok();
-        self.zone.or_else(ours).unwrap_or(Tz::UTC)
+    /// The zone that was given, else this machine's.
+    fn zone(&self) -> Result<Tz, Failure> {
+        let wrong = |text: String| {
+            Failure::usage(format!(
+                "TZ={}: no time zone has this name; give one with --zone",
+                words::plain(&text)
+            ))
+        };
+        self.zone.map_or_else(|| local_zone().map_err(wrong), Ok)
     }
 }
 
 pub(super) fn coverage(args: &CoverageArgs) -> Result<(), Failure> {
-    let zone = args.zone.zone();
+    let zone = args.zone.zone()?;
     let today = SystemClock.now().to_utc().with_timezone(&zone).date_naive();
     let day = day(&args.day, today)
         .ok_or_else(|| Failure::usage("--day: write it like 2026-11-20, or say today or yesterday"))?;
@@ -127,7 +132,7 @@ fn cells(answer: &Value) -> [String; 6] {
 }
 
 pub(super) fn days(args: &DaysArgs) -> Result<(), Failure> {
-    let zone = args.zone.zone();
+    let zone = args.zone.zone()?;
     let query = format!("zone={}", part(zone.name()));
     let answer: Value = Client::new(&args.server.server)?.get(&format!("{}/days?{query}", path(&args.camera)))?;
     if args.json {

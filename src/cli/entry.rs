@@ -8,8 +8,8 @@ use clap::Parser;
 use super::command::{CameraCommand, Command, CommandLine, ScheduleCommand};
 use super::failure::Failure;
 use super::{
-    apply, camera, check, coverage, export, gaps, health, mirror, pipeline, refill, run as daemon, schedule, segments,
-    snapshot, timeline, trigger, verify,
+    apply, camera, check, coverage, events, export, gaps, health, mirror, pipeline, refill, run as daemon, schedule,
+    segments, snapshot, status, timeline, trigger, verify,
 };
 
 /// Does what the arguments say and gives the exit code: 0 done, 1 failed, 2 the command line is wrong, 78 the
@@ -42,7 +42,12 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Camera(CameraCommand::Add(args)) => camera::add(args),
         Command::Camera(CameraCommand::List { server, json }) => camera::list(&server, json),
         Command::Camera(CameraCommand::Show { camera, server, json }) => camera::show(&camera, &server, json),
-        Command::Camera(CameraCommand::Set { camera, fields, server }) => camera::set(&camera, &fields, &server),
+        Command::Camera(CameraCommand::Set {
+            camera,
+            fields,
+            password_stdin,
+            server,
+        }) => camera::set(&camera, &fields, password_stdin, &server),
         Command::Camera(CameraCommand::Test { camera, server, json }) => camera::test(&camera, &server, json),
         Command::Camera(CameraCommand::Remove { camera, server }) => camera::remove(&camera, &server),
         Command::Camera(CameraCommand::Apply { file, server }) => apply::apply(&file, &server),
@@ -60,6 +65,8 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Export(args) => export::export(&args),
         Command::Exports(args) => export::exports(&args),
         Command::Clips(command) => export::clips(&command),
+        Command::Events(args) => events::events(&args),
+        Command::Status(args) => status::status(&args),
         Command::Health(args) => health::health(&args),
         Command::Pipeline(command) => pipeline::pipeline(&command),
         Command::Check(args) => check::check(&args),
@@ -70,13 +77,16 @@ fn dispatch(command: Command) -> Result<(), Failure> {
     }
 }
 
+/// Why the output cannot be written. A reader that has left ends the command quietly.
+pub(super) fn unwritten(error: std::io::Error) -> Failure {
+    match error.kind() {
+        std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        _ => Failure::other(format!("cannot write the output: {error}")),
+    }
+}
+
 /// Prints a line. A reader that has left (`| head`) ends the command quietly.
 pub(super) fn say(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{text}")
-        .and_then(|()| out.flush())
-        .map_err(|error| match error.kind() {
-            std::io::ErrorKind::BrokenPipe => std::process::exit(0),
-            _ => Failure::other(format!("cannot write the output: {error}")),
-        })
+    writeln!(out, "{text}").and_then(|()| out.flush()).map_err(unwritten)
 }

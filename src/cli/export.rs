@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::camera::{table, text};
 use super::client::{Client, part};
 use super::command::ServerArgs;
-use super::entry::say;
+use super::entry::{say, unwritten};
 use super::failure::Failure;
 use super::fetch::{Bar, fetch, refuse_existing, save};
 use super::{when, words};
@@ -163,9 +163,7 @@ pub(super) fn export(args: &ExportArgs) -> Result<(), Failure> {
         };
         let mut out = std::io::stdout().lock();
         fetch(&client, clip, &mut out, &bar)?;
-        return out
-            .flush()
-            .map_err(|error| Failure::other(format!("cannot write the output: {error}")));
+        return out.flush().map_err(unwritten);
     }
     let count = clips.len();
     for (number, clip) in (1..).zip(&clips) {

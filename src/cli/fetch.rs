@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::camera::text;
 use super::client::Client;
+use super::entry::unwritten;
 use super::failure::Failure;
 use crate::model::Hasher;
 
@@ -64,8 +65,7 @@ pub(super) fn fetch(client: &Client, clip: &Value, out: &mut dyn Write, bar: &Ba
         };
         let bytes = buffer.get(..count).unwrap_or_default();
         hasher.update(bytes);
-        out.write_all(bytes)
-            .map_err(|error| Failure::other(format!("cannot write the clip: {error}")))?;
+        out.write_all(bytes).map_err(unwritten)?;
         done += count;
         bar.show("fetching", done as f64 / size.unwrap_or(1.0).max(1.0));
     }

@@ -173,7 +173,7 @@ fn listed<const N: usize>(
     }
 }
 
-fn local(row: &Value, field: &str) -> String {
+pub(super) fn local(row: &Value, field: &str) -> String {
     Timestamp::parse(&text(row, field)).map_or_else(|_| String::new(), |moment| when::show(moment, &Local))
 }
 

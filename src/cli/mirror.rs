@@ -80,7 +80,8 @@ fn status(server: &ServerArgs, json: bool) -> Result<(), Failure> {
 fn lines(told: &Value) -> Vec<String> {
     let amount = |segments: &str, bytes: &str| {
         let (segments, bytes) = (number(told, segments), number(told, bytes));
-        format!("{segments} segments, {}", words::bytes(bytes as f64))
+        let segments = words::counted(usize::try_from(segments).unwrap_or(usize::MAX), "segment", "segments");
+        format!("{segments}, {}", words::bytes(bytes as f64))
     };
     let state = text(told, "state");
     let mut lines = vec![match state.as_str() {

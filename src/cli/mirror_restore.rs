@@ -202,6 +202,7 @@ fn would(json: bool, owed: Owed, whereto: &str) -> Result<(), Failure> {
     }
     let beyond = match owed.beyond {
         0 => String::new(),
+        1 => " 1 segment is on neither of the two and stays missing.".to_owned(),
         count => format!(" {count} segments are on neither of the two and stay missing."),
     };
     say(&format!(

@@ -13,6 +13,7 @@ mod demo_camera;
 #[cfg(feature = "demo-camera")]
 mod demo_storage;
 mod entry;
+mod events;
 mod export;
 mod failure;
 mod fetch;
@@ -29,6 +30,7 @@ mod run;
 mod schedule;
 mod segments;
 mod snapshot;
+mod status;
 mod ticker;
 mod timeline;
 mod trigger;

@@ -41,13 +41,14 @@ fn row(schedule: &Value) -> [String; 6] {
 }
 
 pub(super) fn add(args: &ScheduleAddArgs) -> Result<(), Failure> {
-    let body = json!({
-        "days": days(&args.days)?, "time_start": args.start, "time_end": args.end, "zone": args.zone,
-    });
+    let mut body = json!({ "days": days(&args.days)?, "time_start": args.start, "time_end": args.end });
+    if let Some(zone) = args.zone {
+        body["zone"] = zone.name().into();
+    }
     let added: Value = Client::new(&args.server.server)?.post(&of(&args.camera), &body)?;
-    let id = text(&added, "id");
+    let (id, zone) = (text(&added, "id"), text(&added, "zone"));
     say(&format!(
-        "added schedule {id}; remove it with `camkeep schedule remove {id}`"
+        "added schedule {id}, by the clock of {zone}; remove it with `camkeep schedule remove {id}`"
     ))
 }
 

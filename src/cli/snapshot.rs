@@ -9,7 +9,7 @@ use clap::Args;
 use super::camera::path;
 use super::client::{Client, part};
 use super::command::ServerArgs;
-use super::entry::say;
+use super::entry::{say, unwritten};
 use super::failure::Failure;
 use super::when;
 use crate::model::Timestamp;
@@ -63,10 +63,7 @@ pub(super) fn snapshot(args: &SnapshotArgs) -> Result<(), Failure> {
     let (picture, taken) = Client::new(&args.server.server)?.file(&place, "x-camkeep-frame-time")?;
     if to_pipe {
         let mut out = std::io::stdout().lock();
-        return out
-            .write_all(&picture)
-            .and_then(|()| out.flush())
-            .map_err(|error| Failure::other(format!("cannot write the output: {error}")));
+        return out.write_all(&picture).and_then(|()| out.flush()).map_err(unwritten);
     }
     let taken = Timestamp::parse(&taken).map_err(Failure::other)?;
     let local = taken.to_utc().with_timezone(&Local);

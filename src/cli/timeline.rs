@@ -113,7 +113,10 @@ pub(super) fn window(args: &WindowArgs, now: Timestamp) -> Result<Span, Failure>
         end: to,
     };
     if window.is_empty() {
-        return Err(Failure::usage("--to must be after --from"));
+        return Err(Failure::usage(match args.to {
+            None => "--from has not come yet: nothing is recorded there",
+            Some(_) => "--to must be after --from",
+        }));
     }
     Ok(window)
 }

@@ -7,6 +7,7 @@ use super::client::Client;
 use super::command::TriggerArgs;
 use super::entry::say;
 use super::failure::Failure;
+use super::gaps::local;
 
 pub(super) fn trigger(args: &TriggerArgs) -> Result<(), Failure> {
     let mut body = Map::new();
@@ -21,9 +22,9 @@ pub(super) fn trigger(args: &TriggerArgs) -> Result<(), Failure> {
     if args.json {
         return say_json(&done);
     }
-    let (id, until) = (text(&done, "camera_id"), text(&done, "until"));
+    let (id, until) = (text(&done, "camera_id"), local(&done, "until"));
     if done["extended"] == true {
         return say(&format!("{id} goes on recording until {until}"));
     }
-    say(&format!("{id} records from {} until {until}", text(&done, "from")))
+    say(&format!("{id} records from {} until {until}", local(&done, "from")))
 }

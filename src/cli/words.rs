@@ -48,6 +48,11 @@ pub(super) fn bytes(bytes: f64) -> String {
     format!("{value:.1} TB")
 }
 
+/// A count with its word: `1 gap`, `2 gaps`.
+pub(super) fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 /// A text of others, made harmless for a terminal: an escape sequence in a camera's name is shown, not obeyed.
 pub(super) fn plain(text: &str) -> String {
     text.chars()

@@ -16,7 +16,7 @@ use crate::model::{Edges, Event, EventKind, Fault, News, Seal, SegmentId, Volume
 use crate::pipeline::Catalog;
 use crate::record::{Left, Recorder, Suspects, explain_absence};
 use crate::refill::Needs;
-use crate::runtime::{Clock, Instant, Shutdown, spawn_thread};
+use crate::runtime::{Clock, Instant, Shutdown, local_zone, spawn_thread};
 use crate::storage::{BoxKey, Complain, DaemonLock, SealKey, Shelf, StorageError, Volume, Volumes};
 
 use super::error::DaemonError;
@@ -127,7 +127,7 @@ impl House {
         news: &mpsc::UnboundedSender<News>,
     ) -> Needs {
         // A camera that does not say its zone is taken to be set like the box that stands beside it.
-        let zone = iana_time_zone::get_timezone().ok().and_then(|name| name.parse().ok());
+        let zone = local_zone();
         Needs {
             clock: clock.clone(),
             catalog: catalog.clone(),

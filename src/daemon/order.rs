@@ -241,13 +241,14 @@ async fn open_house(
     clock: &Arc<dyn Clock>,
     signals: &mut Signals,
 ) -> Result<Option<(House, TcpListener)>, DaemonError> {
+    // Before anything is made on a disk: a second camkeep, or another program, has this port more often than not by mistake.
+    let listener = listen(config.http.listen).await?;
     let (of, clock) = (config.clone(), clock.clone());
     let mut house = Box::pin(on_a_thread(move || House::open(&of, clock)));
     tokio::select! {
-        house = &mut house => return Ok(Some((house?, listen(config.http.listen).await?))),
+        house = &mut house => return Ok(Some((house?, listener))),
         () = tokio::time::sleep(PROMPT) => {}
     }
-    let listener = listen(config.http.listen).await?;
     if let Ok(address) = listener.local_addr() {
         let data = config.storage.data.display();
         tracing::warn!(address = %format!("http://{address}"), %data, "listening, but the data directory's disk does not answer; nothing is recorded");

@@ -14,7 +14,7 @@ use super::paging::{Cursor, MOST, USUAL, cut, page};
 use super::problem::Problem;
 use super::query::{InPath, Query, path_part};
 use super::wire::{CoverageShown, DayShown, GapShown, KeptGapShown, LaneShown, SegmentShown, TimelineShown};
-use crate::index::GapFilter;
+use crate::index::{GapFilter, Reader};
 use crate::model::{CameraId, GapFate, GapId, Segment, Span};
 use crate::timeline;
 
@@ -118,13 +118,15 @@ pub(super) async fn gaps(
     let now = app.clock.now();
     let window = query.day(now)?;
     query.done()?;
-    let (found, kept) = app
+    let (found, kept, camera) = app
         .about(&id, move |reader, camera| {
             let found = timeline::gaps(reader, &camera, window, now)?;
-            Ok((found, reader.gaps_within(&camera.id, window)?))
+            Ok((found, reader.gaps_within(&camera.id, window)?, camera))
         })
         .await?;
-    Ok(Json(found.into_iter().map(|gap| GapShown::new(gap, &kept)).collect()))
+    let has_archive = app.refiller.has_archive(&camera).is_ok();
+    let shown = found.into_iter().map(|gap| GapShown::new(gap, &kept, has_archive));
+    Ok(Json(shown.collect()))
 }
 
 /// A loss that still lasts shows here once it is long enough to be kept.
@@ -137,9 +139,13 @@ pub(super) async fn kept_gaps(
     mut query: Query,
 ) -> Result<Response, Problem> {
     let state = query.text("state");
-    let fate = state
-        .map(|word| GapFate::parse(&word).ok_or_else(|| Problem::field("state", "one of pending, filled, failed")))
-        .transpose()?;
+    let is_none = state.as_deref() == Some("none");
+    let unknown = || Problem::field("state", "one of pending, filled, failed, none");
+    let fate = match state {
+        _ if is_none => Some(GapFate::Pending),
+        Some(word) => Some(GapFate::parse(&word).ok_or_else(unknown)?),
+        None => None,
+    };
     let limit = query.number("limit", 1..=MOST, USUAL)?;
     let after = Cursor::parse(query.text("cursor"))?;
     query.done()?;
@@ -148,11 +154,19 @@ pub(super) async fn kept_gaps(
         fate,
         after,
     };
-    let mut rows = app.about(&id, move |reader, _| reader.gaps(&filter, limit + 1)).await?;
+    let read = move |reader: &Reader<'_>, camera| Ok((reader.gaps(&filter, limit + 1)?, camera));
+    let (mut rows, camera) = app.about(&id, read).await?;
+    let has_archive = app.refiller.has_archive(&camera).is_ok();
+    if fate == Some(GapFate::Pending) && is_none == has_archive {
+        rows.clear();
+    }
     let next = cut(&mut rows, limit, |gap| (gap.span.start, gap.id));
     let now = app.clock.now();
     rows.retain(|gap| !gap.open || now.since(gap.span.start) > KEPT);
-    let rows: Vec<KeptGapShown> = rows.into_iter().map(|gap| KeptGapShown::new(gap, now)).collect();
+    let rows: Vec<KeptGapShown> = rows
+        .into_iter()
+        .map(|gap| KeptGapShown::new(gap, now, has_archive))
+        .collect();
     Ok(page(rows, next, &uri))
 }
 
@@ -177,12 +191,13 @@ pub(super) async fn retry_gap(
     InPath(id): InPath,
     GapInPath(gap): GapInPath,
 ) -> Result<Json<KeptGapShown>, Problem> {
-    app.about(&id, |_, _| Ok(())).await?;
-    let camera = id.clone();
+    let camera = app.about(&id, |_, camera| Ok(camera)).await?;
+    app.refiller.has_archive(&camera)?;
+    let camera = camera.id;
     let gap = app.index.write(move |writer| writer.retry_gap(&camera, gap)).await?;
     tracing::info!(camera = %id, gap = gap.id.0, span = %gap.span, "a gap is to be tried again");
     app.refiller.wish(&id, gap.span);
-    Ok(Json(KeptGapShown::new(gap, app.clock.now())))
+    Ok(Json(KeptGapShown::new(gap, app.clock.now(), true)))
 }
 
 pub(super) async fn coverage(

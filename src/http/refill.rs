@@ -66,7 +66,7 @@ pub(super) async fn order(State(app): State<App>, InPath(id): InPath, mut fields
         camera_id: id,
         from: window.start,
         to: window.end,
-        gaps: gaps.into_iter().map(|gap| KeptGapShown::new(gap, now)).collect(),
+        gaps: gaps.into_iter().map(|gap| KeptGapShown::new(gap, now, true)).collect(),
     };
     Ok((StatusCode::ACCEPTED, Json(shown)).into_response())
 }

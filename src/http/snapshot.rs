@@ -50,6 +50,14 @@ pub(super) async fn snapshot(
         (TAKEN, taken.to_rfc3339_opts(SecondsFormat::Nanos, true)),
         (SEGMENT, snapshot.segment.to_string()),
         (
+            header::CONTENT_DISPOSITION,
+            format!(
+                "inline; filename=\"{id}_{}.{}\"",
+                taken.format("%Y%m%dT%H%M%S%.3fZ"),
+                snapshot.still.extension()
+            ),
+        ),
+        (
             header::LAST_MODIFIED,
             taken.format("%a, %d %b %Y %H:%M:%S GMT").to_string(),
         ),

@@ -31,6 +31,14 @@ impl Still {
         }
     }
 
+    /// What the name of a file ends in.
+    pub const fn extension(self) -> &'static str {
+        match self {
+            Self::Jpeg => "jpg",
+            Self::Png => "png",
+        }
+    }
+
     /// What it is called on the web.
     pub const fn media_type(self) -> &'static str {
         match self {

@@ -15,6 +15,12 @@ pub const LONGEST_ORDER: Duration = Duration::from_secs(4 * 3600);
 const SHORTEST: Duration = Duration::from_millis(500);
 
 impl Refiller {
+    /// Whether it is known how a camera is asked for what it kept; why not, if not.
+    pub fn has_archive(&self, camera: &Camera) -> Result<(), RefillError> {
+        archive_of(camera, &self.0.means.surroundings)?;
+        Ok(())
+    }
+
     /// Has what lacks of a camera fetched, and says which gaps that is. Those that are kept already are tried anew as they
     /// are, also where they reach beyond what was asked for; the others are kept from now on.
     pub async fn order(&self, camera: &Camera, missing: Vec<(Span, GapCause)>) -> Result<Vec<Gap>, RefillError> {
@@ -22,7 +28,7 @@ impl Refiller {
             let message = format!("camera {} is switched off, so it is asked for nothing", camera.id);
             return Err(RefillError::Refused(message));
         }
-        archive_of(camera, &self.0.means.surroundings)?;
+        self.has_archive(camera)?;
         let id = camera.id.clone();
         let gaps = self
             .0

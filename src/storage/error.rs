@@ -97,7 +97,7 @@ pub enum StorageError {
         wanted: &'static str,
     },
     /// Another daemon works with this data directory.
-    #[error("camkeep is running already{} with this data directory (lock {}); stop it first, or give this one another `data_dir`", pid.map(|pid| format!(" as process {pid}")).unwrap_or_default(), path.display())]
+    #[error("camkeep is running already{} with this data directory (lock {}); stop it first, or give this one another with --data", pid.map(|pid| format!(" as process {pid}")).unwrap_or_default(), path.display())]
     AlreadyRunning {
         /// Its process id, when it could be read.
         pid: Option<u32>,

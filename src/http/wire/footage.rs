@@ -149,6 +149,14 @@ impl TimelineShown {
     }
 }
 
+/// What became of a kept gap. One of a camera that kept nothing itself, as far as is known, waits for nothing.
+fn fill_state(gap: &Gap, has_archive: bool) -> &'static str {
+    match gap.fate {
+        GapFate::Pending if !has_archive => "none",
+        fate => fate.as_str(),
+    }
+}
+
 /// A computed gap.
 #[derive(Debug, Serialize)]
 pub(in crate::http) struct GapShown {
@@ -162,7 +170,7 @@ pub(in crate::http) struct GapShown {
 
 impl GapShown {
     /// One of these may be kept.
-    pub(in crate::http) fn new(gap: Missing, kept: &[Gap]) -> Self {
+    pub(in crate::http) fn new(gap: Missing, kept: &[Gap], has_archive: bool) -> Self {
         // One that lasts ends later than its row says.
         let until = |kept: &Gap| if kept.open { Timestamp::MAX } else { kept.span.end };
         let shared = |kept: &&Gap| {
@@ -178,7 +186,7 @@ impl GapShown {
             end: gap.span.end,
             seconds: gap.span.seconds(),
             cause: gap.why.as_str(),
-            fill_state: kept.map(|kept| kept.fate.as_str()),
+            fill_state: kept.map(|kept| fill_state(kept, has_archive)),
         }
     }
 }
@@ -244,7 +252,7 @@ pub(in crate::http) struct KeptGapShown {
 
 impl KeptGapShown {
     /// A gap that lasts reaches to now.
-    pub(in crate::http) fn new(gap: Gap, now: Timestamp) -> Self {
+    pub(in crate::http) fn new(gap: Gap, now: Timestamp, has_archive: bool) -> Self {
         let end = if gap.open { gap.span.end.max(now) } else { gap.span.end };
         let span = Span::new(gap.span.start, end);
         Self {
@@ -255,7 +263,7 @@ impl KeptGapShown {
             gap_seconds: span.seconds(),
             open: gap.open,
             cause: gap.cause.as_str(),
-            fill_state: gap.fate.as_str(),
+            fill_state: fill_state(&gap, has_archive),
             fill_attempts: gap.attempts,
             last_attempt_at: gap.last_attempt_at,
             filled_at: gap.filled_at,

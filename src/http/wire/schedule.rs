@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::http::body::{Fields, FromField, Said};
 use crate::http::problem::Problem;
 use crate::model::{CameraId, Days, Schedule, ScheduleId};
+use crate::runtime::local_zone;
 
 /// Every field a schedule may be given, as clients spell them.
 const FIELDS: &[&str] = &["days", "time_start", "time_end", "zone", "enabled"];
@@ -67,6 +68,11 @@ impl FromField for Days {
     }
 }
 
+/// The zone of a schedule that names none: that of this box, by whose clock a person here thinks.
+fn box_zone() -> String {
+    local_zone().unwrap_or(chrono_tz::Tz::UTC).name().to_owned()
+}
+
 /// A schedule about which nothing was said: it has no days and no times yet.
 pub(in crate::http) fn fresh_schedule(camera: CameraId) -> Schedule {
     Schedule {
@@ -75,7 +81,7 @@ pub(in crate::http) fn fresh_schedule(camera: CameraId) -> Schedule {
         days: Days::NONE,
         start_minute: 0,
         end_minute: 0,
-        zone: "UTC".to_owned(),
+        zone: box_zone(),
         enabled: true,
     }
 }
@@ -103,7 +109,7 @@ pub(in crate::http) fn change_schedule(schedule: &mut Schedule, mut fields: Fiel
     }
     match fields.take::<String>("zone")? {
         Said::Set(zone) => schedule.zone = zone,
-        Said::Clear => "UTC".clone_into(&mut schedule.zone),
+        Said::Clear => schedule.zone = box_zone(),
         Said::Nothing => {}
     }
     match fields.take::<bool>("enabled")? {
