@@ -1,9 +1,12 @@
 //! What is sent: a JSON object whose fields are taken one by one, so that each mistake has its field's name.
 
+use std::fmt;
 use std::time::Duration;
 
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use super::problem::Problem;
@@ -92,12 +95,46 @@ fn says_json(headers: &HeaderMap) -> bool {
         })
 }
 
+/// An object whose fields are given once each: of two that contradict one another, none is meant.
+struct Object(Map<String, Value>);
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Once;
+        impl<'de> Visitor<'de> for Once {
+            type Value = Object;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object, like {\"name\": \"Front door\"}")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Object, A::Error> {
+                let mut given = Map::new();
+                while let Some((name, value)) = access.next_entry::<String, Value>()? {
+                    if given.contains_key(&name) {
+                        let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
+                        return Err(A::Error::custom(format!("{shown}: this field is given twice")));
+                    }
+                    given.insert(name, value);
+                }
+                Ok(Object(given))
+            }
+        }
+        deserializer.deserialize_map(Once)
+    }
+}
+
 impl Fields {
     /// Reads a body.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, Problem> {
         match serde_json::from_slice(bytes) {
-            Ok(Value::Object(given)) => Ok(Self { given }),
-            Ok(_) => Err(Problem::invalid("send a JSON object, like {\"name\": \"Front door\"}")),
+            Ok(Object(given)) => Ok(Self { given }),
+            // Sound JSON, but no object, or one that says a thing twice.
+            Err(error) if error.is_data() => {
+                let said = error.to_string();
+                let said = said.split(" at line ").next().unwrap_or_default();
+                Err(Problem::invalid(said))
+            }
             Err(error) => Err(Problem::invalid(format!(
                 "this is not JSON: line {}, column {}",
                 error.line(),
@@ -303,6 +340,8 @@ mod tests {
     #[test]
     fn what_is_no_object_is_refused_with_its_place() {
         assert!(Fields::parse(b"[]").unwrap_err().detail().contains("JSON object"));
+        let twice = Fields::parse(br#"{"a": 1, "b": 2, "a": 3}"#).unwrap_err();
+        assert_eq!(twice.detail(), "a: this field is given twice");
         let problem = Fields::parse(b"{\"a\": }").unwrap_err();
         assert_eq!(problem.detail(), "this is not JSON: line 1, column 7");
         let deep = "[".repeat(100_000);

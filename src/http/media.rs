@@ -5,7 +5,7 @@ use std::path::Path;
 
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::NaiveDateTime;
 use tower_http::services::ServeFile;
@@ -13,6 +13,7 @@ use tower_http::services::ServeFile;
 use super::app::App;
 use super::problem::Problem;
 use super::query::{InPath, path_part};
+use super::ranges::{Wanted, wanted};
 use crate::model::{CameraId, SegmentState};
 use crate::storage::{Place, Unfound, is_readable};
 
@@ -63,8 +64,28 @@ const UNREADABLE: &str = "the file cannot be read; the log of camkeep says why";
 const GONE: &str = "the file of this segment is no longer on the disk";
 
 /// Answers with a file, whole or in part; `gone` is what is said when it is not there.
-pub(super) async fn serve_file(path: &Path, request: Request, gone: &'static str) -> Result<Response, Problem> {
+pub(super) async fn serve_file(path: &Path, mut request: Request, gone: &'static str) -> Result<Response, Problem> {
     let mut served = ServeFile::new(path);
+    if request.headers().contains_key(header::RANGE) {
+        let mut look = Request::new(Body::empty());
+        *look.method_mut() = Method::HEAD;
+        let now = served.try_call(look).await.ok();
+        let now = now.filter(|now| now.status().is_success());
+        let has = |name, known: &str| {
+            now.as_ref()
+                .is_some_and(|now| now.headers().get(name).is_some_and(|v| v == known))
+        };
+        let is_current = |known: &str| has(header::ETAG, known) || has(header::LAST_MODIFIED, known);
+        let size = now
+            .as_ref()
+            .and_then(|now| now.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok());
+        // What cannot be read says so below.
+        if let Some(size) = size
+            && wanted(request.headers(), size, is_current)? == Wanted::All
+        {
+            request.headers_mut().remove(header::RANGE);
+        }
+    }
     let response = served.try_call(request).await.map_err(|error| match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => Problem::not_found(gone),
         _ => {

@@ -19,6 +19,7 @@ mod paging;
 mod patience;
 mod problem;
 mod query;
+mod ranges;
 mod reel;
 mod refill;
 mod router;

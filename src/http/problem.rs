@@ -16,6 +16,7 @@ enum Kind {
     Invalid,
     TooLarge,
     MediaType,
+    Range,
     Conflict,
     Forbidden,
     Unavailable,
@@ -36,6 +37,7 @@ impl Kind {
             Self::Invalid => (StatusCode::BAD_REQUEST, "invalid", "Invalid request"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Request too large"),
             Self::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", "Not JSON"),
+            Self::Range => (StatusCode::RANGE_NOT_SATISFIABLE, "range", "No such range"),
             Self::Conflict => (StatusCode::CONFLICT, "conflict", "Conflict"),
             Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "Forbidden"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not available now"),
@@ -54,6 +56,8 @@ pub struct Problem {
     field: Option<String>,
     /// When to try again, in seconds, where that may help.
     retry_after: u64,
+    /// How many bytes there are, where a range of others was asked for.
+    size: Option<u64>,
 }
 
 /// The shape on the wire. `error` repeats the detail for clients that know no problem documents.
@@ -75,6 +79,7 @@ impl Problem {
             detail: detail.into(),
             field: None,
             retry_after: 2,
+            size: None,
         }
     }
 
@@ -105,10 +110,8 @@ impl Problem {
     /// One field or parameter cannot be accepted.
     pub fn field(field: &str, message: impl std::fmt::Display) -> Self {
         Self {
-            kind: Kind::Invalid,
-            detail: format!("{field}: {message}"),
             field: Some(field.to_owned()),
-            retry_after: 2,
+            ..Self::invalid(format!("{field}: {message}"))
         }
     }
 
@@ -126,6 +129,14 @@ impl Problem {
             Kind::MediaType,
             "send JSON, with the header `Content-Type: application/json`",
         )
+    }
+
+    /// The range that was asked for cannot be given; so many bytes are there.
+    pub fn range(detail: impl Into<String>, size: u64) -> Self {
+        Self {
+            size: Some(size),
+            ..Self::new(Kind::Range, detail)
+        }
     }
 
     /// It contradicts what is there.
@@ -226,6 +237,11 @@ impl IntoResponse for Problem {
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
+        if let Some(size) = self.size
+            && let Ok(value) = HeaderValue::try_from(format!("bytes */{size}"))
+        {
+            response.headers_mut().insert(header::CONTENT_RANGE, value);
+        }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response
                 .headers_mut()

@@ -13,6 +13,7 @@ use futures_util::stream;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
+use super::ranges::{Wanted, wanted};
 use crate::export::Streamed;
 use crate::model::Hasher;
 use crate::storage::{Piece, Reel};
@@ -48,19 +49,18 @@ pub(super) fn send(streamed: Streamed, method: &Method, headers: &HeaderMap) -> 
         (COVERED, format!("{:.3}", streamed.covered.as_secs_f64())),
         (GAPS, streamed.holes.len().to_string()),
     ];
-    let mut response = match decide(&tag, size, headers) {
-        Wish::Known => StatusCode::NOT_MODIFIED.into_response(),
-        Wish::Beyond => {
-            let mut response = StatusCode::RANGE_NOT_SATISFIABLE.into_response();
-            put(&mut response, header::CONTENT_RANGE, &format!("bytes */{size}"));
-            response
-        }
-        Wish::All => answer(StatusCode::OK, streamed, 0..size, method),
-        Wish::Part(range) => {
-            let told = format!("bytes {}-{}/{size}", range.start, range.end.saturating_sub(1));
-            let mut response = answer(StatusCode::PARTIAL_CONTENT, streamed, range, method);
-            put(&mut response, header::CONTENT_RANGE, &told);
-            response
+    let mut response = if is_known(&tag, headers) {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        match wanted(headers, size, |known| known == tag) {
+            Err(problem) => problem.into_response(),
+            Ok(Wanted::All) => answer(StatusCode::OK, streamed, 0..size, method),
+            Ok(Wanted::Part(range)) => {
+                let told = format!("bytes {}-{}/{size}", range.start, range.end.saturating_sub(1));
+                let mut response = answer(StatusCode::PARTIAL_CONTENT, streamed, range, method);
+                put(&mut response, header::CONTENT_RANGE, &told);
+                response
+            }
         }
     };
     for (name, value) in facts {
@@ -76,38 +76,11 @@ fn put(response: &mut Response, name: HeaderName, value: &str) {
     }
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Wish {
-    /// The client has it.
-    Known,
-    All,
-    Part(Range<u64>),
-    /// It begins after the end.
-    Beyond,
-}
-
-fn decide(tag: &str, size: u64, headers: &HeaderMap) -> Wish {
-    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+/// Whether the client has these bytes already.
+fn is_known(tag: &str, headers: &HeaderMap) -> bool {
+    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
     let is_ours = |known: &str| matches!(known.trim(), "*") || known.trim().trim_start_matches("W/") == tag;
-    if text(header::IF_NONE_MATCH).is_some_and(|known| known.split(',').any(is_ours)) {
-        return Wish::Known;
-    }
-    let Some(range) = text(header::RANGE) else {
-        return Wish::All;
-    };
-    // What a client has of other bytes is of no use to it.
-    if text(header::IF_RANGE).is_some_and(|known| known.trim() != tag) {
-        return Wish::All;
-    }
-    // What is no range is passed over, as the standard asks; so are several at once, which no player sends.
-    let Ok(parsed) = http_range_header::parse_range_header(range) else {
-        return Wish::All;
-    };
-    match parsed.validate(size).as_deref() {
-        Ok([one]) => Wish::Part(*one.start()..one.end().saturating_add(1)),
-        Ok(_) => Wish::All,
-        Err(_) => Wish::Beyond,
-    }
+    known.is_some_and(|known| known.split(',').any(is_ours))
 }
 
 fn answer(status: StatusCode, streamed: Streamed, range: Range<u64>, method: &Method) -> Response {
@@ -180,37 +153,14 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn wish(given: &[(HeaderName, &str)]) -> Wish {
-        let mut headers = HeaderMap::new();
-        for (name, value) in given {
-            headers.insert(name, value.parse().unwrap());
-        }
-        decide("\"a\"", 100, &headers)
-    }
-
     #[test]
-    fn a_range_is_answered_only_of_the_bytes_that_the_client_means() {
-        use header::{IF_NONE_MATCH, IF_RANGE, RANGE};
-        assert_eq!(wish(&[]), Wish::All);
-        for (range, expected) in [
-            ("bytes=0-", Wish::Part(0..100)),
-            ("bytes=10-19", Wish::Part(10..20)),
-            ("bytes=90-1000", Wish::Part(90..100)),
-            ("bytes=-10", Wish::Part(90..100)),
-            ("bytes=100-", Wish::Beyond),
-            ("bytes=0-1,5-6", Wish::All),
-            ("bytes=x", Wish::All),
-            ("frames=1-2", Wish::All),
-        ] {
-            assert_eq!(wish(&[(RANGE, range)]), expected, "{range}");
+    fn what_the_client_has_is_not_sent_again() {
+        let mut headers = HeaderMap::new();
+        assert!(!is_known("\"a\"", &headers));
+        for (known, expected) in [("\"b\"", false), ("\"b\", W/\"a\"", true), ("*", true)] {
+            headers.insert(header::IF_NONE_MATCH, known.parse().unwrap());
+            assert_eq!(is_known("\"a\"", &headers), expected, "{known}");
         }
-        assert_eq!(wish(&[(RANGE, "bytes=1-2"), (IF_RANGE, "\"a\"")]), Wish::Part(1..3));
-        assert_eq!(wish(&[(RANGE, "bytes=1-2"), (IF_RANGE, "\"b\"")]), Wish::All);
-        assert_eq!(
-            wish(&[(RANGE, "bytes=1-2"), (IF_NONE_MATCH, "\"b\", W/\"a\"")]),
-            Wish::Known
-        );
-        assert_eq!(wish(&[(IF_NONE_MATCH, "\"b\"")]), Wish::All);
     }
 
     #[test]

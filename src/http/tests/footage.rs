@@ -167,9 +167,37 @@ fn a_timeline_joins_runs_and_cuts_them_to_the_window() {
     );
 }
 
+/// It is known how the camera is asked for what it kept.
+fn with_archive(desk: &Desk) {
+    let template = r#"{"anr_replay_url_template": "rtsp://cam/{start}/{end}"}"#;
+    assert_eq!(desk.send("PATCH", "/api/v1/cameras/door", template).status, 200);
+}
+
+#[test]
+fn a_gap_of_a_camera_that_cannot_be_asked_waits_for_nothing_and_is_not_tried_again() {
+    let desk = Desk::new();
+    two_runs(&desk);
+    keep_gap(&desk, 30, 60, false);
+    let rows = |query: &str| desk.get(&format!("/api/v1/cameras/door/recording-gaps{query}")).json();
+    let count = |query: &str| rows(query).as_array().unwrap().len();
+    assert_eq!(rows("")[0]["fill_state"], "none");
+    assert_eq!((count("?state=pending"), count("?state=none")), (0, 1));
+    let gaps = desk.get(&format!("/api/v1/cameras/door/gaps?{}", window(0, 80)));
+    assert_eq!(gaps.json()[0]["fill_state"], "none");
+    let retry = format!("/api/v1/cameras/door/recording-gaps/{}/retry", rows("")[0]["id"]);
+    let refused = desk.with_headers("POST", &retry, "", "");
+    assert_eq!(refused.status, 409);
+    assert!(refused.problem().contains("set `vendor`"), "{}", refused.problem());
+    with_archive(&desk);
+    assert_eq!(rows("")[0]["fill_state"], "pending");
+    assert_eq!((count("?state=pending"), count("?state=none")), (1, 0));
+    assert_eq!(desk.with_headers("POST", &retry, "", "").status, 200);
+}
+
 #[test]
 fn gaps_have_causes_and_end_at_now() {
     let desk = Desk::new();
+    with_archive(&desk);
     two_runs(&desk);
     keep_gap(&desk, 30, 60, false);
     let gaps = |query: String| desk.get(&format!("/api/v1/cameras/door/gaps?{query}")).json();
@@ -208,6 +236,7 @@ fn gaps_have_causes_and_end_at_now() {
 #[test]
 fn a_gap_that_failed_is_tried_again_when_a_person_says_so() {
     let desk = Desk::new();
+    with_archive(&desk);
     keep_gap(&desk, 30, 60, false);
     let id = desk.get("/api/v1/cameras/door/recording-gaps").json()[0]["id"].clone();
     let set = |fate, attempts| {

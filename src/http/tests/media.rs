@@ -31,7 +31,24 @@ fn a_recording_is_served_whole_and_in_parts() {
     let tail = desk.with_headers("GET", URL, "Range: bytes=-2\r\n", "");
     assert_eq!((tail.status, tail.body.as_slice()), (206, b"89".as_slice()));
     let beyond = desk.with_headers("GET", URL, "Range: bytes=20-\r\n", "");
-    assert_eq!(beyond.status, 416);
+    assert_eq!(
+        (beyond.status, beyond.header("content-range")),
+        (416, Some("bytes */10"))
+    );
+    assert_eq!(beyond.json()["type"], "/problems/range");
+    let several = desk.with_headers("GET", URL, "Range: bytes=0-1,4-5\r\n", "");
+    assert_eq!(
+        (several.status, &several.json()["type"]),
+        (416, &"/problems/range".into())
+    );
+    let other_unit = desk.with_headers("GET", URL, "Range: frames=0-1\r\n", "");
+    assert_eq!((other_unit.status, other_unit.body.len()), (200, 10));
+    // A part only of what the client has already.
+    let date = whole.header("last-modified").unwrap();
+    for (known, status) in [(date, 206), ("Thu, 01 Jan 1970 00:00:00 GMT", 200), ("\"other\"", 200)] {
+        let asked = format!("Range: bytes=2-4\r\nIf-Range: {known}\r\n");
+        assert_eq!(desk.with_headers("GET", URL, &asked, "").status, status, "{known}");
+    }
     let head = desk.with_headers("HEAD", URL, "", "");
     assert_eq!(
         (head.status, head.header("content-length"), head.body.len()),
