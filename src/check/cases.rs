@@ -323,6 +323,7 @@ fn segment_of_journal(journal: &JournalContents, now: Timestamp) -> Segment {
         run: header.run,
         sequence: header.sequence,
         span: Span::new(wall(journal.first_pts), wall(journal.end_pts)),
+        holes: Vec::new(),
         format: header.format,
         has_audio: journal.caps.audio.is_some(),
         container: Container::Mp4,
@@ -352,6 +353,7 @@ fn segment_of_place(place: Place, movie: &Movie, now: Timestamp) -> Segment {
         run: place.run,
         sequence: place.sequence,
         span: Span::new(place.start, place.start.offset(length)),
+        holes: Vec::new(),
         format: VideoFormat {
             codec,
             width,

@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::model::{Copy, CopyState, Segment, SegmentState, Span, Timestamp, VideoFormat, VolumeId};
 use crate::pipeline::{Catalog, Mended, Mending, PipelineError, discover, mend};
 use crate::storage::{
-    Durable, Identity, JournalContents, Movie, StorageError, TrackCoding, Volume, make_durable, sync_directory,
+    Durable, Identity, JournalContents, Movie, StorageError, TrackCoding, Volume, holes_left, holes_of, make_durable,
+    sync_directory,
 };
 
 use super::error::CheckError;
@@ -175,11 +176,20 @@ impl Bench<'_> {
         let length = i64::try_from(movie.duration()).unwrap_or(i64::MAX);
         let start = left.segment.span.start;
         let mut segment = left.closed(movie, left.join(Span::new(start, start.offset(length))));
-        // A row that is closed was told its end by the recorder, which knows where the next segment begins.
-        if left.segment.state == SegmentState::Closed && left.segment.frames == movie.frames() {
-            segment.span = left.segment.span;
+        let row = &left.segment;
+        let identity = Identity::read(&path)?;
+        let says = identity.as_ref().map(|identity| identity.segment);
+        // The recorder told the row and the file where the segment ends and what it lacks. The file knows best: a reader may
+        // have told the row of damage that is mended by now.
+        let own =
+            identity.filter(|own| own.segment == row.id && own.frames == movie.frames() && own.span.start == start);
+        match own.and_then(|own| Some((own.span, own.holes?))) {
+            Some((span, holes)) => (segment.span, segment.holes) = (span, holes),
+            None if row.state == SegmentState::Closed && row.frames == movie.frames() => {
+                (segment.span, segment.holes) = (row.span, holes_of(movie, row.span, &row.holes));
+            }
+            None => {}
         }
-        let says = Identity::read(&path)?.map(|identity| identity.segment);
         let copy = if *action == Action::IndexOrphan && says == Some(segment.id) {
             // The recorder writes this into a file last of all. Hashing a whole disk of them would take hours.
             Copy {
@@ -234,8 +244,16 @@ impl Left {
             },
             _ => self.segment.format,
         };
+        // A closed segment keeps its span: what its file does not give any more is a hole in it.
+        let row = &self.segment;
+        let lost = row.state == SegmentState::Closed && movie.frames() < row.frames && span.start == row.span.start;
+        let (span, holes) = match lost {
+            true => (row.span, holes_left(movie, row)),
+            false => (span, holes_of(movie, span, &row.holes)),
+        };
         Segment {
             span,
+            holes,
             format,
             has_audio: movie.audio.is_some(),
             state: SegmentState::Closed,

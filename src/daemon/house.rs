@@ -17,7 +17,7 @@ use crate::pipeline::Catalog;
 use crate::record::{Left, Recorder, Suspects, explain_absence};
 use crate::refill::Needs;
 use crate::runtime::{Clock, Instant, Shutdown, local_zone, spawn_thread};
-use crate::storage::{BoxKey, Complain, DaemonLock, SealKey, Shelf, StorageError, Volume, Volumes};
+use crate::storage::{BoxKey, Complain, DaemonLock, Finding, SealKey, Shelf, StorageError, Volume, Volumes};
 
 use super::error::DaemonError;
 
@@ -183,13 +183,16 @@ fn known_mirror(index: &Index, config: &Config) -> Result<Option<(VolumeId, Path
     Ok(mirror.map(|mirror| (mirror.id, root.clone())))
 }
 
-/// Copies that turn out to be others than the index says are told by whoever reads them.
+/// Segments and copies that turn out to be others than the index says are told by whoever reads them.
 pub(super) fn tell_of_copies(volumes: &Volumes, news: &mpsc::UnboundedSender<News>) {
     let news = news.downgrade();
-    volumes.tell(move |segment, copy| {
+    volumes.tell(move |segment, finding| {
         if let Some(news) = news.upgrade() {
             // The ingest task lives until the last sender is gone.
-            let _ = news.send(News::Copied { segment, copy });
+            let _ = news.send(match finding {
+                Finding::Copy(copy) => News::Copied { segment, copy },
+                Finding::Holes(holes) => News::Holed { segment, holes },
+            });
         }
     });
 }
@@ -325,17 +328,16 @@ pub(super) async fn adopt(
             cameras
                 .map(|camera| {
                     let id = &camera.id;
-                    let (last, schedules) = (reader.last_segment(id)?, reader.schedules(id)?);
-                    Ok((last, schedules, reader.resting_since(id)?, camera))
+                    let left = Left {
+                        covered_until: reader.covered_until(id)?,
+                        resting_since: reader.resting_since(id)?,
+                    };
+                    Ok((left, reader.last_segment(id)?, reader.schedules(id)?, camera))
                 })
                 .collect::<Result<Vec<_>, IndexError>>()
         })
         .await?;
-    for (last, schedules, resting_since, camera) in known {
-        let left = Left {
-            covered_until: last.as_ref().map(|segment| segment.span.end),
-            resting_since,
-        };
+    for (left, last, schedules, camera) in known {
         for item in explain_absence(&camera, &schedules, left, clock.now()) {
             // The ingest task lives until the last sender is gone.
             let _ = news.send(item);

@@ -232,7 +232,7 @@ fn redate_closed(
         .partition(|segment| segment.state == SegmentState::Closed);
     let count = closed.len();
     for mut segment in closed {
-        segment.span = Span::new(segment.span.start.offset(step), segment.span.end.offset(step));
+        segment.shift(step);
         segment.clock = ClockSource::Arrival;
         let ours = segment.clone();
         for copy in segment.copies.iter_mut().filter(|copy| copy.volume == volume.id()) {

@@ -139,7 +139,7 @@ impl Cut {
         if let Some(captions) = &mut self.captions {
             captions.add(&mut self.head, Span::new(chosen.first, ends), begins, self.end);
         }
-        if self.segments.last() != Some(&strip.segment) {
+        if !self.segments.contains(&strip.segment) {
             self.segments.push(strip.segment);
         }
     }

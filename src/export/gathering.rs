@@ -45,7 +45,9 @@ impl Held {
         })?;
         let (camera, mut segments) = found.ok_or_else(|| ExportError::NoCamera(camera.clone()))?;
         let locked = segments.iter().map(|segment| segment.id).collect();
-        segments.retain(|segment| segment.state == SegmentState::Open || segment.span.overlaps(&window));
+        segments.retain(|segment| {
+            segment.state == SegmentState::Open || segment.covered().iter().any(|piece| piece.overlaps(&window))
+        });
         let held = Self {
             index: means.index.clone(),
             locked,

@@ -73,7 +73,7 @@ pub fn plan(
     if window.is_empty() {
         return Err(ExportError::BackToFront);
     }
-    plan_strips(footage.into_iter().flat_map(Strip::of).map(Ok), window, mode, extras)
+    plan_strips(InOrder::new(footage).map(Ok), window, mode, extras)
 }
 
 /// Lays a window out with pictures that are encoded anew on the way; what they are encoded into has to stay until the parts
@@ -88,12 +88,47 @@ pub fn plan_anew(
     if window.is_empty() {
         return Err(ExportError::BackToFront);
     }
-    let strips = footage.into_iter().flat_map(Strip::of);
-    let strips = strips.flat_map(move |strip| match retaker.pass(strip) {
+    let strips = InOrder::new(footage).flat_map(move |strip| match retaker.pass(strip) {
         Ok(strips) => strips.into_iter().map(Ok).collect::<Vec<_>>(),
         Err(error) => vec![Err(error)],
     });
     plan_strips(strips, window, mode, extras)
+}
+
+/// The strips of footage that comes in order of time, in order of time: what came back later may lie in a hole of a segment.
+struct InOrder<I> {
+    footage: I,
+    waiting: Vec<Strip>,
+    /// No footage that comes yet begins before this.
+    reached: Option<Timestamp>,
+}
+
+impl<I: Iterator<Item = Footage>> InOrder<I> {
+    fn new(footage: impl IntoIterator<IntoIter = I>) -> Self {
+        Self {
+            footage: footage.into_iter(),
+            waiting: Vec::new(),
+            reached: Some(Timestamp::MIN),
+        }
+    }
+}
+
+impl<I: Iterator<Item = Footage>> Iterator for InOrder<I> {
+    type Item = Strip;
+
+    fn next(&mut self) -> Option<Strip> {
+        loop {
+            let is_next = |strip: &Strip| self.reached.is_none_or(|reached| strip.start() <= reached);
+            if self.waiting.first().is_some_and(is_next) {
+                return Some(self.waiting.remove(0));
+            }
+            self.reached?;
+            let footage = self.footage.next();
+            self.reached = footage.as_ref().map(|footage| footage.segment.span.start);
+            self.waiting.extend(footage.into_iter().flat_map(Strip::of));
+            self.waiting.sort_by_key(Strip::start);
+        }
+    }
 }
 
 fn plan_strips(

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::model::{Codec, RunId, Segment, SegmentId, SegmentState, Timestamp, Track, Unit};
+use crate::model::{Codec, Hole, Pauses, RunId, Segment, SegmentId, SegmentState, Span, Timestamp, Track, Unit};
 use crate::pipeline::decoder_config;
 use crate::storage::{Piece, TrackCoding, TrackTable, picture_entry};
 
@@ -40,8 +40,6 @@ pub(super) struct Strip {
     pub(super) segment: SegmentId,
     pub(super) run: RunId,
     sequence: u32,
-    /// Whether all is here that the index tells of.
-    complete: bool,
     pub(super) retaken: bool,
     pub(super) look: Look,
     pub(super) entry: Bytes,
@@ -63,8 +61,23 @@ pub(super) struct Strip {
 }
 
 impl Strip {
-    /// What a footage has; nothing when there is no frame that could be shown.
+    /// What a footage has, in parts between its holes; nothing when there is no frame that could be shown.
     pub(super) fn of(footage: Footage) -> Vec<Self> {
+        let (mut known, is_open) = (
+            footage.segment.holes.clone(),
+            footage.segment.state == SegmentState::Open,
+        );
+        let strips = Self::whole(footage).into_iter().flat_map(|strip| {
+            // The row of a segment that grows may not tell of its last pause yet.
+            if is_open {
+                known = strip.holes_beside(&known);
+            }
+            strip.split(&known)
+        });
+        strips.collect()
+    }
+
+    fn whole(footage: Footage) -> Vec<Self> {
         let Footage {
             segment,
             path,
@@ -142,7 +155,6 @@ impl Strip {
             segment: segment.id,
             run: segment.run,
             sequence: segment.sequence,
-            complete: whole && first == 0,
             retaken: false,
             look,
             entry,
@@ -158,6 +170,60 @@ impl Strip {
         };
         strip.end = strip.natural_end(whole.then_some(segment.span.end));
         Some(strip)
+    }
+
+    /// The holes that are known, and the pauses between its pictures of which nobody has told.
+    fn holes_beside(&self, known: &[Hole]) -> Vec<Hole> {
+        let mut walls: Vec<i64> = self.frames.iter().map(|frame| frame.wall.as_nanos()).collect();
+        walls.sort_unstable();
+        let whole = Span::new(self.start(), self.end);
+        let pauses = Pauses::between(walls.into_iter().map(|wall| (wall, wall)));
+        let mut found = pauses.holes(whole, Timestamp::from_nanos);
+        found.retain(|pause| known.iter().all(|hole| !hole.span.overlaps(&pause.span)));
+        found.extend(known);
+        found.sort_by_key(|hole| hole.span);
+        found
+    }
+
+    /// Its parts between holes. A part behind a hole that goes on inside a group of pictures has that group from its keyframe on,
+    /// to be decoded and hidden.
+    fn split(mut self, holes: &[Hole]) -> Vec<Self> {
+        let mut parts = Vec::new();
+        for hole in holes {
+            // No frame lies near the middle of a hole, however its edges are rounded.
+            let middle = hole.span.start.plus(hole.span.duration() / 2);
+            let is_behind = |frame: &Frame| frame.wall >= middle;
+            if self.frames.iter().all(is_behind) {
+                continue;
+            }
+            let behind = self.frames.iter().position(is_behind).map(|at| {
+                let before = self.frames.get(..=at).unwrap_or_default();
+                let keyframe = before.iter().rposition(|frame| frame.keyframe).unwrap_or(at);
+                let mut behind = self.clone();
+                behind.frames.drain(..keyframe);
+                if keyframe < at {
+                    behind.shown_from = behind
+                        .frames
+                        .iter()
+                        .filter(|frame| is_behind(frame))
+                        .map(|frame| frame.wall)
+                        .min();
+                }
+                if let Some(sound) = &mut behind.sound {
+                    sound.frames.retain(is_behind);
+                }
+                behind
+            });
+            self.frames.retain(|frame| !is_behind(frame));
+            if let Some(sound) = &mut self.sound {
+                sound.frames.retain(|frame| !is_behind(frame));
+            }
+            self.end = self.end.min(hole.span.start);
+            let Some(behind) = behind else { break };
+            parts.push(std::mem::replace(&mut self, behind));
+        }
+        parts.push(self);
+        parts
     }
 
     /// Where the last picture ends: where the index says, when nothing lacks; else as long after it as pictures lie apart.
@@ -238,7 +304,7 @@ impl Strip {
             return next.start() <= self.end.plus(SEAM);
         }
         let follows = self.run == next.run && self.sequence.checked_add(1) == Some(next.sequence);
-        follows && (self.complete || next.start() <= self.end.plus(SEAM))
+        follows && next.start() <= self.end.plus(SEAM)
     }
 
     /// Whether one file can hold both.

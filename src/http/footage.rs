@@ -15,7 +15,7 @@ use super::problem::Problem;
 use super::query::{InPath, Query, path_part};
 use super::wire::{CoverageShown, DayShown, GapShown, KeptGapShown, LaneShown, SegmentShown, TimelineShown};
 use crate::index::{GapFilter, Reader};
-use crate::model::{CameraId, GapFate, GapId, Segment, Span};
+use crate::model::{CameraId, GapFate, GapId, KEPT_FROM, Segment, Span};
 use crate::timeline;
 
 pub(super) async fn segments(
@@ -129,9 +129,6 @@ pub(super) async fn gaps(
     Ok(Json(shown.collect()))
 }
 
-/// A loss that still lasts shows here once it is long enough to be kept.
-const KEPT: Duration = Duration::from_secs(3);
-
 pub(super) async fn kept_gaps(
     State(app): State<App>,
     InPath(id): InPath,
@@ -162,7 +159,8 @@ pub(super) async fn kept_gaps(
     }
     let next = cut(&mut rows, limit, |gap| (gap.span.start, gap.id));
     let now = app.clock.now();
-    rows.retain(|gap| !gap.open || now.since(gap.span.start) > KEPT);
+    // A loss that still lasts shows here once it is long enough to be kept.
+    rows.retain(|gap| !gap.open || now.since(gap.span.start) > KEPT_FROM);
     let rows: Vec<KeptGapShown> = rows
         .into_iter()
         .map(|gap| KeptGapShown::new(gap, now, has_archive))

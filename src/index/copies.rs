@@ -73,16 +73,23 @@ impl Reader<'_> {
 impl Writer<'_> {
     /// Remembers a copy of a segment that is known, in place of what was known of that segment on that volume.
     pub fn put_copy(&self, segment: SegmentId, copy: &Copy) -> Result<(), IndexError> {
-        self.put_copy_row(segment, copy)?;
-        self.see_copies(segment)
+        self.accounted(segment, || {
+            if copy.state == CopyState::Whole {
+                self.heal_holes(segment)?;
+            }
+            self.put_copy_row(segment, copy)?;
+            self.see_copies(segment)
+        })
     }
 
     /// Remembers how far a copy can be believed now; `false` when there is no such copy.
     pub fn set_copy_state(&self, segment: SegmentId, volume: VolumeId, state: CopyState) -> Result<bool, IndexError> {
         let (id, volume) = (segment.0.as_bytes(), volume.0.as_bytes());
-        let changed = self.execute(SET_STATE, params![id, volume, state.as_str()])?;
-        self.see_copies(segment)?;
-        Ok(changed > 0)
+        self.accounted(segment, || {
+            let changed = self.execute(SET_STATE, params![id, volume, state.as_str()])?;
+            self.see_copies(segment)?;
+            Ok(changed > 0)
+        })
     }
 
     /// Replaces the copies of a closed segment by those that are given. One on another volume stays, but when it was

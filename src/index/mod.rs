@@ -17,6 +17,7 @@ mod exports;
 mod fixture;
 mod gaps;
 mod handle;
+mod holes;
 mod locks;
 mod mirror;
 mod open;

@@ -1,72 +1,144 @@
 //! Light looks at footage: what the timeline and the calendar are drawn from.
 
 use rusqlite::{Row, params};
+use uuid::Uuid;
 
 use super::columns::span;
 use super::error::IndexError;
 use super::reader::Reader;
-use crate::model::{CameraId, RunId, Span, Stretch, Timestamp};
+use crate::model::{CameraId, SegmentId, Span, Stretch, Timestamp, covered_pieces};
 
 /// Answered from the index `segments_by_time` alone.
 pub(super) const RANGES: &str = "
-    SELECT start_ns, end_ns, run_id, sequence FROM segments
+    SELECT start_ns, end_ns, id FROM segments
     WHERE camera_id = ?1 AND start_ns > ?2 AND start_ns < ?3 AND end_ns > ?4 AND playable = 1 ORDER BY start_ns, id";
 pub(super) const REFILLED: &str = "
-    SELECT start_ns, end_ns FROM segments
+    SELECT start_ns, end_ns, id FROM segments
     WHERE camera_id = ?1 AND start_ns > ?2 AND start_ns < ?3 AND end_ns > ?4 AND playable = 1 AND origin = 'refill'
     ORDER BY start_ns";
 pub(super) const NEXT: &str = "
     SELECT start_ns, end_ns FROM segments
     WHERE camera_id = ?1 AND start_ns > ?2 AND end_ns > ?3 AND playable = 1 ORDER BY start_ns, id LIMIT 1";
-pub(super) const LATEST: &str = "
-    SELECT start_ns, end_ns FROM segments
-    WHERE camera_id = ?1 AND playable = 1 ORDER BY start_ns DESC, id DESC LIMIT 1";
-
 pub(super) const BEFORE: &str = "
     SELECT start_ns, end_ns FROM segments
     WHERE camera_id = ?1 AND start_ns < ?2 AND playable = 1 ORDER BY start_ns DESC, id DESC LIMIT 1";
 
+const LATEST_END: &str = "SELECT max(end_ns) FROM segments WHERE camera_id = ?1 AND start_ns > ?2";
+
 const DAY_NANOS: i64 = 86_400_000_000_000;
 
 impl Reader<'_> {
-    /// The segments of a camera that can be played, begin between two moments and end after a third, by start.
+    /// The footage of segments of a camera that can be played, begin between two moments and end after the start of a
+    /// window: its pieces cut to the window, by start.
     pub(super) fn pieces(
         &self,
         camera: &CameraId,
         from: Timestamp,
         to: Timestamp,
-        end_after: Timestamp,
+        window: Span,
     ) -> Result<Vec<Stretch>, IndexError> {
-        let (from, to, end) = (from.offset(-1).as_nanos(), to.as_nanos(), end_after.as_nanos());
-        self.rows(RANGES, params![camera.as_str(), from, to, end], piece)
+        let segments = self.pieces_of_segments(camera, RANGES, from, to, window.start)?;
+        let cut = segments.into_iter().flat_map(|pieces| {
+            let cut = pieces.into_iter().filter_map(|piece| match piece.is_empty() {
+                true => Some(piece),
+                false => piece.intersect(&window),
+            });
+            Stretch::of_segment(cut.collect::<Vec<_>>())
+        });
+        let mut cut: Vec<Stretch> = cut.collect();
+        // In order already, but for what came back later and lies in a hole of another segment.
+        cut.sort_by_key(|piece| piece.span.start);
+        Ok(cut)
+    }
+
+    /// The pieces of footage of each segment that begins between two moments and ends after a third.
+    fn pieces_of_segments(
+        &self,
+        camera: &CameraId,
+        sql: &str,
+        from: Timestamp,
+        to: Timestamp,
+        end_after: Timestamp,
+    ) -> Result<Vec<Vec<Span>>, IndexError> {
+        let (start, end) = (from.offset(-1).as_nanos(), end_after.as_nanos());
+        let rows = self.rows(sql, params![camera.as_str(), start, to.as_nanos(), end], piece)?;
+        let reach = rows.iter().map(|(_, span)| span.end).max();
+        let inside = match (rows.first(), reach) {
+            (Some((_, first)), Some(reach)) => self.holes_by_segment(camera, Span::new(first.start, reach))?,
+            _ => return Ok(Vec::new()),
+        };
+        let pieces = rows
+            .into_iter()
+            .map(|(id, span)| covered_pieces(span, inside.get(&id).map_or(&[], Vec::as_slice)));
+        Ok(pieces.collect())
+    }
+
+    /// What of a camera's footage can be played in a span, by start.
+    pub(super) fn covered(&self, camera: &CameraId, window: Span) -> Result<Vec<Span>, IndexError> {
+        let first = self.first_start(camera, window.start)?.offset(1);
+        let pieces = self.pieces(camera, first, window.end, window)?;
+        Ok(pieces.into_iter().map(|piece| piece.span).collect())
     }
 
     /// What of a camera's footage came back from its own storage and can be played: that which overlaps a span, by start.
     pub fn refilled(&self, camera: &CameraId, window: Span) -> Result<Vec<Span>, IndexError> {
-        let first = self.first_start(camera, window.start)?.as_nanos();
-        let (from, to) = (window.start.as_nanos(), window.end.as_nanos());
-        self.rows(REFILLED, params![camera.as_str(), first, to, from], span)
+        let first = self.first_start(camera, window.start)?.offset(1);
+        let segments = self.pieces_of_segments(camera, REFILLED, first, window.end, window.start)?;
+        let mut pieces: Vec<Span> = segments.into_iter().flatten().collect();
+        pieces.retain(|piece| piece.overlaps(&window));
+        Ok(pieces)
     }
 
     /// The first footage of a camera that ends after a moment: the one it lies in, or the next. Whoever lists days of a
     /// time zone asks again from the midnight after what it got.
     pub fn next_footage(&self, camera: &CameraId, moment: Timestamp) -> Result<Option<Span>, IndexError> {
-        let first = self.first_start(camera, moment)?;
-        self.row(
-            NEXT,
-            params![camera.as_str(), first.as_nanos(), moment.as_nanos()],
-            span,
-        )
-    }
-
-    /// The last footage of a camera that can be played.
-    pub fn last_footage(&self, camera: &CameraId) -> Result<Option<Span>, IndexError> {
-        self.row(LATEST, [camera.as_str()], span)
+        let mut after = moment;
+        loop {
+            let first = self.first_start(camera, after)?;
+            let row = params![camera.as_str(), first.as_nanos(), after.as_nanos()];
+            let Some(found) = self.row(NEXT, row, span)? else {
+                return Ok(None);
+            };
+            // What began before it ends may lie in a hole of it.
+            let from = first.offset(1);
+            let near = self.pieces_of_segments(camera, RANGES, from, found.end.max(found.start.offset(1)), after)?;
+            let pieces = near.into_iter().flatten().filter(|piece| piece.end > moment);
+            if let Some(piece) = pieces.min_by_key(|piece| piece.start) {
+                return Ok(Some(piece));
+            }
+            after = found.end.max(after);
+        }
     }
 
     /// The last footage of a camera that begins before a moment and can be played.
     pub fn footage_before(&self, camera: &CameraId, moment: Timestamp) -> Result<Option<Span>, IndexError> {
-        self.row(BEFORE, params![camera.as_str(), moment.as_nanos()], span)
+        let mut before = moment;
+        loop {
+            let Some(found) = self.row(BEFORE, params![camera.as_str(), before.as_nanos()], span)? else {
+                return Ok(None);
+            };
+            // It may lie in a hole of a segment that began before it.
+            let from = self.first_start(camera, found.start)?.offset(1);
+            let near = self.pieces_of_segments(camera, RANGES, from, before, Timestamp::MIN)?;
+            let pieces = near.into_iter().flatten().filter(|piece| piece.start < moment);
+            if let Some(piece) = pieces.max_by_key(|piece| piece.start) {
+                return Ok(Some(piece));
+            }
+            before = from.min(found.start);
+        }
+    }
+
+    /// The end of the newest segment of a camera, whether it can be played or not.
+    pub fn covered_until(&self, camera: &CameraId) -> Result<Option<Timestamp>, IndexError> {
+        let Some(last) = self.last_segment(camera)? else {
+            return Ok(None);
+        };
+        // One that came back later and lies in a hole of another begins after that one, and ends before it.
+        let near = params![camera.as_str(), self.first_start(camera, last.span.start)?.as_nanos()];
+        self.row(LATEST_END, near, |row| {
+            row.get::<_, Option<i64>>(0).map(|end| end.map(Timestamp::from_nanos))
+        })
+        .map(Option::flatten)
     }
 
     /// The midnights (UTC) of the days with footage of a camera, in order. It looks once a day, however much there is.
@@ -88,18 +160,18 @@ impl Reader<'_> {
     }
 }
 
-/// A segment as the timeline sees it: start, end, run and sequence, by position because there may be thousands.
-pub(super) fn piece(row: &Row<'_>) -> rusqlite::Result<Stretch> {
+/// A segment as the timeline sees it, by position because there may be thousands.
+pub(super) fn piece(row: &Row<'_>) -> rusqlite::Result<(SegmentId, Span)> {
     let time = |column: usize| row.get(column).map(Timestamp::from_nanos);
-    let run = RunId(row.get(2)?);
-    Ok(Stretch::of_segment(Span::new(time(0)?, time(1)?), run, row.get(3)?))
+    let id: [u8; 16] = row.get(2)?;
+    Ok((SegmentId(Uuid::from_bytes(id)), Span::new(time(0)?, time(1)?)))
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::super::fixture::{at, camera_id, closed, copy, index, segment, span};
-    use super::super::{Index, Reader, events, gaps, segments, stretches};
+    use super::super::{Index, Reader, events, gaps, holes, segments, stretches};
     use super::*;
     use crate::model::{CopyState, Segment, SegmentId};
     use proptest::prelude::*;
@@ -123,6 +195,8 @@ mod tests {
              INSERT INTO events (at_ns, kind, camera_id, message)
              SELECT start_ns, 'camera_offline', camera_id, '' FROM segments;
              UPDATE segments SET origin = 'refill' WHERE sequence % 50 = 0;
+             INSERT INTO holes (segment_id, start_ns, end_ns, cause, camera_id)
+             SELECT id, start_ns + 20000000000, start_ns + 25000000000, 'silent', camera_id FROM segments WHERE sequence % 4 = 1;
              UPDATE cameras SET longest_segment_ns = 60000000000, longest_gap_ns = 5000000000;"
         );
         index
@@ -163,7 +237,7 @@ mod tests {
 
     fn ranges(r: &Reader<'_>, camera: &CameraId, window: Span) -> Result<Vec<Stretch>, IndexError> {
         let first = r.first_start(camera, window.start)?.offset(1);
-        r.pieces(camera, first, window.end, window.start)
+        r.pieces(camera, first, window.end, window)
     }
 
     type Look = (
@@ -202,8 +276,8 @@ mod tests {
             ("the next footage", NEXT, |r, m| {
                 Ok(usize::from(r.next_footage(&door(), hour(m).start)?.is_some()))
             }),
-            ("the last footage", LATEST, |r, _| {
-                Ok(usize::from(r.last_footage(&door())?.is_some()))
+            ("an hour of what lacks", holes::WITHIN, |r, m| {
+                Ok(r.lacking(&door(), hour(m))?.len())
             }),
             ("the footage before", BEFORE, |r, m| {
                 Ok(usize::from(r.footage_before(&door(), hour(m).start)?.is_some()))
@@ -262,13 +336,20 @@ mod tests {
                 "SEARCH segments USING COVERING INDEX segments_refilled (camera_id=? AND start_ns>? AND start_ns<?)"
                     .into(),
             ),
-            (stretches::OF_SLOT, format!("{covering} AND start_ns>? AND start_ns<?)")),
+            (
+                holes::WITHIN,
+                "SEARCH holes USING COVERING INDEX holes_by_time (camera_id=? AND start_ns>? AND start_ns<?)".into(),
+            ),
+            (
+                holes::UNPLAYABLE,
+                "SEARCH segments USING COVERING INDEX segments_unplayable (camera_id=? AND start_ns>? AND start_ns<?)"
+                    .into(),
+            ),
             (
                 stretches::SUMS,
                 "SEARCH stretches USING PRIMARY KEY (camera_id=? AND slot>? AND slot<?)".into(),
             ),
             (NEXT, format!("{covering} AND start_ns>?)")),
-            (LATEST, format!("{covering})")),
             (BEFORE, format!("{covering} AND start_ns<?)")),
             (gaps::OPEN, "SEARCH gaps USING INDEX gaps_open (camera_id=?)".into()),
             (
@@ -348,7 +429,15 @@ mod tests {
                 }
                 prop_assert_eq!(&found, &expected);
                 let found = index.read_blocking(|r| ranges(r, &camera_id("door"), window)).unwrap();
-                let spans: Vec<Span> = expected.iter().map(|segment| segment.span).collect();
+                let cut = |span: Span| {
+                    if span.is_empty() {
+                        Some(span)
+                    } else {
+                        span.intersect(&window)
+                    }
+                };
+                let mut spans: Vec<Span> = expected.iter().filter_map(|segment| cut(segment.span)).collect();
+                spans.sort_by_key(|span| span.start);
                 prop_assert_eq!(found.iter().map(|one| one.span).collect::<Vec<_>>(), spans);
                 Ok(())
             })

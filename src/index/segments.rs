@@ -7,7 +7,7 @@ use super::error::IndexError;
 use super::reader::Reader;
 use super::writer::Writer;
 use crate::model::{
-    CameraClock, CameraId, ClockSource, Codec, Container, Origin, RunId, Segment, SegmentId, SegmentState, Span,
+    CameraClock, CameraId, ClockSource, Codec, Container, Hole, Origin, RunId, Segment, SegmentId, SegmentState, Span,
     Timestamp, VideoFormat, VolumeId,
 };
 
@@ -37,6 +37,7 @@ pub(super) const LONGEST: &str = "SELECT longest_segment_ns FROM cameras WHERE i
 pub(super) const DAMAGE: &str = "
     SELECT count(*) AS segments, coalesce(sum(lost_packets), 0) AS lost FROM segments
     WHERE camera_id = ?1 AND start_ns > ?2 AND start_ns < ?3 AND end_ns > ?4 AND lost_packets > 0";
+const GROWING: &str = "SELECT 1 FROM segments WHERE camera_id = ?1 AND state = 'open' LIMIT 1";
 const COUNT: &str = "SELECT count(*) FROM segments WHERE camera_id = ?1";
 const COUNT_ALL: &str = "SELECT count(*) FROM segments";
 
@@ -107,6 +108,11 @@ impl Reader<'_> {
         self.with_copies(self.rows(OPEN, [], read)?)
     }
 
+    /// Whether a segment of a camera grows.
+    pub fn is_growing(&self, camera: &CameraId) -> Result<bool, IndexError> {
+        Ok(self.row(GROWING, [camera.as_str()], |_| Ok(()))?.is_some())
+    }
+
     /// How many segments of a camera that overlap a span are damaged, and how many packets they lack together.
     pub fn damage(&self, camera: &CameraId, window: Span) -> Result<(u64, u64), IndexError> {
         let first = self.first_start(camera, window.start)?.as_nanos();
@@ -137,8 +143,12 @@ impl Reader<'_> {
         segments
             .into_iter()
             .map(|segment| {
-                let copies = self.copies_of(segment.id)?;
-                Ok(Segment { copies, ..segment })
+                let (copies, holes) = (self.copies_of(segment.id)?, self.holes_of(segment.id)?);
+                Ok(Segment {
+                    copies,
+                    holes,
+                    ..segment
+                })
             })
             .collect()
     }
@@ -165,6 +175,7 @@ impl Writer<'_> {
         &self,
         id: SegmentId,
         span: Span,
+        inner: &[Hole],
         (frames, lost_packets): (u64, u64),
         size_bytes: u64,
     ) -> Result<bool, IndexError> {
@@ -175,6 +186,10 @@ impl Writer<'_> {
         };
         self.lengthen(&camera, span)?;
         self.grow_copies(id, size_bytes)?;
+        // Most have none, and none is new.
+        if self.holes_of(id)? != inner {
+            self.accounted(id, || self.put_holes(id, &camera, inner))?;
+        }
         Ok(true)
     }
 
@@ -187,8 +202,11 @@ impl Writer<'_> {
             ..segment.clone()
         };
         self.unlink_redated(segment)?;
-        self.put_segment(&closed)?;
-        self.settle_copies(segment.id, &segment.copies)?;
+        self.accounted(segment.id, || {
+            self.put_segment(&closed)?;
+            self.put_holes(segment.id, &segment.camera, &segment.holes)?;
+            self.settle_copies(segment.id, &segment.copies)
+        })?;
         self.link_run(&segment.camera, segment.run)
     }
 
@@ -276,7 +294,7 @@ fn camera_clock(row: &Row<'_>) -> rusqlite::Result<Option<CameraClock>> {
     }))
 }
 
-/// A segment without its copies.
+/// A segment without its copies and holes.
 fn read(row: &Row<'_>) -> rusqlite::Result<Segment> {
     Ok(Segment {
         id: segment_id(row, "id")?,
@@ -284,6 +302,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Segment> {
         run: RunId(row.get("run_id")?),
         sequence: row.get("sequence")?,
         span: span(row)?,
+        holes: Vec::new(),
         format: VideoFormat {
             codec: word(row, "codec", Codec::parse)?,
             width: row.get("width")?,
@@ -323,7 +342,7 @@ mod tests {
         index.write_blocking(move |w| w.open_segment(&sent)).unwrap();
         assert_eq!(index.read_blocking(|r| r.open_segments()).unwrap(), vec![open.clone()]);
         let grown = index
-            .write_blocking(move |w| w.grow_segment(open.id, span(99, 110), (250, 3), 5000))
+            .write_blocking(move |w| w.grow_segment(open.id, span(99, 110), &[], (250, 3), 5000))
             .unwrap();
         assert!(grown);
         let row = index.read_blocking(|r| r.segment(open.id)).unwrap().unwrap();
@@ -359,7 +378,7 @@ mod tests {
         let id = SegmentId(Uuid::from_u128(1));
         assert!(
             !index
-                .write_blocking(move |w| w.grow_segment(id, span(0, 70), (9, 0), 9))
+                .write_blocking(move |w| w.grow_segment(id, span(0, 70), &[], (9, 0), 9))
                 .unwrap()
         );
         assert!(!index.write_blocking(move |w| w.remove_open_segment(id)).unwrap());
@@ -416,6 +435,7 @@ mod tests {
                         run: RunId(run),
                         sequence,
                         span: Span::new(start, end),
+                        holes: Vec::new(),
                         format: VideoFormat {
                             codec,
                             width,

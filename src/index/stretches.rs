@@ -10,20 +10,19 @@ use rusqlite::{Row, params};
 
 use super::columns::{camera_id, stored};
 use super::error::IndexError;
-use super::ranges::piece;
 use super::reader::Reader;
 use super::writer::Writer;
-use crate::model::{CameraId, Link, RunId, Span, Stretch, Timestamp, join};
+use crate::model::{CameraId, Span, Stretch, Timestamp, join};
 
 /// Two hours: with segments of a minute, about as many segments at both edges of a month as there are slots between.
 const SLOT_NS: i64 = 7_200_000_000_000;
+const EVER: Span = Span {
+    start: Timestamp::MIN,
+    end: Timestamp::MAX,
+};
 
 pub(super) const SUMS: &str = "
-    SELECT slot, start_ns, end_ns, recorded_ns, segments, first_run, first_sequence, last_run, last_sequence
-    FROM stretches WHERE camera_id = ?1 AND slot >= ?2 AND slot < ?3 ORDER BY slot, place";
-pub(super) const OF_SLOT: &str = "
-    SELECT start_ns, end_ns, run_id, sequence FROM segments
-    WHERE camera_id = ?1 AND start_ns >= ?2 AND start_ns <= ?3 AND playable = 1 ORDER BY start_ns, id";
+    SELECT slot, start_ns, end_ns, recorded_ns, segments FROM stretches WHERE camera_id = ?1 AND slot >= ?2 AND slot < ?3 ORDER BY slot, place";
 /// The slot of the newest footage changes every second; it is summed up when it is past.
 const UNSUMMED: &str = "
     SELECT camera_id, slot FROM unsummed
@@ -32,12 +31,11 @@ const UNSUMMED: &str = "
     LIMIT ?1";
 const CLEAR: &str = "DELETE FROM stretches WHERE camera_id = ?1 AND slot = ?2";
 const PUT: &str = "
-    INSERT INTO stretches (camera_id, slot, place, start_ns, end_ns, recorded_ns, segments, first_run, first_sequence,
-        last_run, last_sequence)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+    INSERT INTO stretches (camera_id, slot, place, start_ns, end_ns, recorded_ns, segments)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 const DONE: &str = "DELETE FROM unsummed WHERE camera_id = ?1 AND slot = ?2";
 
-/// A row: what joins of the segments that begin in a slot.
+/// A row: what joins of the footage of segments that begin in a slot.
 struct Sum {
     slot: i64,
     stretch: Stretch,
@@ -99,8 +97,8 @@ impl Reader<'_> {
         window: Span,
     ) -> Result<(), IndexError> {
         if from < to {
-            let pieces = self.pieces(camera, from, to, window.start)?;
-            found.extend(pieces.into_iter().map(|piece| (None, cut(piece, window))));
+            let pieces = self.pieces(camera, from, to, window)?;
+            found.extend(pieces.into_iter().map(|piece| (None, piece)));
         }
         Ok(())
     }
@@ -121,8 +119,7 @@ impl Writer<'_> {
 
     fn sum_slot(&self, camera: &CameraId, slot: i64) -> Result<(), IndexError> {
         let (from, last) = bounds(slot);
-        let of_slot = params![camera.as_str(), from.as_nanos(), last.as_nanos()];
-        let stretches = join(self.rows(OF_SLOT, of_slot, piece)?);
+        let stretches = join(self.pieces(camera, from, last.offset(1), EVER)?);
         self.execute(CLEAR, params![camera.as_str(), slot])?;
         for (place, stretch) in (0_i64..).zip(stretches) {
             self.execute(
@@ -135,10 +132,6 @@ impl Writer<'_> {
                     stretch.span.end.as_nanos(),
                     stored(u64::try_from(stretch.recorded.as_nanos()).unwrap_or(u64::MAX)),
                     stored(stretch.segments),
-                    stretch.first.run.0,
-                    stretch.first.sequence,
-                    stretch.last.run.0,
-                    stretch.last.sequence,
                 ],
             )?;
         }
@@ -159,17 +152,6 @@ fn bounds(slot: i64) -> (Timestamp, Timestamp) {
     let first = slot.saturating_mul(SLOT_NS);
     let last = first.saturating_add(SLOT_NS - 1);
     (Timestamp::from_nanos(first), Timestamp::from_nanos(last))
-}
-
-fn cut(piece: Stretch, window: Span) -> Stretch {
-    match piece.span.intersect(&window) {
-        Some(span) => Stretch {
-            span,
-            recorded: span.duration(),
-            ..piece
-        },
-        None => piece,
-    }
 }
 
 /// The slots whose sums overlap something else, sorted by start: what was there twice is only known of segments.
@@ -193,20 +175,12 @@ fn overlapping(found: &[(Option<i64>, Stretch)]) -> BTreeSet<i64> {
 fn sum(row: &Row<'_>) -> rusqlite::Result<Sum> {
     let time = |column: usize| row.get(column).map(Timestamp::from_nanos);
     let count = |column: usize| -> rusqlite::Result<u64> { Ok(u64::try_from(row.get::<_, i64>(column)?).unwrap_or(0)) };
-    let link = |run: usize, sequence: usize| -> rusqlite::Result<Link> {
-        Ok(Link {
-            run: RunId(row.get(run)?),
-            sequence: row.get(sequence)?,
-        })
-    };
     Ok(Sum {
         slot: row.get(0)?,
         stretch: Stretch {
             span: Span::new(time(1)?, time(2)?),
             recorded: Duration::from_nanos(count(3)?),
             segments: count(4)?,
-            first: link(5, 6)?,
-            last: link(7, 8)?,
         },
     })
 }
@@ -217,7 +191,7 @@ mod tests {
     use super::super::Index;
     use super::super::fixture::{at, camera_id, closed, copy, index, span};
     use super::*;
-    use crate::model::{CopyState, Segment, SegmentId};
+    use crate::model::{CopyState, GapCause, Hole, RunId, Segment, SegmentId};
     use proptest::prelude::*;
     use proptest::test_runner::{Config, TestRunner};
     use uuid::Uuid;
@@ -336,6 +310,13 @@ mod tests {
             0 | 1 => w.close_segment(&Segment {
                 run: RunId(run),
                 sequence: u32::try_from(number % 5).unwrap(),
+                holes: match kind {
+                    0 => Vec::new(),
+                    _ => vec![Hole {
+                        span: Span::new(at(start + length / 4), at(start + length / 2)),
+                        cause: GapCause::Silent,
+                    }],
+                },
                 ..closed(number, start, start + length)
             }),
             2 => w.remove_segment(id).map(|_| ()),
@@ -371,12 +352,11 @@ mod tests {
                     let (found, pieces) = index
                         .read_blocking(|r| {
                             let first = r.first_start(&door, window.start)?;
-                            let pieces = r.pieces(&door, first.offset(1), window.end, window.start)?;
+                            let pieces = r.pieces(&door, first.offset(1), window.end, window)?;
                             Ok((r.stretches(&door, window)?, pieces))
                         })
                         .unwrap();
-                    let expected = join(pieces.into_iter().map(|piece| cut(piece, window)));
-                    prop_assert_eq!(found, expected, "{}", window);
+                    prop_assert_eq!(found, join(pieces), "{}", window);
                 }
                 Ok(())
             })

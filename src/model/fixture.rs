@@ -15,6 +15,7 @@ pub(crate) fn segment(number: u128, span: Span) -> Segment {
         run: RunId(7),
         sequence: 0,
         span,
+        holes: Vec::new(),
         format: VideoFormat {
             codec: Codec::H264,
             width: 640,

@@ -15,6 +15,7 @@ mod fingerprint;
 pub(crate) mod fixture;
 mod gap;
 mod health;
+mod hole;
 mod news;
 mod parameter_sets;
 mod picture;
@@ -36,8 +37,9 @@ pub use edge::{Edge, Edges};
 pub use event::{Event, EventKind};
 pub use fault::Fault;
 pub use fingerprint::{Fingerprint, Hasher};
-pub use gap::{Gap, GapCause, GapFate, GapId};
+pub use gap::{Gap, GapCause, GapFate, GapId, KEPT_FROM};
 pub use health::{CameraHealth, CameraState, Loss};
+pub use hole::{Hole, Pace, Pause, Pauses, covered_pieces};
 pub use news::News;
 pub use parameter_sets::{AvcConfig, HevcConfig};
 pub use picture::Still;
@@ -46,7 +48,7 @@ pub use seal::Seal;
 pub use segment::{
     CameraClock, ClockSource, Codec, Container, Origin, RunId, Segment, SegmentId, SegmentState, VideoFormat,
 };
-pub use stretch::{Link, SEAM, Stretch, join};
+pub use stretch::{SEAM, Stretch, join};
 pub use time::{Span, TimeError, Timestamp};
 pub use unit::{Track, TrackCaps, Unit};
 pub use volume::{Copy, CopyState, VolumeId, VolumeRole};

@@ -3,6 +3,7 @@
 use super::camera::CameraId;
 use super::event::Event;
 use super::gap::{Gap, GapCause};
+use super::hole::Hole;
 use super::segment::{Segment, SegmentId};
 use super::time::{Span, Timestamp};
 use super::volume::Copy;
@@ -18,6 +19,8 @@ pub enum News {
         id: SegmentId,
         /// From its first frame to the end of its last.
         span: Span,
+        /// Where it has no footage so far.
+        holes: Vec<Hole>,
         /// Video frames so far.
         frames: u64,
         /// Bytes received for it so far.
@@ -33,6 +36,13 @@ pub enum News {
         segment: SegmentId,
         /// The copy as it is now.
         copy: Copy,
+    },
+    /// A closed segment has footage no more everywhere it had: no copy gives it.
+    Holed {
+        /// Which segment.
+        segment: SegmentId,
+        /// Where it has none, all of it.
+        holes: Vec<Hole>,
     },
     /// A try to fill a gap is over: what came of it, and what is left.
     Refilled {

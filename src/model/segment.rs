@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::camera::CameraId;
+use super::hole::{Hole, covered_pieces};
 use super::time::{Span, Timestamp};
 use super::volume::Copy;
 
@@ -206,6 +207,8 @@ pub struct Segment {
     pub sequence: u32,
     /// From the first frame to the end of the last.
     pub span: Span,
+    /// Where inside it there is no footage: sorted, apart from one another.
+    pub holes: Vec<Hole>,
     /// What its pictures look like.
     pub format: VideoFormat,
     /// Whether a sound track is inside.
@@ -234,5 +237,19 @@ impl Segment {
     /// Whether packets are missing in it, so that some of its pictures are torn or not there.
     pub fn is_damaged(&self) -> bool {
         self.lost_packets > 0
+    }
+
+    /// Gives it other dates: it began so many nanoseconds later.
+    pub fn shift(&mut self, nanos: i64) {
+        let shifted = |span: Span| Span::new(span.start.offset(nanos), span.end.offset(nanos));
+        self.span = shifted(self.span);
+        for hole in &mut self.holes {
+            hole.span = shifted(hole.span);
+        }
+    }
+
+    /// What it is footage of: its span without its holes, in order.
+    pub fn covered(&self) -> Vec<Span> {
+        covered_pieces(self.span, &self.holes)
     }
 }

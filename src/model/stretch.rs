@@ -1,55 +1,31 @@
-//! Stretches: footage that joins. One segment is a stretch, and so are many that follow one another.
+//! Stretches: footage that joins. A piece of a segment is a stretch, and so are many that lie next to one another.
 
 use std::time::Duration;
 
-use super::segment::RunId;
 use super::time::Span;
 
-/// A hole this long between two runs is a seam, not a gap.
+/// A hole this long is a seam, not a gap.
 pub const SEAM: Duration = Duration::from_secs(2);
 
-/// The place of a segment in its run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Link {
-    /// Its run.
-    pub run: RunId,
-    /// Its place in the run.
-    pub sequence: u32,
-}
-
-/// Footage that joins, from the first segment of it to the last.
+/// Footage that joins, from the first piece of it to the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stretch {
-    /// From the start of the first segment to the latest end.
+    /// From the start of the first piece to the latest end.
     pub span: Span,
     /// What is really there, seams not counted and nothing counted twice.
     pub recorded: Duration,
-    /// How many segments it is made of.
+    /// How many segments begin in it: one that has holes lies in several stretches, and is counted in one.
     pub segments: u64,
-    /// The segment that starts first.
-    pub first: Link,
-    /// The segment that starts last.
-    pub last: Link,
 }
 
 impl Stretch {
-    /// A segment alone.
-    pub fn of_segment(span: Span, run: RunId, sequence: u32) -> Self {
-        let link = Link { run, sequence };
-        Self {
+    /// The pieces of a segment, in order.
+    pub fn of_segment(pieces: impl IntoIterator<Item = Span>) -> impl Iterator<Item = Self> {
+        pieces.into_iter().enumerate().map(|(number, span)| Self {
             span,
             recorded: span.duration(),
-            segments: 1,
-            first: link,
-            last: link,
-        }
-    }
-
-    /// Whether the next one, by start, continues this one: after a seam, or because the run went on. What follows one
-    /// another in a run joins whatever lies between, because the camera's stream was not broken there.
-    fn is_continued_by(&self, next: &Self) -> bool {
-        let follows = self.last.run == next.first.run && self.last.sequence.checked_add(1) == Some(next.first.sequence);
-        follows || next.span.start <= self.span.end.plus(SEAM)
+            segments: u64::from(number == 0),
+        })
     }
 
     /// Puts the next one, by start, to this one.
@@ -58,11 +34,10 @@ impl Stretch {
         self.recorded += next.recorded.saturating_sub(twice);
         self.span.end = self.span.end.max(next.span.end);
         self.segments += next.segments;
-        self.last = next.last;
     }
 }
 
-/// Joins stretches, sorted by start, into as few as there are. Joining what was joined in parts gives the same as joining
+/// Joins stretches, sorted by start, that lie no farther apart than a seam, into as few as there are. Joining what was joined in parts gives the same as joining
 /// all at once, as long as none that is made of several segments overlaps another: of such a pair nobody knows any more
 /// what was there twice. An empty one is footage of no length: it is counted and joins nothing.
 pub fn join(stretches: impl IntoIterator<Item = Stretch>) -> Vec<Stretch> {
@@ -70,7 +45,7 @@ pub fn join(stretches: impl IntoIterator<Item = Stretch>) -> Vec<Stretch> {
     for next in stretches {
         match joined.last_mut() {
             Some(last) if next.span.is_empty() => last.segments += next.segments,
-            Some(last) if !last.span.is_empty() && last.is_continued_by(&next) => last.append(&next),
+            Some(last) if !last.span.is_empty() && next.span.start <= last.span.end.plus(SEAM) => last.append(&next),
             _ => joined.push(next),
         }
     }
@@ -88,8 +63,13 @@ mod tests {
         Span::new(Timestamp::from_seconds(start), Timestamp::from_seconds(end))
     }
 
-    fn segment(start: i64, end: i64, run: u32, sequence: u32) -> Stretch {
-        Stretch::of_segment(span(start, end), RunId(run), sequence)
+    fn segment(start: i64, end: i64) -> Stretch {
+        let span = span(start, end);
+        Stretch {
+            span,
+            recorded: span.duration(),
+            segments: 1,
+        }
     }
 
     fn spans(segments: &[Stretch]) -> Vec<Span> {
@@ -100,42 +80,24 @@ mod tests {
     }
 
     #[test]
-    fn runs_join_over_a_seam_of_two_seconds_and_no_more() {
-        assert_eq!(spans(&[segment(0, 10, 1, 0), segment(12, 20, 2, 0)]), [span(0, 20)]);
-        assert_eq!(
-            spans(&[segment(0, 10, 1, 0), segment(13, 20, 2, 0)]),
-            [span(0, 10), span(13, 20)]
-        );
-    }
-
-    #[test]
-    fn what_follows_in_a_run_joins_and_a_lost_segment_of_it_is_a_hole() {
-        assert_eq!(spans(&[segment(0, 10, 1, 0), segment(14, 20, 1, 1)]), [span(0, 20)]);
-        // Sequence 1 is gone: its time is not footage, though both sides are of one run.
-        assert_eq!(
-            spans(&[segment(0, 10, 1, 0), segment(20, 30, 1, 2)]),
-            [span(0, 10), span(20, 30)]
-        );
+    fn footage_joins_over_a_seam_of_two_seconds_and_no_more() {
+        assert_eq!(spans(&[segment(0, 10), segment(12, 20)]), [span(0, 20)]);
+        assert_eq!(spans(&[segment(0, 10), segment(13, 20)]), [span(0, 10), span(13, 20)]);
     }
 
     #[test]
     fn a_segment_without_length_is_counted_and_joins_nothing() {
-        let joined = join([
-            segment(0, 0, 1, 0),
-            segment(5, 10, 1, 1),
-            segment(11, 11, 2, 0),
-            segment(20, 30, 2, 1),
-        ]);
+        let joined = join([segment(0, 0), segment(5, 10), segment(11, 11), segment(20, 30)]);
         let seen: Vec<(Span, u64)> = joined.iter().map(|one| (one.span, one.segments)).collect();
         assert_eq!(seen, [(span(0, 0), 1), (span(5, 10), 2), (span(20, 30), 1)]);
     }
 
     fn segments() -> impl Strategy<Value = Vec<Stretch>> {
-        let one = (0i64..900, 0i64..60, 0u32..4, 0u32..6);
+        let one = (0i64..900, 0i64..60);
         proptest::collection::vec(one, 0..30).prop_map(|all| {
             let mut all: Vec<Stretch> = all
                 .into_iter()
-                .map(|(start, length, run, sequence)| segment(start, start + length, run, sequence))
+                .map(|(start, length)| segment(start, start + length))
                 .collect();
             all.sort_by_key(|one| one.span);
             all
@@ -168,7 +130,7 @@ mod tests {
                 let length = one.span.duration().as_secs() as i64;
                 let start = at + one.span.start.as_millis() / 1000 % 5;
                 at = start + length;
-                apart.push(Stretch::of_segment(span(start, at), one.first.run, one.first.sequence));
+                apart.push(segment(start, at));
             }
             apart.retain(|one| !one.span.is_empty());
             let (mut rest, mut joined) = (&apart[..], Vec::new());

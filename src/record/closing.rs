@@ -1,10 +1,9 @@
 //! A file is closed: it is labelled, brought to the disk, hashed, and then told to the timeline. In this order.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use crate::model::{Copy, CopyState, Event, EventKind, News, Segment, SegmentState, Span};
-use crate::storage::{Identity, MirrorLane, Movie, TailLane, make_durable};
+use crate::model::{Copy, CopyState, Event, EventKind, News, Segment, SegmentState};
+use crate::storage::{Identity, MirrorLane, Movie, TailLane, holes_left, make_durable};
 
 use super::setting::{Setting, Suspects};
 
@@ -107,9 +106,8 @@ fn keep_to_what_is_there(segment: &mut Segment, path: &Path) -> Option<String> {
     };
     let (came, kept) = (segment.frames, movie.frames());
     if kept < came {
+        segment.holes = holes_left(&movie, segment);
         segment.frames = kept;
-        let end = segment.span.start.plus(Duration::from_nanos(movie.duration()));
-        segment.span = Span::new(segment.span.start, end.min(segment.span.end));
     }
     Some(format!(
         "a segment is suspect: the disk took {kept} of its {came} frames; the next start of camkeep mends it from its journal, \

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{RunId, TimeSource, Timestamp, Unit, VideoFormat};
+use crate::model::{Pace, RunId, TimeSource, Timestamp, Unit, VideoFormat};
 use crate::pipeline::Fate;
 use crate::runtime::Instant;
 
@@ -211,6 +211,7 @@ impl Run {
 
     /// The last segment ends where this unit, a keyframe, begins.
     fn shut(&self, inner: &mut Inner, unit: &Unit) {
+        Self::tell_pauses(inner, unit);
         let end = inner.map.wall_at(unit.pts);
         let Inner { map, pieces, .. } = &mut *inner;
         let end = match pieces.back_mut().filter(|piece| !piece.is_finished()) {
@@ -244,6 +245,9 @@ impl Run {
             None => {}
         }
         inner.began = Some((unit.pts, None));
+        // Between two stretches nothing was wanted: that is no pause.
+        inner.pace = Pace::default();
+        inner.pace.came(unit.pts, unit.dts);
         self.begin_piece(inner, format, unit, start, now);
         self.tell(RunNews::Resumed);
     }
@@ -251,6 +255,7 @@ impl Run {
     /// The camera's ticks go on, but the wall clock was set: another run begins here, whose map knows only the new time.
     pub(super) fn begin_redated(&self, inner: &mut Inner, format: VideoFormat, unit: &Unit, now: Instant) {
         inner.redated = None;
+        Self::tell_pauses(inner, unit);
         let end = inner.map.wall_at(unit.pts);
         let Inner { map, pieces, .. } = &mut *inner;
         if let Some(last) = pieces.back_mut().filter(|piece| !piece.is_finished()) {

@@ -105,6 +105,7 @@ impl Feed for Run {
         if let Some((_, line)) = &mut inner.gives {
             line.push(&unit);
         }
+        Self::tell_pauses(&mut inner, &unit);
         // A segment in which one run may end goes on until that is decided.
         let due = inner.gives.is_none().then(|| nanos(inner.segment));
         if std::mem::take(&mut inner.is_new_branch) {

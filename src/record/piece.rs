@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{
-    CameraClock, CameraId, ClockSource, Container, Copy, CopyState, News, Origin, RunId, Segment, SegmentId,
-    SegmentState, Span, Timestamp, Unit, VideoFormat, VolumeId,
+    CameraClock, CameraId, ClockSource, Container, Copy, CopyState, Hole, News, Origin, Pause, Pauses, RunId, Segment,
+    SegmentId, SegmentState, Span, Timestamp, Unit, VideoFormat, VolumeId,
 };
 
 use super::clockmap::ClockMap;
@@ -31,6 +31,8 @@ pub(super) struct Piece {
     frame: i64,
     /// Running time of the last frame that is shown so far.
     pub(super) last_pts: i64,
+    /// Where the camera sent nothing for a while.
+    pauses: Pauses,
     /// Where it ends, once the next one has begun or the run is over.
     end: Option<Timestamp>,
     /// Running time from which on another run has it.
@@ -79,6 +81,7 @@ impl Piece {
             last_end: first.pts.saturating_add(frame),
             frame,
             last_pts: first.pts,
+            pauses: Pauses::default(),
             end: None,
             ends_before: None,
             clock: None,
@@ -99,9 +102,17 @@ impl Piece {
             self.frame = step;
         }
         self.last_pts = self.last_pts.max(unit.pts);
+        self.pauses.see(unit.pts);
         self.last_end = self.last_end.max(unit.pts.saturating_add(self.frame));
         self.frames += 1;
         self.size_bytes += unit.payload.len() as u64;
+    }
+
+    /// There was a pause between two of its frames.
+    pub(super) fn add_pause(&mut self, pause: Pause) {
+        if pause.from >= self.first_pts {
+            self.pauses.add(pause);
+        }
     }
 
     /// Sound that goes with it came.
@@ -163,6 +174,21 @@ impl Piece {
         Span::new(start, end)
     }
 
+    /// Where inside it the camera sent nothing.
+    fn holes(&self, map: &ClockMap) -> Vec<Hole> {
+        let span = self.span(map);
+        let mut holes = self
+            .pauses
+            .holes(span, |pts| span.start.offset(pts.saturating_sub(self.first_pts)));
+        // The frame after the last pause began the next segment, and this one ends there.
+        if self.pauses.reach_beyond(self.last_pts)
+            && let Some(last) = holes.last_mut()
+        {
+            last.span.end = span.end;
+        }
+        holes
+    }
+
     /// Running time since its first frame, with half a frame to spare: cuts fall on the nearest keyframe.
     pub(super) fn age_at(&self, pts: i64) -> i64 {
         pts.saturating_sub(self.first_pts).saturating_add(self.frame / 2)
@@ -173,6 +199,7 @@ impl Piece {
         News::Grew {
             id: self.id,
             span: self.span(map),
+            holes: self.holes(map),
             frames: self.frames,
             size_bytes: self.size_bytes,
             lost_packets: self.lost_packets,
@@ -195,6 +222,7 @@ impl Piece {
             run: of.run,
             sequence: self.sequence,
             span: self.span(map),
+            holes: self.holes(map),
             format: self.format,
             has_audio: self.has_audio,
             container: Container::Mp4,

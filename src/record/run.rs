@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::model::{Codec, Loss, RunId, Segment, SegmentId, Timestamp, TrackCaps, Unit, VideoFormat};
+use crate::model::{Codec, Loss, Pace, RunId, Segment, SegmentId, Timestamp, TrackCaps, Unit, VideoFormat};
 use crate::runtime::{Clock, Instant};
 use crate::storage::{Anchor, JournalHeader, MirrorLane, Syncer, TailLane, Volume};
 
@@ -122,6 +122,8 @@ pub(super) struct Inner {
     pub(super) is_new_branch: bool,
     pub(super) segment: Duration,
     pub(super) pieces: VecDeque<Piece>,
+    /// What usually lies between two frames that are written.
+    pub(super) pace: Pace,
     pub(super) sequence: u32,
     /// A run that jumped or ended takes nothing more.
     pub(super) over: bool,
@@ -169,6 +171,7 @@ impl Run {
             is_new_branch: false,
             segment: terms.segment,
             pieces: VecDeque::new(),
+            pace: Pace::default(),
             sequence: 0,
             over: false,
             is_announced: false,
@@ -283,6 +286,15 @@ impl Run {
     pub(super) fn tell(&self, news: RunNews) {
         // Fails when the driver is gone, and then nobody cares.
         let _ = self.tell.send((self.id, news));
+    }
+
+    /// A unit comes that goes on with what is written: the segment that grows is told of the pause in front of it, also when
+    /// it ends there, and of pauses in front of earlier units that are known only now.
+    pub(super) fn tell_pauses(inner: &mut Inner, unit: &Unit) {
+        let found = inner.pace.came(unit.pts, unit.dts);
+        if let Some(piece) = inner.pieces.back_mut().filter(|piece| !piece.is_finished()) {
+            found.into_iter().for_each(|pause| piece.add_pause(pause));
+        }
     }
 
     /// A segment begins with a unit, and the one before ends there. `start` is its wall clock where that is known already.

@@ -103,6 +103,7 @@ impl Writing<'_> {
             run: (self.runs)(cutting.run),
             sequence: cutting.sequence,
             span: cutting.span,
+            holes: Vec::new(),
             format: look.format,
             has_audio: false,
             container: Container::Mp4,

@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use super::error::StorageError;
 use crate::model::{
-    CameraClock, CameraId, ClockSource, Codec, Container, Copy, Origin, RunId, Segment, SegmentId, SegmentState, Span,
-    Timestamp, VideoFormat,
+    CameraClock, CameraId, ClockSource, Codec, Container, Copy, GapCause, Hole, Origin, RunId, Segment, SegmentId,
+    SegmentState, Span, Timestamp, VideoFormat,
 };
 
 /// The type of our box, drawn once at random.
@@ -27,8 +27,8 @@ const TYPE: [u8; 16] = [
 const VERSION: u32 = 1;
 /// Size, "uuid" and type.
 const HEADER: u64 = 24;
-/// The longest content that is read; ours has some 400 bytes.
-const CONTENT_LIMIT: u64 = 64 * 1024;
+/// The longest content that is read; ours has some 400 bytes, and 80 for each hole.
+const CONTENT_LIMIT: u64 = 1024 * 1024;
 /// More top-level boxes than an hour of half-second fragments has; a file with more is no recording of ours.
 const BOX_LIMIT: u32 = 200_000;
 
@@ -45,6 +45,8 @@ pub struct Identity {
     pub sequence: u32,
     /// From the first frame to the end of the last.
     pub span: Span,
+    /// Where inside it there is no footage; nothing when the file was written before files said so.
+    pub holes: Option<Vec<Hole>>,
     /// Whose clock placed it.
     pub clock: ClockSource,
     /// How the camera's own clock stood, when the camera told.
@@ -71,6 +73,8 @@ struct Content {
     sequence: u32,
     start_ns: i64,
     end_ns: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    holes: Option<Vec<HoleContent>>,
     clock: ClockSource,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     camera_clock: Option<CameraClock>,
@@ -83,6 +87,31 @@ struct Content {
     #[serde(default, skip_serializing_if = "is_none_lost")]
     lost_packets: u64,
     has_audio: bool,
+}
+
+/// A span inside the segment without footage.
+#[derive(Serialize, Deserialize)]
+struct HoleContent {
+    start_ns: i64,
+    end_ns: i64,
+    cause: String,
+}
+
+impl HoleContent {
+    fn of(hole: &Hole) -> Self {
+        Self {
+            start_ns: hole.span.start.as_nanos(),
+            end_ns: hole.span.end.as_nanos(),
+            cause: hole.cause.as_str().to_owned(),
+        }
+    }
+
+    fn into_hole(self) -> Hole {
+        Hole {
+            span: Span::new(Timestamp::from_nanos(self.start_ns), Timestamp::from_nanos(self.end_ns)),
+            cause: GapCause::parse(&self.cause).unwrap_or(GapCause::Unknown),
+        }
+    }
 }
 
 /// Most segments lack nothing, and their files say nothing of it.
@@ -99,6 +128,7 @@ impl Identity {
             run: segment.run,
             sequence: segment.sequence,
             span: segment.span,
+            holes: Some(segment.holes.clone()),
             clock: segment.clock,
             camera_clock: segment.camera_clock,
             origin: segment.origin,
@@ -117,6 +147,7 @@ impl Identity {
             run: self.run,
             sequence: self.sequence,
             span: self.span,
+            holes: self.holes.unwrap_or_default(),
             format: self.format,
             has_audio: self.has_audio,
             container: Container::Mp4,
@@ -202,6 +233,10 @@ impl Identity {
             sequence: self.sequence,
             start_ns: self.span.start.as_nanos(),
             end_ns: self.span.end.as_nanos(),
+            holes: self
+                .holes
+                .as_ref()
+                .map(|holes| holes.iter().map(HoleContent::of).collect()),
             clock: self.clock,
             camera_clock: self.camera_clock,
             origin: self.origin,
@@ -246,6 +281,9 @@ impl Identity {
                 Timestamp::from_nanos(content.start_ns),
                 Timestamp::from_nanos(content.end_ns),
             ),
+            holes: content
+                .holes
+                .map(|holes| holes.into_iter().map(HoleContent::into_hole).collect()),
             clock: content.clock,
             camera_clock: content.camera_clock,
             origin: content.origin,
@@ -336,6 +374,13 @@ mod tests {
                 Timestamp::from_nanos(1_790_000_000_123_456_789),
                 Timestamp::from_nanos(1_790_000_060_000_000_001),
             ),
+            holes: vec![Hole {
+                span: Span::new(
+                    Timestamp::from_nanos(1_790_000_020_000_000_002),
+                    Timestamp::from_nanos(1_790_000_025_000_000_003),
+                ),
+                cause: GapCause::Silent,
+            }],
             format: VideoFormat {
                 codec: Codec::H265,
                 width: 2560,

@@ -3,24 +3,36 @@
 //! The mirror is touched only when the primary's copy fails, and on a thread of its own: a mirror that hangs holds up
 //! nobody who reads what the primary has.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::aside::Aside;
-use super::choosing::{Attempt, plan_reading};
+use super::boxes::Movie;
+use super::choosing::{Attempt, is_readable, plan_reading};
 use super::error::StorageError;
+use super::holes::holes_left;
 use super::proofs::{Proof, Proofs};
 use super::volume::Volume;
-use crate::model::{Copy, CopyState, Segment, SegmentId, VolumeId};
+use crate::model::{Copy, CopyState, Hole, Segment, SegmentId, SegmentState, VolumeId};
 
 /// How long the mirror's disk may take to answer: one that sleeps has to wake up first.
 const PATIENCE: Duration = Duration::from_secs(12);
 /// Slower than this a second, a disk is not worth waiting for.
 const SLOWEST: u64 = 8 << 20;
 
-/// Told when a copy turns out to be another than the index says.
-type Tell = Box<dyn Fn(SegmentId, Copy) + Send + Sync>;
+/// What somebody who reads a segment finds out about it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Finding {
+    /// A copy is another than the index says.
+    Copy(Copy),
+    /// This is where the segment has no footage, because no copy gives it any more.
+    Holes(Vec<Hole>),
+}
+
+/// Told what is found out.
+type Tell = Box<dyn Fn(SegmentId, Finding) + Send + Sync>;
 
 /// The volumes that copies are read from. Clones share them.
 #[derive(Debug, Clone)]
@@ -97,8 +109,8 @@ impl Volumes {
         *self.0.mirror.lock().unwrap_or_else(PoisonError::into_inner) = mirror.map(|(id, root)| Place { id, root });
     }
 
-    /// Who is told when a copy turns out to be another than the index says. Set once.
-    pub fn tell(&self, tell: impl Fn(SegmentId, Copy) + Send + Sync + 'static) {
+    /// Who is told when a segment or a copy turns out to be another than the index says. Set once.
+    pub fn tell(&self, tell: impl Fn(SegmentId, Finding) + Send + Sync + 'static) {
         if self.0.tell.set(Box::new(tell)).is_err() {
             tracing::warn!("somebody is told of damaged copies already");
         }
@@ -145,9 +157,7 @@ impl Volumes {
                         ..attempt.copy.clone()
                     };
                     tracing::warn!(segment = %segment.id, path = copy.path, why, "a copy cannot be believed");
-                    if let Some(tell) = self.0.tell.get() {
-                        tell(segment.id, copy.clone());
-                    }
+                    self.told(segment.id, Finding::Copy(copy.clone()));
                     doubted.push(copy);
                 }
                 Outcome::Unknown(why) => {
@@ -172,10 +182,64 @@ impl Volumes {
                 Outcome::Doubted(..) | Outcome::Unknown(_) => {}
             }
         }
+        if segment.state == SegmentState::Closed {
+            self.find_damage(segment, out_of_reach.is_empty());
+        }
         BestOf {
             read: None,
             failed,
             out_of_reach,
+        }
+    }
+
+    /// Nobody could read a closed segment wholly: looks what its files still give, and tells what lacks. A copy that cannot
+    /// be asked now may be whole, and then nothing lacks.
+    fn find_damage(&self, segment: &Segment, is_all_in_reach: bool) {
+        let mirror = self.mirror();
+        let (mut best, mut is_all_judged) = (None::<Movie>, is_all_in_reach);
+        for copy in segment.copies.iter().filter(|copy| is_readable(copy.state)) {
+            let primary = Some(&self.0.primary).filter(|primary| primary.id == copy.volume);
+            let judged = match primary {
+                Some(place) => judge(place, copy, segment),
+                None => mirror
+                    .clone()
+                    .filter(|mirror| mirror.id == copy.volume)
+                    .and_then(|place| {
+                        let (copy, segment) = (copy.clone(), segment.clone());
+                        self.0
+                            .aside
+                            .run(PATIENCE, move || judge(&place, &copy, &segment))
+                            .flatten()
+                    }),
+            };
+            let Some(judged) = judged else {
+                is_all_judged = false;
+                continue;
+            };
+            let state = match judged {
+                Judged::Missing => CopyState::Missing,
+                Judged::Damaged(movie) => {
+                    if best.as_ref().is_none_or(|best| best.frames() < movie.frames()) {
+                        best = Some(movie);
+                    }
+                    CopyState::Suspect
+                }
+            };
+            if copy.state != state {
+                tracing::warn!(segment = %segment.id, path = copy.path, state = state.as_str(), "a recording is damaged");
+                self.told(segment.id, Finding::Copy(Copy { state, ..copy.clone() }));
+            }
+        }
+        if let Some(holes) = best.filter(|_| is_all_judged).map(|movie| holes_left(&movie, segment))
+            && holes != segment.holes
+        {
+            self.told(segment.id, Finding::Holes(holes));
+        }
+    }
+
+    fn told(&self, segment: SegmentId, finding: Finding) {
+        if let Some(tell) = self.0.tell.get() {
+            tell(segment, finding);
         }
     }
 
@@ -243,6 +307,24 @@ impl Place {
     }
 }
 
+/// What is wrong with a copy for certain.
+enum Judged {
+    /// Its file is gone.
+    Missing,
+    /// Its file gives no more than this.
+    Damaged(Movie),
+}
+
+/// Judges a copy that could not be read; nothing when nobody can say now, or when nothing is wrong with it.
+fn judge(place: &Place, copy: &Copy, segment: &Segment) -> Option<Judged> {
+    match Movie::read(&place.root.join(&copy.path)) {
+        Ok(movie) if movie.frames() < segment.frames => Some(Judged::Damaged(movie)),
+        // A volume that went away is not a volume whose files went away.
+        Err(error) if error.kind() == ErrorKind::NotFound && place.holds_its_volume() => Some(Judged::Missing),
+        _ => None,
+    }
+}
+
 fn check_and_read<T, E>(
     proofs: &Proofs,
     place: &Place,
@@ -278,7 +360,7 @@ mod tests {
         room: tempfile::TempDir,
         volumes: Volumes,
         segment: Segment,
-        told: Arc<Mutex<Vec<Copy>>>,
+        told: Arc<Mutex<Vec<Finding>>>,
     }
 
     impl Room {
@@ -303,9 +385,9 @@ mod tests {
             };
             let volumes = Volumes::new(primary.id(), primary.root().to_owned());
             volumes.use_mirror(Some((mirror.id(), mirror.root().to_owned())));
-            let told: Arc<Mutex<Vec<Copy>>> = Arc::default();
+            let told: Arc<Mutex<Vec<Finding>>> = Arc::default();
             let hears = Arc::clone(&told);
-            volumes.tell(move |_, copy| hears.lock().unwrap().push(copy));
+            volumes.tell(move |_, finding| hears.lock().unwrap().push(finding));
             Self {
                 room,
                 volumes,
@@ -334,7 +416,11 @@ mod tests {
 
         fn told(&self) -> Vec<(VolumeId, CopyState)> {
             let told = self.told.lock().unwrap();
-            told.iter().map(|copy| (copy.volume, copy.state)).collect()
+            let copies = told.iter().filter_map(|finding| match finding {
+                Finding::Copy(copy) => Some((copy.volume, copy.state)),
+                Finding::Holes(_) => None,
+            });
+            copies.collect()
         }
     }
 

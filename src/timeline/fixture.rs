@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use crate::index::{Index, KnownVolume};
 use crate::model::{
-    Camera, CameraId, Copy, CopyState, RunId, Seal, Segment, Span, Timestamp, VolumeId, VolumeRole, fixture,
+    Camera, CameraId, Copy, CopyState, GapCause, Hole, RunId, Seal, Segment, Span, Timestamp, VolumeId, VolumeRole,
+    fixture,
 };
 
 /// Seals nothing; the index does not mind.
@@ -65,6 +66,12 @@ pub(crate) fn index() -> IndexBox {
         })
         .unwrap();
     IndexBox { index, root }
+}
+
+/// A span without footage.
+pub(crate) fn hole(start: i64, end: i64, cause: GapCause) -> Hole {
+    let span = Span::new(at(start), at(end));
+    Hole { span, cause }
 }
 
 /// A closed segment of `door`.

@@ -6,13 +6,11 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 
 use crate::index::{Index, IndexError, Writer};
-use crate::model::{CameraId, Event, EventKind, Fault, Gap, GapCause, Loss, News, Origin, Timestamp};
+use crate::model::{CameraId, CopyState, Event, EventKind, Fault, Gap, GapCause, KEPT_FROM, News, Origin, Timestamp};
 use crate::runtime::{Backoff, Shutdown};
 
 use super::untold::untold_end;
 
-/// A gap this short is forgotten when it ends; the timeline computes it from the footage all the same.
-const KEPT: Duration = Duration::from_secs(3);
 /// Most news in one transaction.
 const BATCH: usize = 256;
 /// Most slots to sum up at a time; more than two are there only after an upgrade or a rebuild.
@@ -42,9 +40,16 @@ pub async fn ingest(index: Index, mut news: mpsc::UnboundedReceiver<News>, end: 
         let closed = items
             .iter()
             .any(|news| matches!(news, News::Closed(_) | News::Refilled { .. }));
-        let stirs = items
-            .iter()
-            .any(|news| matches!(news, News::Regained { .. } | News::Refilled { .. }));
+        let stirs = items.iter().any(|news| match news {
+            News::Regained { .. } | News::Refilled { .. } => true,
+            // A hole that is over is a gap that can be filled.
+            News::Grew { holes, .. } => !holes.is_empty(),
+            News::Closed(segment) => !segment.holes.is_empty(),
+            News::Holed { .. } => true,
+            // A file that is gone leaves a gap as well.
+            News::Copied { copy, .. } => copy.state != CopyState::Whole,
+            _ => false,
+        });
         store(&index, items).await;
         if stirs {
             stir.notify_one();
@@ -118,17 +123,21 @@ fn apply(writer: &Writer<'_>, news: &News) -> Result<(), IndexError> {
         News::Grew {
             id,
             span,
+            holes,
             frames,
             size_bytes,
             lost_packets,
         } => writer
-            .grow_segment(*id, *span, (*frames, *lost_packets), *size_bytes)
+            .grow_segment(*id, *span, holes, (*frames, *lost_packets), *size_bytes)
             .map(|_| ()),
         News::Closed(segment) => {
             writer.close_segment(segment)?;
             // What a kill left behind reaches farther than its row said, and the gap behind it was opened by the row.
             match segment.origin {
-                Origin::Live => writer.trim_gaps(&segment.camera, segment.span, KEPT),
+                Origin::Live => {
+                    let mut pieces = segment.covered().into_iter();
+                    pieces.try_for_each(|piece| writer.trim_gaps(&segment.camera, piece, KEPT_FROM))
+                }
                 Origin::Refill => Ok(()),
             }
         }
@@ -145,6 +154,7 @@ fn apply(writer: &Writer<'_>, news: &News) -> Result<(), IndexError> {
             Some(_) => writer.put_copy(*segment, copy),
             None => Ok(()),
         },
+        News::Holed { segment, holes } => writer.set_holes(*segment, holes),
         News::Vanished(id) => writer.remove_open_segment(*id).map(|_| ()),
         News::Lost { camera, at, cause } => begin_gap(writer, camera, *at, *cause),
         News::Regained { camera, at } => {
@@ -195,33 +205,15 @@ fn begin_rest(writer: &Writer<'_>, camera: &CameraId, at: Timestamp) -> Result<(
 }
 
 fn end_gap(writer: &Writer<'_>, camera: &CameraId, at: Timestamp) -> Result<(), IndexError> {
-    if let Some(gap) = writer.end_gap(camera, at, KEPT)? {
+    if let Some(gap) = writer.end_gap(camera, at, KEPT_FROM)? {
         writer.add_event(&Event {
             at,
             kind: EventKind::RecordingGap,
             camera: Some(camera.clone()),
-            message: sentence(&gap),
+            message: gap.to_string(),
         })?;
     }
     Ok(())
-}
-
-fn sentence(gap: &Gap) -> String {
-    let why = match gap.cause {
-        GapCause::Lost(Loss::Refused) => "the camera refused the connection",
-        GapCause::Lost(Loss::Unauthorised) => "the camera wanted another user or password",
-        GapCause::Lost(Loss::Unreachable) => "the camera did not answer",
-        GapCause::Lost(Loss::Ended) => "the camera ended the stream",
-        GapCause::Lost(Loss::Stalled) => "the camera sent nothing",
-        GapCause::Lost(Loss::Broken) => "what the camera sent could not be used",
-        GapCause::Lost(Loss::VolumeFull) => "no room was left on the volume",
-        GapCause::Lost(Loss::VolumeLost) => "the volume was missing or failing",
-        GapCause::Stopped => "camkeep was not running",
-        GapCause::Killed => "camkeep was killed, or the power was cut",
-        GapCause::Changed => "new settings began a new session",
-        GapCause::Unknown => "nobody knows why",
-    };
-    format!("{:.1} s are missing, {}: {why}", gap.span.seconds(), gap.span)
 }
 
 #[cfg(test)]
@@ -229,7 +221,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::index::{EventFilter, GapFilter};
-    use crate::model::{CopyState, SegmentState};
+    use crate::model::{Loss, SegmentState};
     use crate::timeline::fixture::{self, at};
 
     async fn tell(index: &Index, news: Vec<News>) {
@@ -265,6 +257,7 @@ mod tests {
         let grown = News::Grew {
             id: segment.id,
             span: crate::model::Span::new(at(0), at(5)),
+            holes: Vec::new(),
             frames: 125,
             size_bytes: 5000,
             lost_packets: 0,

@@ -2,6 +2,8 @@
 
 #[cfg(test)]
 pub(crate) mod fixture;
+#[cfg(test)]
+mod history;
 mod ingest;
 mod untold;
 mod view;

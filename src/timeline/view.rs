@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use chrono::{Days, NaiveDate, NaiveTime, TimeDelta, TimeZone};
 
-use super::whole::{Life, Missing, Why, missing};
+use super::whole::{Causes, Life, Missing, Why, missing};
 use crate::index::{IndexError, Reader};
 use crate::model::coverage::{covered, merge};
-use crate::model::{Camera, SEAM, Span, Timestamp};
+use crate::model::{Camera, GapCause, SEAM, Span, Timestamp};
 
 /// What is recorded of a camera in a window.
 #[derive(Debug, Clone, PartialEq)]
@@ -239,7 +239,15 @@ fn look(reader: &Reader<'_>, camera: &Camera, window: Span, now: Timestamp) -> R
         now,
         wanted: camera.enabled && camera.record_enabled && reader.resting_since(&camera.id)?.is_none(),
     };
-    let missing = missing(window, &timeline.ranges, &kept, &rests, life);
+    let lacking = reader.lacking(&camera.id, window)?;
+    let causes = Causes {
+        kept: &kept,
+        lacking: &lacking,
+        rests: &rests,
+        // While a segment is open its session lasts: what lags behind now is a pause so far.
+        at_the_edge: reader.is_growing(&camera.id)?.then_some(GapCause::Silent),
+    };
+    let missing = missing(window, &timeline.ranges, causes, life);
     Ok(Look {
         timeline,
         missing,

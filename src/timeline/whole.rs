@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::model::coverage::holes;
-use crate::model::{Gap, GapCause, SEAM, Span, Timestamp};
+use crate::model::{Gap, GapCause, Hole, SEAM, Span, Timestamp};
 
 /// The newest footage may lag this far behind now before its absence means anything: a stall is noticed within 5 s.
 const EDGE: Duration = Duration::from_secs(10);
@@ -55,10 +55,30 @@ impl Life {
     }
 }
 
-/// What is missing in a window, with causes from the gaps that were kept. In rests nothing was to be recorded.
-pub(super) fn missing(window: Span, ranges: &[Span], kept: &[Gap], rests: &[Span], life: Life) -> Vec<Missing> {
+/// What is known about missing footage of a window.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Causes<'a> {
+    /// Gaps that were kept.
+    pub(super) kept: &'a [Gap],
+    /// What segments lack.
+    pub(super) lacking: &'a [Hole],
+    /// When nothing was to be recorded.
+    pub(super) rests: &'a [Span],
+    /// Why the newest footage may lag behind now.
+    pub(super) at_the_edge: Option<GapCause>,
+}
+
+/// What is missing in a window, and why, as far as that is known.
+pub(super) fn missing(window: Span, ranges: &[Span], causes: Causes<'_>, life: Life) -> Vec<Missing> {
+    let Causes {
+        kept, lacking, rests, ..
+    } = causes;
     let expected = life.expected(window);
     let mut reasons: Vec<Missing> = kept.iter().map(|gap| reason(gap, life.now)).collect();
+    reasons.extend(lacking.iter().map(|hole| Missing {
+        span: hole.span,
+        why: Why::Cause(hole.cause),
+    }));
     let not_wanted = |&span| Missing {
         span,
         why: Why::NotWanted,
@@ -73,10 +93,10 @@ pub(super) fn missing(window: Span, ranges: &[Span], kept: &[Gap], rests: &[Span
         if known.is_empty() && at_the_edge && life.wanted && hole.duration() <= EDGE {
             continue;
         }
-        let otherwise = if at_the_edge && !life.wanted {
-            Why::NotWanted
-        } else {
-            Why::Cause(GapCause::Unknown)
+        let otherwise = match at_the_edge {
+            true if !life.wanted => Why::NotWanted,
+            true => Why::Cause(causes.at_the_edge.unwrap_or(GapCause::Unknown)),
+            false => Why::Cause(GapCause::Unknown),
         };
         explain(hole, &known, otherwise, &mut found);
     }
@@ -191,6 +211,14 @@ mod tests {
         }
     }
 
+    fn of<'a>(kept: &'a [Gap], rests: &'a [Span]) -> Causes<'a> {
+        Causes {
+            kept,
+            rests,
+            ..Causes::default()
+        }
+    }
+
     const STALLED: GapCause = GapCause::Lost(Loss::Stalled);
 
     fn life(begin: i64, now: i64, wanted: bool) -> Life {
@@ -213,7 +241,7 @@ mod tests {
     fn holes_take_the_causes_that_were_kept_and_the_rest_is_unknown() {
         let ranges = [span(0, 100), span(200, 300), span(400, 500)];
         let kept = [gap(101, 150, STALLED, false), gap(150, 199, GapCause::Stopped, false)];
-        let found = missing(span(0, 500), &ranges, &kept, &[], life(0, 500, true));
+        let found = missing(span(0, 500), &ranges, of(&kept, &[]), life(0, 500, true));
         assert_eq!(
             said(&found),
             [(100, 150, "stalled"), (150, 200, "stopped"), (300, 400, "unknown")]
@@ -223,34 +251,61 @@ mod tests {
     #[test]
     fn a_loss_that_lasts_reaches_to_now_and_never_past_it() {
         let kept = [gap(100, 100, STALLED, true)];
-        let found = missing(span(0, 1000), &[span(0, 100)], &kept, &[], life(0, 130, true));
+        let found = missing(span(0, 1000), &[span(0, 100)], of(&kept, &[]), life(0, 130, true));
         assert_eq!(said(&found), [(100, 130, "stalled")]);
     }
 
     #[test]
     fn the_lag_of_the_newest_footage_is_no_gap() {
-        let found = |now, wanted| said(&missing(span(0, 1000), &[span(0, 100)], &[], &[], life(0, now, wanted)));
+        let found = |now, wanted| {
+            said(&missing(
+                span(0, 1000),
+                &[span(0, 100)],
+                of(&[], &[]),
+                life(0, now, wanted),
+            ))
+        };
         assert_eq!(found(109, true), []);
         assert_eq!(found(120, true), [(100, 120, "unknown")]);
         assert_eq!(found(120, false), [(100, 120, "not_wanted")]);
         // In the past there is no lag.
-        let past = missing(span(0, 105), &[span(0, 100)], &[], &[], life(0, 500, true));
+        let past = missing(span(0, 105), &[span(0, 100)], of(&[], &[]), life(0, 500, true));
         assert_eq!(said(&past), [(100, 105, "unknown")]);
     }
 
     #[test]
     fn before_a_camera_could_record_nothing_is_missing() {
-        let found = missing(span(0, 200), &[span(150, 200)], &[], &[], life(140, 200, true));
+        let found = missing(span(0, 200), &[span(150, 200)], of(&[], &[]), life(140, 200, true));
         assert_eq!(said(&found), [(140, 150, "unknown")]);
-        assert_eq!(missing(span(0, 100), &[], &[], &[], life(140, 200, true)), vec![]);
-        assert_eq!(missing(span(300, 400), &[], &[], &[], life(140, 200, true)), vec![]);
+        assert_eq!(missing(span(0, 100), &[], of(&[], &[]), life(140, 200, true)), vec![]);
+        assert_eq!(missing(span(300, 400), &[], of(&[], &[]), life(140, 200, true)), vec![]);
+    }
+
+    #[test]
+    fn what_segments_lack_has_its_cause_though_no_gap_is_kept_of_it() {
+        let silent = |start, end| Hole {
+            span: span(start, end),
+            cause: GapCause::Silent,
+        };
+        let causes = Causes {
+            kept: &[gap(20, 30, GapCause::Silent, false)],
+            lacking: &[silent(20, 30), silent(50, 53)],
+            at_the_edge: Some(GapCause::Silent),
+            ..Causes::default()
+        };
+        let ranges = [span(0, 20), span(30, 50), span(53, 100)];
+        let found = missing(span(0, 200), &ranges, causes, life(0, 120, true));
+        assert_eq!(
+            said(&found),
+            [(20, 30, "silent"), (50, 53, "silent"), (100, 120, "silent")]
+        );
     }
 
     #[test]
     fn what_was_not_wanted_is_told_so_and_is_no_loss() {
         let ranges = [span(0, 100), span(300, 400)];
         let (kept, rests) = ([gap(250, 300, STALLED, false)], [span(101, 250), span(400, 10_000)]);
-        let found = missing(span(0, 1000), &ranges, &kept, &rests, life(0, 500, false));
+        let found = missing(span(0, 1000), &ranges, of(&kept, &rests), life(0, 500, false));
         assert_eq!(
             said(&found),
             [
@@ -287,7 +342,7 @@ mod tests {
         ) {
             let window = span(from, from + length);
             let life = life(begin, now, false);
-            let found = missing(window, &ranges, &kept, &[], life);
+            let found = missing(window, &ranges, of(&kept, &[]), life);
             let expected = holes(life.expected(window), ranges.clone(), SEAM);
             let total = |spans: &mut dyn Iterator<Item = Span>| spans.map(|span| span.duration()).sum::<Duration>();
             prop_assert_eq!(

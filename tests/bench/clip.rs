@@ -179,6 +179,7 @@ fn make(room: &Path, count: u32) -> Vec<(Segment, PathBuf)> {
             run: RunId(1),
             sequence,
             span: Span::new(start, start.plus(lasts)),
+            holes: Vec::new(),
             format: VideoFormat {
                 codec: Codec::H264,
                 width: 1280,

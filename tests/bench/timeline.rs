@@ -288,6 +288,7 @@ fn add(
         run: RunId(run),
         sequence,
         span,
+        holes: Vec::new(),
         format: VideoFormat {
             codec: Codec::H264,
             width: 1920,

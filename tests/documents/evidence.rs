@@ -47,6 +47,7 @@ fn segment(span: Span) -> Segment {
         run: RunId(0x00c0_ffee),
         sequence: 42,
         span,
+        holes: Vec::new(),
         format: VideoFormat {
             codec: Codec::H264,
             width: 640,

@@ -105,6 +105,7 @@ impl Killed {
             run: RunId(0x00c0_ffee),
             sequence: 3,
             span: Span::new(start, start.offset(2_000_000_000)),
+            holes: Vec::new(),
             format: VideoFormat {
                 codec: Codec::H264,
                 width: 192,

@@ -55,6 +55,7 @@ fn fill(data: &std::path::Path, camera: &FakeCamera) {
                 run: RunId(7),
                 sequence: number,
                 span: Span::new(start, start.plus(MINUTE)),
+                holes: Vec::new(),
                 format: VideoFormat {
                     codec: Codec::H264,
                     width: 640,

@@ -130,6 +130,7 @@ fn segment(run: u32, sequence: u32, start: i64, end: i64, frames: u64) -> Segmen
         run: RunId(run),
         sequence,
         span: Span::new(Timestamp::from_millis(start), Timestamp::from_millis(end)),
+        holes: Vec::new(),
         format: VideoFormat {
             codec: Codec::H264,
             width: 320,

@@ -392,7 +392,7 @@ fn a_segment_that_grows_is_on_the_timeline_as_far_as_it_reaches() {
                 ..segment(890, 891, 4, 0)
             };
             writer.open_segment(&open)?;
-            writer.grow_segment(open.id, Span::new(at(890), at(899)), (225, 0), 9000)
+            writer.grow_segment(open.id, Span::new(at(890), at(899)), &[], (225, 0), 9000)
         })
         .unwrap();
     let timeline = desk

@@ -3,7 +3,9 @@
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::model::{CameraClock, CameraId, CopyState, Event, Gap, GapFate, Segment, SegmentState, Span, Timestamp};
+use crate::model::{
+    CameraClock, CameraId, CopyState, Event, Gap, GapFate, Hole, Segment, SegmentState, Span, Timestamp,
+};
 use crate::storage::reading_order;
 use crate::timeline::{Calendar, Coverage, Lane, Missing, Row, Timeline};
 
@@ -29,6 +31,7 @@ pub(in crate::http) struct SegmentShown {
     run: String,
     sequence: u32,
     frames: u64,
+    gaps: Vec<HoleShown>,
     damaged: bool,
     lost_packets: u64,
     locked: bool,
@@ -37,6 +40,24 @@ pub(in crate::http) struct SegmentShown {
     created_at: Timestamp,
     url: Option<String>,
     copies: Vec<CopyShown>,
+}
+
+/// A span inside a segment without footage.
+#[derive(Debug, Serialize)]
+struct HoleShown {
+    start: Timestamp,
+    end: Timestamp,
+    cause: &'static str,
+}
+
+impl HoleShown {
+    fn new(hole: &Hole) -> Self {
+        Self {
+            start: hole.span.start,
+            end: hole.span.end,
+            cause: hole.cause.as_str(),
+        }
+    }
 }
 
 /// One file that holds a segment.
@@ -76,6 +97,7 @@ impl SegmentShown {
             run: segment.run.to_string(),
             sequence: segment.sequence,
             frames: segment.frames,
+            gaps: segment.holes.iter().map(HoleShown::new).collect(),
             damaged: segment.is_damaged(),
             lost_packets: segment.lost_packets,
             locked,

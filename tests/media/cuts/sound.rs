@@ -66,6 +66,7 @@ fn footage(file: &Path, run: u32, start: Timestamp) -> Footage {
         run: RunId(run),
         sequence: 0,
         span: Span::new(start, start.plus(Duration::from_nanos(lasts))),
+        holes: Vec::new(),
         format: VideoFormat {
             codec: Codec::H264,
             width: 320,
