@@ -196,7 +196,7 @@ impl Volumes {
     /// be asked now may be whole, and then nothing lacks.
     fn find_damage(&self, segment: &Segment, is_all_in_reach: bool) {
         let mirror = self.mirror();
-        let (mut best, mut is_all_judged) = (None::<Movie>, is_all_in_reach);
+        let (mut best, mut is_all_judged) = (None::<Box<Movie>>, is_all_in_reach);
         for copy in segment.copies.iter().filter(|copy| is_readable(copy.state)) {
             let primary = Some(&self.0.primary).filter(|primary| primary.id == copy.volume);
             let judged = match primary {
@@ -312,13 +312,13 @@ enum Judged {
     /// Its file is gone.
     Missing,
     /// Its file gives no more than this.
-    Damaged(Movie),
+    Damaged(Box<Movie>),
 }
 
 /// Judges a copy that could not be read; nothing when nobody can say now, or when nothing is wrong with it.
 fn judge(place: &Place, copy: &Copy, segment: &Segment) -> Option<Judged> {
     match Movie::read(&place.root.join(&copy.path)) {
-        Ok(movie) if movie.frames() < segment.frames => Some(Judged::Damaged(movie)),
+        Ok(movie) if movie.frames() < segment.frames => Some(Judged::Damaged(Box::new(movie))),
         // A volume that went away is not a volume whose files went away.
         Err(error) if error.kind() == ErrorKind::NotFound && place.holds_its_volume() => Some(Judged::Missing),
         _ => None,
