@@ -114,7 +114,7 @@ pub(super) async fn warn_of_none(
          a directory on another disk",
         names.join(", ")
     );
-    tracing::warn!(message, "the mirror");
+    tracing::warn!("{message}");
     // The ingest task lives until the last sender is gone.
     let _ = news.send(News::Happened(Event {
         at: clock.now(),

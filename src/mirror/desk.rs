@@ -246,7 +246,7 @@ impl Desk {
                 (EventKind::MirrorCaughtUp, message)
             }
         };
-        tracing::info!(message, "the mirror");
+        tracing::info!("{message}");
         let event = Event {
             at: self.now(),
             kind,

@@ -1,5 +1,6 @@
 //! What is told of the mirror to whoever asks.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use super::desk::Desk;
@@ -67,6 +68,26 @@ pub struct Tour {
     pub failed: u64,
     /// Segments of which no whole copy is left.
     pub lost: u64,
+}
+
+impl fmt::Display for Tour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            segments,
+            done,
+            mirror_wrong,
+            primary_wrong,
+            healed,
+            failed,
+            lost,
+            ..
+        } = self;
+        write!(
+            f,
+            "{done} of {segments} segments looked at; copies that were wrong: {mirror_wrong} there, {primary_wrong} on the \
+             primary; {healed} healed, {failed} could not be written, {lost} lost"
+        )
+    }
 }
 
 impl Tour {

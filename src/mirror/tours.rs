@@ -85,7 +85,7 @@ impl Desk {
             if let Some(walk) = &mut self.verify {
                 walk.take_page(&page, now);
                 if !walk.tour.is_running() {
-                    tracing::info!(tour = ?walk.tour, "the mirror was verified");
+                    tracing::info!("the mirror was verified: {}", walk.tour);
                 }
             }
         }
@@ -94,7 +94,7 @@ impl Desk {
             if let Some(walk) = &mut self.restore {
                 walk.take_page(&page, now);
                 if !walk.tour.is_running() {
-                    tracing::info!(tour = ?walk.tour, "the primary was restored from the mirror");
+                    tracing::info!("the primary was restored from the mirror: {}", walk.tour);
                 }
             }
         }

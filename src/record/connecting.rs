@@ -57,7 +57,14 @@ impl Driver {
         };
         // While the volume takes nothing it is the volume that is asked, every other second.
         if !self.setting.volume.is_lost() {
-            tracing::info!(camera = %self.camera.id, run = %run.id(), from = address.shown(), "connecting");
+            match self.outage {
+                false => {
+                    tracing::info!(camera = %self.camera.id, run = %run.id(), from = address.shown(), "connecting")
+                }
+                true => {
+                    tracing::debug!(camera = %self.camera.id, run = %run.id(), from = address.shown(), "connecting")
+                }
+            }
         }
         let spec = RecordSpec {
             address,

@@ -19,7 +19,7 @@ use super::setting::Setting;
 use super::showing::{Rate, Round};
 use super::state::{Input, Machine, Order, Patience, State, Wish};
 use super::tail::Tail;
-use super::telling::{Ledger, Silence};
+use super::telling::{Ledger, Reminder, Silence};
 
 /// How long a camera's task may take to end its run when it is asked to stop.
 const STOP: Duration = Duration::from_millis(3800);
@@ -105,6 +105,7 @@ pub(super) struct Driver {
     /// When it last looked at the clock, which it does each second.
     looked: Instant,
     pub(super) silence: Silence,
+    pub(super) still_lost: Reminder,
 }
 
 impl Driver {
@@ -157,6 +158,7 @@ impl Driver {
             told_cause: None,
             looked,
             silence: Silence::default(),
+            still_lost: Reminder::default(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! What a camera's task tells the world: news for the timeline, events for people, and how the camera is.
 
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use crate::model::{Event, EventKind, GapCause, Loss, News, RunId, Segment, Timestamp, Transport};
 use crate::runtime::Instant;
@@ -22,6 +23,28 @@ pub(super) enum Ledger {
     Missing,
     /// It is not wanted.
     NotWanted,
+}
+
+/// A line of the log that is repeated while something lasts, but not at each try.
+#[derive(Debug, Default)]
+pub(super) struct Reminder(Option<Instant>);
+
+impl Reminder {
+    const PERIOD: Duration = Duration::from_secs(300);
+
+    /// The first line was written at this moment.
+    fn since(now: Instant) -> Self {
+        Self(Some(now))
+    }
+
+    /// Whether the line is written again; if so, the next is due a period later.
+    fn is_due(&mut self, now: Instant) -> bool {
+        let due = self.0.is_none_or(|last| now.since(last) >= Self::PERIOD);
+        if due {
+            self.0 = Some(now);
+        }
+        due
+    }
 }
 
 /// So many reasons are told why a camera is recorded without sound.
@@ -165,9 +188,13 @@ impl Driver {
             // Not the camera is lost, and it comes back at each try.
             self.volume_refuses(loss, message);
         } else if self.outage {
-            tracing::info!(camera = %self.camera.id, loss = loss.as_str(), message, "still lost");
+            match self.still_lost.is_due(self.now()) {
+                true => tracing::info!(camera = %self.camera.id, loss = loss.as_str(), message, "still lost"),
+                false => tracing::debug!(camera = %self.camera.id, loss = loss.as_str(), message, "still lost"),
+            }
         } else {
             self.outage = true;
+            self.still_lost = Reminder::since(self.now());
             tracing::warn!(camera = %self.camera.id, loss = loss.as_str(), message, "lost");
             self.happened(
                 EventKind::CameraOffline,
@@ -311,5 +338,21 @@ impl Run {
     pub(super) fn growing(&self) -> Vec<News> {
         let inner = self.lock();
         inner.pieces.iter().map(|piece| piece.grown(&inner.map)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_camera_that_stays_away_is_written_of_each_five_minutes_however_often_it_is_tried() {
+        let second = |seconds: u64| Instant(seconds * 1_000_000_000);
+        let mut reminder = Reminder::since(second(10));
+        let written: Vec<u64> = (10..1000)
+            .step_by(7)
+            .filter(|at| reminder.is_due(second(*at)))
+            .collect();
+        assert_eq!(written, [311, 612, 913]);
     }
 }
