@@ -8,7 +8,7 @@
 //! | 7 | `cli`: one file a subcommand |
 //! | 6 | `daemon`: what starts in which order, and stops in the reverse |
 //! | 5 | `http`: router, wire shapes, errors, one file a resource |
-//! | 4 | engines `record`, `mirror`, `refill`, `export`, `check`; and `timeline`, where they meet |
+//! | 4 | engines `record`, `mirror`, `refill`, `retain`, `export`, `check`; and `timeline`, where they meet |
 //! | 3 | tools `config`, `pipeline`, `index`, `storage`, `archive` |
 //! | 2 | [`runtime`]: clock, shutdown, waits, named tasks and threads, logging |
 //! | 1 | [`model`]: pure types |
@@ -26,6 +26,7 @@ pub mod model;
 pub mod pipeline;
 pub mod record;
 pub mod refill;
+pub mod retain;
 pub mod runtime;
 pub mod storage;
 pub mod timeline;

@@ -162,6 +162,7 @@ export class Lane {
       ['Source', camera.main_stream_url ?? ([camera.vendor, camera.address].filter(Boolean).join(' at ') || null)],
       ['Segment length', camera.segment_seconds ? `${camera.segment_seconds} s` : null],
       ['Sound', camera.record_audio === undefined ? null : camera.record_audio ? 'recorded' : 'not recorded'],
+      ['Kept for', camera.retention_hours ? durationWords(camera.retention_hours * 3_600_000) : 'as long as there is room'],
       ['Last frame', time(health?.last_frame_at)],
       ['Reconnects', health?.reconnects === undefined ? null : String(health.reconnects)],
       ['Gaps shown', gaps.length ? gaps.slice(-4).reverse().map((g) => this.gapWords(g).replace(/^Gap /, '')).join('\n') : 'none'],

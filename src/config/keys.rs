@@ -46,6 +46,10 @@ pub struct Storage {
     pub data: PathBuf,
     /// `mirror`: the second volume, on which copies of recordings lie.
     pub mirror: Option<PathBuf>,
+    /// `max_recordings_gb`: how much recordings may take, in bytes here; nothing is as much as fits.
+    pub max_recordings: Option<u64>,
+    /// `min_free_disk_gb`: how much of the disk stays free, in bytes here; nothing is the smaller of 5 GB and a twentieth of it.
+    pub min_free_disk: Option<u64>,
     /// `tail_journal`: whether each camera's newest pictures also go to a small journal, which a crash does not take.
     pub tail_journal: bool,
     /// `tail_seconds`: how much of each camera's video is held in memory.
@@ -72,8 +76,9 @@ pub struct Mirror {
     pub retention: Duration,
     /// `max_gb`: how much the mirror holds at the most; 0 is as much as fits.
     pub max_gb: u64,
-    /// `min_free_gb`: how much of the mirror's disk stays free.
-    pub min_free_gb: u64,
+    /// `min_free_gb`: how much of the mirror's disk stays free, in bytes here; nothing is the smaller of 5 GB and a twentieth
+    /// of it.
+    pub min_free: Option<u64>,
 }
 
 /// `[refill]`: what is fetched from cameras that keep footage themselves.
@@ -126,6 +131,8 @@ impl Default for Storage {
         Self {
             data: PathBuf::from("./camkeep-data"),
             mirror: None,
+            max_recordings: None,
+            min_free_disk: None,
             tail_journal: true,
             tail: Duration::from_secs(3),
         }
@@ -148,7 +155,7 @@ impl Default for Mirror {
             copy_mb_per_second: 20,
             retention: Duration::ZERO,
             max_gb: 0,
-            min_free_gb: 1,
+            min_free: None,
         }
     }
 }
@@ -200,6 +207,16 @@ pub(super) const KEYS: &[Key] = &[
     },
     Key {
         section: "storage",
+        name: "max_recordings_gb",
+        slot: |c| Slot::Gigabytes(&mut c.storage.max_recordings),
+    },
+    Key {
+        section: "storage",
+        name: "min_free_disk_gb",
+        slot: |c| Slot::Gigabytes(&mut c.storage.min_free_disk),
+    },
+    Key {
+        section: "storage",
         name: "tail_journal",
         slot: |c| Slot::Truth(&mut c.storage.tail_journal),
     },
@@ -241,7 +258,7 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         section: "mirror",
         name: "min_free_gb",
-        slot: |c| Slot::number(&mut c.mirror.min_free_gb, 0, 1_000_000),
+        slot: |c| Slot::Gigabytes(&mut c.mirror.min_free),
     },
     Key {
         section: "refill",

@@ -113,6 +113,7 @@ fn every_key_can_be_set_by_file_and_by_variable_alike() {
         Some("\"info\"") => "\"trace\"".to_owned(),
         Some("\"127.0.0.1:8080\"") => "\"0.0.0.0:80\"".to_owned(),
         Some(number) if number.parse::<u64>().is_ok() => "42".to_owned(),
+        None if key.name.ends_with("_gb") => "42".to_owned(),
         _ => "\"/elsewhere\"".to_owned(),
     };
     for key in KEYS {

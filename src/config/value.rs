@@ -4,6 +4,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// What people call a gigabyte.
+const GIGABYTE: f64 = 1e9;
+/// No disk is larger.
+const MOST_GIGABYTES: f64 = 1_000_000.0;
+
 /// How much is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Level {
@@ -59,6 +64,17 @@ impl Given<'_> {
         }
     }
 
+    fn decimal(&self) -> Option<f64> {
+        let number: f64 = match self {
+            Self::Toml(value) => match value.as_float() {
+                Some(float) => float.as_str().parse().ok()?,
+                None => self.number()? as f64,
+            },
+            Self::Text(text) => text.parse().ok()?,
+        };
+        (0.0..=MOST_GIGABYTES).contains(&number).then_some(number)
+    }
+
     fn number(&self) -> Option<u64> {
         match self {
             Self::Toml(value) => {
@@ -104,6 +120,8 @@ pub(super) enum Slot<'a> {
         least: u64,
         most: u64,
     },
+    /// Gigabytes, held as bytes; nothing where nobody said any.
+    Gigabytes(&'a mut Option<u64>),
     Level(&'a mut Level),
 }
 
@@ -163,6 +181,7 @@ impl<'a> Slot<'a> {
             Self::Number { place, least, most } => {
                 put(place, given.number().filter(|number| (least..=most).contains(number)))
             }
+            Self::Gigabytes(place) => put(place, given.decimal().map(|number| Some((number * GIGABYTE) as u64))),
             Self::Level(place) => put(
                 place,
                 given
@@ -180,6 +199,7 @@ impl<'a> Slot<'a> {
             Self::Truth(_) => "true or false".to_owned(),
             Self::Span { word, least, most, .. } => format!("a whole number of {word} from {least} to {most}"),
             Self::Number { least, most, .. } => format!("a whole number from {least} to {most}"),
+            Self::Gigabytes(_) => format!("a number of gigabytes from 0 to {MOST_GIGABYTES}"),
             Self::Level(_) => {
                 let words: Vec<String> = Level::ALL.iter().map(|level| format!("{:?}", level.as_str())).collect();
                 format!("one of {}", words.join(", "))
@@ -197,6 +217,7 @@ impl<'a> Slot<'a> {
             Self::Truth(place) => Some(place.to_string()),
             Self::Span { place, unit, .. } => Some((place.as_millis() / unit.as_millis().max(1)).to_string()),
             Self::Number { place, .. } => Some(place.to_string()),
+            Self::Gigabytes(place) => place.map(|bytes| (bytes as f64 / GIGABYTE).to_string()),
             Self::Level(place) => Some(text(place.as_str())),
         }
     }

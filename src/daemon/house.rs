@@ -16,6 +16,7 @@ use crate::model::{Edges, Event, EventKind, Fault, News, Seal, SegmentId, Volume
 use crate::pipeline::Catalog;
 use crate::record::{Left, Recorder, Suspects, explain_absence};
 use crate::refill::Needs;
+use crate::retain::{Retention, Rules};
 use crate::runtime::{Clock, Instant, Shutdown, local_zone, spawn_thread};
 use crate::storage::{BoxKey, Complain, DaemonLock, Finding, SealKey, Shelf, StorageError, Volume, Volumes};
 
@@ -205,8 +206,10 @@ pub(super) fn complain(
     news: &mpsc::UnboundedSender<News>,
     clock: &Arc<dyn Clock>,
     suspects: &Arc<Suspects>,
+    retention: &Retention,
 ) -> Complain {
     let (news, clock, suspects) = (news.downgrade(), clock.clone(), suspects.clone());
+    let retention = retention.clone();
     let told_full = Mutex::new(None::<Instant>);
     Arc::new(move |error: StorageError| {
         tracing::error!(%error, "a disk refuses");
@@ -215,6 +218,7 @@ pub(super) fn complain(
             suspects.add(path);
         }
         let kind = if error.fault() == Fault::Full {
+            retention.make_room();
             // Every file that is open finds out by itself.
             let now = clock.instant();
             let mut told = told_full.lock().unwrap_or_else(PoisonError::into_inner);
@@ -313,6 +317,19 @@ pub(super) fn mend(
     spawn_thread("check-mirror", work)
         .map(Some)
         .map_err(|error| DaemonError::System(format!("no thread for checking: {error}")))
+}
+
+/// Who keeps the primary within its rules: those of the configuration, and what a person set since.
+pub(super) async fn keep_primary(config: &Config, house: &House) -> Result<Retention, DaemonError> {
+    let storage = &config.storage;
+    let configured = Rules {
+        max_bytes: storage.max_recordings,
+        min_free_bytes: storage.min_free_disk,
+        keep: None,
+    };
+    let retention = Retention::new(VolumeRole::Primary, configured);
+    retention.use_volume(Some(house.volume.clone()));
+    Ok(retention)
 }
 
 /// Begins recording every camera, and tells what is missing since its last frame.

@@ -10,16 +10,17 @@ use tokio::sync::{Notify, mpsc};
 use crate::config::Config;
 use crate::export::{Exporter, Snapshots, Turns};
 use crate::http::{self, App, Engines};
-use crate::model::{Event, EventKind, News};
+use crate::model::{Event, EventKind, News, VolumeRole};
 use crate::pipeline::{self, Catalog};
 use crate::record::{Recorder, Setting, Suspects};
 use crate::refill::Refiller;
+use crate::retain;
 use crate::runtime::{Clock, Shutdown, Signals, SystemClock, Tasks, init_logging, raise_file_limit};
-use crate::storage::{Syncer, TailWriter};
+use crate::storage::{Reserve, Syncer, TailWriter};
 use crate::timeline;
 
 use super::error::DaemonError;
-use super::house::{House, adopt, complain, mend, on_a_thread, tell_of_copies};
+use super::house::{House, adopt, complain, keep_primary, mend, on_a_thread, tell_of_copies};
 use super::second::{Kept, Second, warn_of_none};
 use super::watch::{Watch, tell_systemd};
 
@@ -83,7 +84,8 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     );
     tell_of_copies(&house.volumes, &news);
     let suspects = Arc::new(Suspects::default());
-    let complain = complain(&news, &clock, &suspects);
+    let retention = keep_primary(&config, &house).await?;
+    let complain = complain(&news, &clock, &suspects, &retention);
     let tail = match config.storage.tail_journal {
         true => Some(Arc::new(TailWriter::start(
             &config.storage.data,
@@ -134,6 +136,16 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let kept = Kept::start(second, &config, &house, &news, &clock, &turns, &shutdown);
     let mend = mend(&house, &config, catalog.clone(), &clock, &shutdown, &news)?;
     let mut doors = Tasks::new();
+    let keeping = retain::Setting {
+        index: house.index.clone(),
+        clock: clock.clone(),
+        news: news.clone(),
+        role: VolumeRole::Primary,
+        rules: retention.status().rules,
+        reserve: Some(Reserve::new(&config.storage.data)),
+        hears: Arc::new(|_| {}),
+    };
+    doors.spawn("retention", retention.clone().run(keeping, shutdown.clone()));
     let watch = Watch {
         clock: clock.clone(),
         recorder: recorder.clone(),

@@ -7,8 +7,9 @@ use tokio::sync::mpsc;
 use crate::config::Config;
 use crate::export::Turns;
 use crate::index::Index;
-use crate::mirror::{Engine, Mirror, Rules, Setting};
-use crate::model::{Event, EventKind, News};
+use crate::mirror::{Engine, Limits, Mirror, Setting};
+use crate::model::{Event, EventKind, News, VolumeRole};
+use crate::retain::{self, Retention, Rules};
 use crate::runtime::{Clock, Shutdown, Tasks};
 use crate::storage::{MirrorTold, MirrorWriter, StorageError};
 
@@ -54,6 +55,9 @@ impl Kept {
         let (mut tasks, recorded) = (Tasks::new(), Shutdown::new());
         let mirror = second.zip(config.storage.mirror.clone()).map(|(second, root)| {
             let (turns, volumes, at) = (turns.clone(), house.volumes.clone(), root.clone());
+            let rules = rules(config);
+            let retention = Retention::new(VolumeRole::Mirror, rules);
+            let (of_volume, of_room) = (retention.clone(), retention.clone());
             let setting = Setting {
                 root: root.clone(),
                 index: house.index.clone(),
@@ -61,12 +65,32 @@ impl Kept {
                 writer: second.writer,
                 news: news.clone(),
                 clock: clock.clone(),
-                rules: rules(config),
+                bytes_per_second: config.mirror.copy_mb_per_second.saturating_mul(1_000_000),
                 is_busy: Arc::new(move || turns.are_taken()),
-                opened: Arc::new(move |id| volumes.use_mirror(Some((id, at.clone())))),
+                opened: Arc::new(move |volume| {
+                    if let Some(volume) = volume {
+                        volumes.use_mirror(Some((volume.id(), at.clone())));
+                    }
+                    of_volume.use_volume(volume.cloned());
+                }),
+                make_room: Arc::new(move |newcomer| match newcomer {
+                    Some((start, size_bytes)) => of_room.make_room_for(start, size_bytes),
+                    None => of_room.make_room(),
+                }),
             };
             let (engine, mirror) = Engine::new(setting, second.told);
             tasks.spawn("mirror", engine.run(shutdown.clone(), recorded.clone()));
+            let follows = mirror.clone();
+            let setting = retain::Setting {
+                index: house.index.clone(),
+                clock: clock.clone(),
+                news: news.clone(),
+                role: VolumeRole::Mirror,
+                rules,
+                reserve: None,
+                hears: Arc::new(move |word| follows.follow(limits(word))),
+            };
+            tasks.spawn("mirror-retention", retention.run(setting, shutdown.clone()));
             mirror
         });
         Self {
@@ -87,10 +111,21 @@ fn rules(config: &Config) -> Rules {
     const GIGABYTE: u64 = 1_000_000_000;
     let mirror = &config.mirror;
     Rules {
-        retention: mirror.retention,
+        keep: Some(mirror.retention).filter(|keep| !keep.is_zero()),
         max_bytes: (mirror.max_gb > 0).then(|| mirror.max_gb.saturating_mul(GIGABYTE)),
-        min_free_bytes: mirror.min_free_gb.saturating_mul(GIGABYTE),
-        bytes_per_second: mirror.copy_mb_per_second.saturating_mul(1_000_000),
+        min_free_bytes: mirror.min_free,
+    }
+}
+
+fn limits(word: retain::Word) -> Limits {
+    Limits {
+        floor_bytes: word.floor_bytes,
+        max_bytes: word.max_bytes,
+        cutoff: word.cutoff,
+        let_go: word.let_go,
+        is_changed: word.is_changed,
+        problem: word.problem,
+        is_stuck: word.is_stuck,
     }
 }
 

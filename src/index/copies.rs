@@ -22,7 +22,7 @@ const PUT: &str = "
 const SET_STATE: &str = "UPDATE copies SET state = ?3 WHERE segment_id = ?1 AND volume_id = ?2";
 const GROW: &str = "UPDATE copies SET size_bytes = ?2 WHERE segment_id = ?1 AND state = 'open'";
 const DISTRUST_OPEN: &str = "UPDATE copies SET state = 'suspect' WHERE segment_id = ?1 AND state = 'open'";
-/// What is known of a segment without a look at its copies. See migrations/0008_mirror.sql for the last two.
+/// What is known of a segment without a look at its copies. See migrations/0008_mirror.sql and 0010_retention.sql.
 macro_rules! see_copies {
     ($which:literal) => {
         concat!(
@@ -40,7 +40,11 @@ macro_rules! see_copies {
                 mirrored_bytes = (
                     SELECT sum(size_bytes) FROM copies
                     JOIN volumes ON volumes.id = volume_id AND role = 'mirror'
-                    WHERE segment_id = segments.id AND copies.state IN ('whole', 'suspect')) ",
+                    WHERE segment_id = segments.id AND copies.state IN ('whole', 'suspect')),
+                primary_bytes = CASE state WHEN 'closed' THEN (
+                    SELECT sum(iif(own.state IN ('whole', 'suspect'), size_bytes, 0)) FROM copies AS own
+                    JOIN volumes ON volumes.id = own.volume_id AND role = 'primary'
+                    WHERE segment_id = segments.id AND own.state <> 'quarantined') END ",
             $which
         )
     };

@@ -23,21 +23,6 @@ pub(super) const HELD_SUM: &str = "
 pub(super) const HELD: &str = "
     SELECT id FROM segments
     WHERE (start_ns, id) > (?1, ?2) AND mirrored_bytes IS NOT NULL ORDER BY start_ns, id LIMIT ?3";
-/// By start and no other way: a mirror holds a million copies, and the oldest few are wanted.
-pub(super) const LETTABLE: &str = "
-    SELECT segments.id, start_ns, locked > 0 OR evidence_locked = 1 AS held, volume_id, path, size_bytes, EXISTS (
-        SELECT 1 FROM copies AS own JOIN volumes ON volumes.id = own.volume_id AND role = 'primary'
-        WHERE own.segment_id = segments.id AND own.state = 'whole') AS elsewhere
-    FROM segments CROSS JOIN copies ON copies.segment_id = segments.id AND volume_id = ?3
-    WHERE (start_ns, segments.id) > (?1, ?2) AND mirrored_bytes IS NOT NULL
-    ORDER BY start_ns, segments.id LIMIT ?4";
-/// In one statement with the question whether it may, so that no lock comes between.
-const LET_GO: &str = "
-    DELETE FROM copies WHERE segment_id = ?1 AND volume_id = ?2 AND EXISTS (
-        SELECT 1 FROM segments WHERE id = ?1 AND locked = 0 AND evidence_locked = 0
-    ) AND (?3 OR EXISTS (
-        SELECT 1 FROM copies AS own JOIN volumes ON volumes.id = own.volume_id AND role = 'primary'
-        WHERE own.segment_id = ?1 AND own.state = 'whole'))";
 /// Copies elsewhere are the point of a mirror; one that is nowhere else is not forgotten.
 const FORGET: &str = "
     DELETE FROM copies WHERE segment_id = ?1 AND volume_id = ?2 AND EXISTS (
@@ -57,25 +42,8 @@ pub struct Holding {
     pub newest: Option<Timestamp>,
 }
 
-/// A copy on the mirror that may be let go.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lettable {
-    /// Of which segment.
-    pub segment: SegmentId,
-    /// When the segment begins.
-    pub start: Timestamp,
-    /// Where the copy lies on the mirror.
-    pub path: String,
-    /// How much room it takes.
-    pub size_bytes: u64,
-    /// Whether somebody reads the segment, or it is held as evidence.
-    pub is_locked: bool,
-    /// Whether the primary has it whole.
-    pub is_elsewhere: bool,
-}
-
 /// A place in a list by start.
-type After = Option<(Timestamp, SegmentId)>;
+pub(super) type After = Option<(Timestamp, SegmentId)>;
 
 impl Reader<'_> {
     /// The cameras whose footage is to be mirrored.
@@ -125,22 +93,6 @@ impl Reader<'_> {
         self.all(ids)
     }
 
-    /// Copies on a mirror by the start of their segments, the oldest first, with what keeps them there.
-    pub fn lettable_copies(&self, volume: VolumeId, after: After, limit: u32) -> Result<Vec<Lettable>, IndexError> {
-        let (start, id) = place(after);
-        let page = params![start, id, volume.0.as_bytes(), limit];
-        self.rows(LETTABLE, page, |row| {
-            Ok(Lettable {
-                segment: segment_id(row, "id")?,
-                start: time(row, "start_ns")?,
-                path: row.get("path")?,
-                size_bytes: count(row, "size_bytes")?,
-                is_locked: row.get("held")?,
-                is_elsewhere: row.get("elsewhere")?,
-            })
-        })
-    }
-
     fn all(&self, ids: impl IntoIterator<Item = SegmentId>) -> Result<Vec<Segment>, IndexError> {
         let found = ids.into_iter().map(|id| self.segment(id));
         Ok(found.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
@@ -148,15 +100,6 @@ impl Reader<'_> {
 }
 
 impl Writer<'_> {
-    /// Forgets a copy on the mirror whose file is to go; `false` when it stays, because somebody reads its segment or holds
-    /// it, or because the primary has none and `even_the_last` was not said. The file goes after the row, never before it.
-    pub fn let_copy_go(&self, segment: SegmentId, volume: VolumeId, even_the_last: bool) -> Result<bool, IndexError> {
-        let row = params![segment.0.as_bytes(), volume.0.as_bytes(), even_the_last];
-        let gone = self.execute(LET_GO, row)? > 0;
-        self.see_copies(segment)?;
-        Ok(gone)
-    }
-
     /// Forgets copies on a mirror that was replaced, by path and a page at a time; those that are nowhere else stay known.
     /// Gives where the next page begins, or nothing when that was the last.
     pub fn forget_mirror(
@@ -175,7 +118,7 @@ impl Writer<'_> {
 }
 
 /// Where a page begins: the empty id lies before every other.
-fn place(after: After) -> (i64, Vec<u8>) {
+pub(super) fn place(after: After) -> (i64, Vec<u8>) {
     match after {
         Some((start, id)) => (start.as_nanos(), id.0.as_bytes().to_vec()),
         None => (i64::MIN, Vec::new()),
@@ -202,7 +145,6 @@ mod tests {
     use rusqlite::StatementStatus;
     use uuid::Uuid;
 
-    const PRIMARY: VolumeId = VolumeId(Uuid::from_u128(1));
     const MIRROR: VolumeId = VolumeId(Uuid::from_u128(2));
 
     fn id(number: u128) -> SegmentId {
@@ -292,39 +234,6 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_goes_only_when_nobody_holds_it_and_the_last_one_only_when_that_is_said() {
-        let (_directory, index) = recorded(4);
-        (1..=4).for_each(|n| put(&index, n, copy(2, n, CopyState::Whole)));
-        index
-            .write_blocking(|w| {
-                w.lock_segments(&camera_id("door"), super::super::fixture::span(60, 61))?;
-                w.connection()
-                    .execute_batch("UPDATE segments SET evidence_locked = 1 WHERE start_ns = 120000000000")?;
-                w.set_copy_state(id(3), PRIMARY, CopyState::Missing)
-            })
-            .unwrap();
-        let page = index.read_blocking(|r| r.lettable_copies(MIRROR, None, 10)).unwrap();
-        let seen: Vec<_> = page.iter().map(|copy| (copy.is_locked, copy.is_elsewhere)).collect();
-        assert_eq!(seen, [(true, true), (true, true), (false, false), (false, true)]);
-        let go = |number, even_the_last| {
-            index
-                .write_blocking(move |w| w.let_copy_go(id(number), MIRROR, even_the_last))
-                .unwrap()
-        };
-        assert_eq!(
-            [go(1, true), go(2, true), go(3, false), go(4, false)],
-            [false, false, false, true]
-        );
-        assert_eq!(owed(&index, Timestamp::MIN), [4]);
-        assert!(go(3, true) && !go(3, true));
-        let left = index.read_blocking(|r| r.mirrored_segments(None, 10)).unwrap();
-        assert_eq!(
-            left.iter().map(|segment| segment.id).collect::<Vec<_>>(),
-            [id(1), id(2)]
-        );
-    }
-
-    #[test]
     fn a_mirror_that_was_replaced_is_forgotten_but_for_what_only_it_has() {
         let (_directory, index) = recorded(5);
         (1..=5).for_each(|n| put(&index, n, copy(2, n, CopyState::Whole)));
@@ -371,10 +280,9 @@ mod tests {
     type Look = (&'static str, fn(&Reader<'_>) -> Result<u64, IndexError>);
 
     /// What is asked again and again while all is well.
-    const LOOKS: [Look; 4] = [
+    const LOOKS: [Look; 3] = [
         (OWED, |r| Ok(r.owed_segments(Timestamp::MIN, None, 100)?.len() as u64)),
         (OWED_SUM, |r| Ok(r.owed(Timestamp::MIN)?.segments)),
-        (LETTABLE, |r| Ok(r.lettable_copies(MIRROR, None, 20)?.len() as u64)),
         (HELD, |r| Ok(r.mirrored_segments(None, 20)?.len() as u64)),
     ];
 
@@ -424,10 +332,6 @@ mod tests {
             (
                 HELD,
                 "SEARCH segments USING COVERING INDEX segments_mirrored ((start_ns,id)>(?,?))",
-            ),
-            (
-                LETTABLE,
-                "SEARCH segments USING INDEX segments_mirrored ((start_ns,id)>(?,?))",
             ),
         ] {
             let found: Vec<String> = index

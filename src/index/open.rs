@@ -26,6 +26,7 @@ const MIGRATIONS: &[M<'static>] = &[
     M::up(include_str!("../../migrations/0008_mirror.sql")),
     M::up(include_str!("../../migrations/0009_http_port.sql")),
     M::up(include_str!("../../migrations/0010_holes.sql")),
+    M::up(include_str!("../../migrations/0011_retention.sql")),
 ];
 /// The version of the schema after the last migration.
 const KNOWN_VERSION: i64 = MIGRATIONS.len() as i64;

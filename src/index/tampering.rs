@@ -3,8 +3,19 @@
 
 use rusqlite::params;
 
-use super::Index;
-use crate::model::RunId;
+use super::{Index, IndexError, Writer};
+use crate::model::{RunId, SegmentId};
+
+impl Writer<'_> {
+    /// Holds a segment as evidence.
+    pub(crate) fn hold_for_tests(&self, id: SegmentId) -> Result<(), IndexError> {
+        self.execute(
+            "UPDATE segments SET evidence_locked = 1 WHERE id = ?1",
+            [id.0.as_bytes()],
+        )?;
+        Ok(())
+    }
+}
 
 impl Index {
     /// Takes a segment's row out, without a note of it.

@@ -20,6 +20,7 @@ const PAGES: u32 = 32;
 impl Desk {
     /// Counts what is owed, and finds the oldest of it.
     pub(super) async fn count(&mut self, instant: Instant) {
+        self.forget_horizon_when_roomy();
         let since = self.horizon.max(self.cutoff());
         let recount = instant >= self.recount_at;
         let counted = self.setting.index.read(move |reader| {

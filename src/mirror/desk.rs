@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::driver::{Setting, Shared};
 use super::errand::Errand;
 use super::keeper::Keeper;
-use super::plan::{Ages, Room};
+use super::plan::{Limits, Room};
 use super::state::{Standing, Tell};
 use super::status::Tour;
 use super::tours::Walk;
@@ -40,8 +40,8 @@ pub(super) struct Desk {
     pub(super) means: Means,
     pub(super) keeper: Keeper,
     pub(super) standing: Standing,
-    pub(super) ages: Ages,
-    pub(super) are_ages_known: bool,
+    /// What retention leaves; nothing is copied before that is known.
+    pub(super) limits: Option<Limits>,
     pub(super) volume_id: Option<VolumeId>,
     pub(super) is_replacing: bool,
     pub(super) space: Space,
@@ -58,7 +58,6 @@ pub(super) struct Desk {
     /// What could not be copied.
     pub(super) resting: HashMap<SegmentId, Instant>,
     pub(super) full_until: Option<Instant>,
-    pub(super) retain_at: Instant,
     /// What a walk found and is to be put right at once.
     pub(super) urgent: VecDeque<Errand>,
     pub(super) verify: Option<Walk>,
@@ -75,7 +74,7 @@ impl Desk {
         Self {
             means: Means {
                 clock: Arc::clone(&setting.clock),
-                bytes_per_second: setting.rules.bytes_per_second,
+                bytes_per_second: setting.bytes_per_second,
                 is_busy: Arc::clone(&setting.is_busy),
                 stop: Arc::new(AtomicBool::new(false)),
                 moved_bytes: Arc::new(AtomicU64::new(0)),
@@ -83,8 +82,7 @@ impl Desk {
             },
             keeper: Keeper::new(&setting.root),
             standing: Standing::new(wall),
-            ages: Ages::new(wall, instant),
-            are_ages_known: false,
+            limits: None,
             volume_id: None,
             is_replacing: false,
             space: Space {
@@ -100,7 +98,6 @@ impl Desk {
             settling: HashMap::new(),
             resting: HashMap::new(),
             full_until: None,
-            retain_at: instant,
             urgent: VecDeque::new(),
             verify: None,
             restore: None,
@@ -128,13 +125,9 @@ impl Desk {
         }
     }
 
-    /// What begins here or earlier is too old for the mirror, as far as ages are known.
+    /// What ends here or earlier is too old for the mirror.
     pub(super) fn cutoff(&self) -> Timestamp {
-        if self.are_ages_known {
-            self.setting.rules.cutoff(self.now())
-        } else {
-            Timestamp::MIN
-        }
+        self.limits.as_ref().map_or(Timestamp::MIN, |limits| limits.cutoff)
     }
 
     pub(super) fn volumes(&self) -> Option<Volumes> {
@@ -183,7 +176,7 @@ impl Desk {
         if error.fault() != Fault::Full {
             return self.lose(&error.to_string());
         }
-        self.retain_at = self.instant();
+        (self.setting.make_room)(None);
         let told = self.standing.miss(self.now(), &error.to_string());
         self.tell(told);
     }

@@ -10,12 +10,12 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use super::desk::{Desk, Wishes};
 use super::error::MirrorError;
-use super::plan::Rules;
+use super::plan::Limits;
 use super::state::Stand;
 use super::status::{Status, Tour};
 use super::work::Busy;
 use crate::index::{Holding, Index};
-use crate::model::{News, VolumeId};
+use crate::model::{News, Timestamp};
 use crate::runtime::{Clock, Shutdown};
 use crate::storage::{MirrorTold, MirrorWriter, Volume};
 
@@ -40,16 +40,21 @@ pub struct Setting {
     pub news: UnboundedSender<News>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
-    /// What a person set.
-    pub rules: Rules,
+    /// How fast is copied and verified; zero is as fast as the disks are.
+    pub bytes_per_second: u64,
     /// Whether clips are being made, which want the disks for themselves.
     pub is_busy: Busy,
-    /// Told which volume the mirror is, each time that it is opened: for whoever reads from it.
+    /// Told which volume the mirror is, each time that it is opened, and when it is gone.
     pub opened: Opened,
+    /// Asked for room: for something of a start and a size, or because the disk is full.
+    pub make_room: MakeRoom,
 }
 
 /// Told which volume the mirror is.
-pub type Opened = Arc<dyn Fn(VolumeId) + Send + Sync>;
+pub type Opened = Arc<dyn Fn(Option<&Arc<Volume>>) + Send + Sync>;
+
+/// Asked for room: for something that begins then and is so large, or because the disk is full.
+pub type MakeRoom = Arc<dyn Fn(Option<(Timestamp, u64)>) + Send + Sync>;
 
 impl std::fmt::Debug for Setting {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -68,6 +73,7 @@ pub(super) struct Shared {
     clock: Arc<dyn Clock>,
     status: Mutex<Status>,
     wishes: Mutex<Wishes>,
+    limits: Mutex<Option<Limits>>,
     bell: Notify,
 }
 
@@ -80,6 +86,11 @@ impl Shared {
         self.wishes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What retention said since this was asked last.
+    pub(super) fn take_limits(&self) -> Option<Limits> {
+        self.limits.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     pub(super) fn take_wishes(&self) -> Wishes {
         std::mem::take(&mut *self.wishes())
     }
@@ -89,6 +100,18 @@ impl Mirror {
     /// How it is.
     pub fn status(&self) -> Status {
         self.0.status().clone()
+    }
+
+    /// What retention leaves the mirror from now on.
+    pub fn follow(&self, mut limits: Limits) {
+        let mut place = self.0.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(unheard) = place.take() {
+            limits.let_go = limits.let_go.max(unheard.let_go);
+            limits.is_changed |= unheard.is_changed;
+        }
+        *place = Some(limits);
+        drop(place);
+        self.0.bell.notify_one();
     }
 
     /// Orders that every copy be read and compared, and what can be healed be healed.
@@ -180,6 +203,7 @@ impl Engine {
             clock: Arc::clone(&setting.clock),
             status: Mutex::new(status),
             wishes: Mutex::default(),
+            limits: Mutex::default(),
             bell: Notify::new(),
         });
         let desk = Desk::new(setting, Arc::clone(&shared));
@@ -207,7 +231,10 @@ impl Engine {
                     desk.hear_of_errand(done);
                 }
                 Some(one) = told.recv() => desk.hear(one),
-                () = desk.shared.bell.notified() => desk.take_wishes(),
+                () = desk.shared.bell.notified() => {
+                    desk.take_wishes();
+                    desk.follow();
+                }
                 _ = tick.tick() => desk.look().await,
             }
             if running.is_none() {

@@ -1,6 +1,5 @@
 //! Errands: one thing at a time that is done to the mirror's disk, on a thread that may be held up.
 
-use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
@@ -10,13 +9,10 @@ use super::plan::{Next, View, Wanted, choose};
 use super::work::{Found, Trouble, Verdict};
 use crate::model::{Copy, Segment, SegmentId};
 use crate::runtime::spawn_thread;
-use crate::storage::Volume;
 
 /// Something to be done.
 #[derive(Debug)]
 pub(super) enum Errand {
-    /// The files of copies that were let go.
-    Remove(Vec<String>),
     /// A copy that the mirror lacks.
     Copy(SegmentId, Why),
     /// A copy that the primary lacks.
@@ -39,7 +35,6 @@ pub(super) enum Why {
 /// What came of it.
 #[derive(Debug)]
 pub(super) enum Done {
-    Removed,
     Copied(Box<Segment>, Why, Result<Copy, Trouble>),
     /// With what was seen before, and without a copy where none was needed.
     Healed(Box<Segment>, Why, Option<Found>, Result<Option<Copy>, Trouble>),
@@ -69,13 +64,11 @@ impl Desk {
     /// Begins what is to be done next, if anything is.
     pub(super) async fn next_errand(&mut self) -> Option<Running> {
         self.keeper.volume()?;
-        if let Some(errand) = self.retain(None).await {
-            return self.begin(errand).await;
-        }
+        let limits = self.limits.clone()?;
         self.turn_pages().await;
-        let (horizon, rules) = (self.horizon, self.setting.rules);
+        let horizon = self.horizon;
         let next = loop {
-            match choose(&rules, &self.view()) {
+            match choose(&limits, &self.view()) {
                 Next::PassOver(start) => {
                     self.horizon = self.horizon.max(start);
                     let passed = self.due.pop_front().map_or(0, |segment| size_of(&segment));
@@ -90,9 +83,12 @@ impl Desk {
         }
         let errand = match next {
             Next::Copy => Errand::Copy(self.due.pop_front()?.id, Why::Owed),
-            Next::MakeRoom(wanted) => self.retain(Some(wanted)).await?,
             Next::Heal => self.next_heal()?,
             Next::Verify => self.next_verify()?,
+            Next::MakeRoom(wanted) => {
+                self.want_room(wanted);
+                return None;
+            }
             Next::Wait | Next::PassOver(_) => return None,
         };
         self.begin(errand).await
@@ -124,10 +120,6 @@ impl Desk {
         let volumes = self.volumes()?;
         let means = self.means.clone();
         let work: Box<dyn FnOnce() -> Done + Send> = match errand {
-            Errand::Remove(paths) => Box::new(move || {
-                remove_all(&volumes.mirror, &paths);
-                Done::Removed
-            }),
             Errand::Copy(id, why) => {
                 let segment = self.find(id).await?;
                 Box::new(move || {
@@ -190,12 +182,4 @@ impl Desk {
 pub(super) fn size_of(segment: &Segment) -> u64 {
     let sizes = segment.copies.iter().map(|copy| copy.size_bytes);
     sizes.max().unwrap_or_default()
-}
-
-fn remove_all(mirror: &Arc<Volume>, paths: &[String]) {
-    for path in paths {
-        if let Err(error) = mirror.remove(path) {
-            tracing::warn!(%error, "the file of a copy that was let go stays on the mirror");
-        }
-    }
 }

@@ -1,7 +1,7 @@
 //! The mirror: a second volume with the same recordings.
 //!
 //! What is recorded is written there at once, beside the first copy (`storage::MirrorWriter`). This room keeps the volume,
-//! copies afterwards what it missed, lets copies go by its own rules, looks whether copies still are what they were, and
+//! copies afterwards what it missed, looks whether copies still are what they were, and
 //! heals those that are not. Nothing that happens to the mirror is ever waited for by recording.
 
 mod counting;
@@ -21,9 +21,9 @@ mod tours;
 mod watching;
 mod work;
 
-pub use driver::{Engine, Mirror, Opened, Setting};
+pub use driver::{Engine, MakeRoom, Mirror, Opened, Setting};
 pub use error::MirrorError;
-pub use plan::Rules;
+pub use plan::Limits;
 pub use state::Stand;
 pub use status::{Status, Tour};
 pub use work::Busy;

@@ -15,7 +15,6 @@ impl Desk {
     /// What came of an errand.
     pub(super) fn hear_of_errand(&mut self, done: Done) {
         match done {
-            Done::Removed => {}
             Done::Nothing => tracing::error!("work on the mirror died; it goes on with the next segment"),
             Done::Copied(segment, why, Ok(copy)) => {
                 self.standing.copied(copy.size_bytes);

@@ -72,6 +72,8 @@ const LONG: Duration = Duration::from_secs(60);
 pub(super) struct Standing {
     is_present: bool,
     reason: Option<String>,
+    /// Why it cannot hold what its rules say.
+    limit: Option<String>,
     since: Timestamp,
     /// Segments that are owed, as far as is known.
     owed: Option<u64>,
@@ -86,6 +88,7 @@ impl Standing {
         Self {
             is_present: false,
             reason: Some("it is being opened".to_owned()),
+            limit: None,
             since: now,
             owed: None,
             trouble: None,
@@ -96,7 +99,7 @@ impl Standing {
     pub(super) fn stand(&self) -> Stand {
         match (self.is_present, self.owed) {
             (false, _) => Stand::Absent,
-            (true, Some(0)) => Stand::CaughtUp,
+            (true, Some(0)) if self.limit.is_none() => Stand::CaughtUp,
             (true, _) => Stand::Behind,
         }
     }
@@ -108,7 +111,7 @@ impl Standing {
 
     /// Why it is not there, or what it missed.
     pub(super) fn reason(&self) -> Option<&str> {
-        self.reason.as_deref()
+        self.reason.as_deref().or(self.limit.as_deref())
     }
 
     /// It is there.
@@ -126,6 +129,11 @@ impl Standing {
             standing.reason = Some(reason.to_owned());
         });
         self.trouble(now, reason)
+    }
+
+    /// Why it cannot hold what its rules say; nothing when it can.
+    pub(super) fn limit(&mut self, now: Timestamp, limit: Option<&str>) {
+        self.change(now, |standing| standing.limit = limit.map(str::to_owned));
     }
 
     /// It is there and missed something.
@@ -147,7 +155,7 @@ impl Standing {
             });
             return None;
         }
-        if !self.is_present {
+        if !self.is_present || self.limit.is_some() {
             return None;
         }
         let is_first = !std::mem::replace(&mut self.has_caught_up, true);

@@ -11,8 +11,8 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::unbounded_channel;
 
-use super::{Engine, Mirror, MirrorError, Rules, Setting, Stand, Status};
-use crate::index::{Index, KnownVolume};
+use super::{Engine, Limits, Mirror, MirrorError, Setting, Stand, Status};
+use crate::index::{Index, KnownVolume, LetGo};
 use crate::model::{
     Camera, CameraId, Copy, CopyState, Event, EventKind, Fault, News, Seal, Segment, SegmentId, Span, Timestamp,
     VolumeId, VolumeRole, fixture,
@@ -31,6 +31,19 @@ impl Seal for Open {
 
     fn unseal(&self, sealed: &[u8]) -> Option<String> {
         String::from_utf8(sealed.to_vec()).ok()
+    }
+}
+
+/// What retention leaves a mirror of which it wants nothing.
+fn no_limits() -> Limits {
+    Limits {
+        floor_bytes: 0,
+        max_bytes: None,
+        cutoff: Timestamp::MIN,
+        let_go: None,
+        is_changed: false,
+        problem: None,
+        is_stuck: false,
     }
 }
 
@@ -110,7 +123,7 @@ impl Site {
     }
 
     /// Starts the engine; what it tells is written as the timeline would.
-    fn start(&mut self, root: &Path, rules: Rules) {
+    fn start(&mut self, root: &Path, bytes_per_second: u64) {
         let (news, mut hears) = unbounded_channel();
         let (tell, told) = unbounded_channel();
         let clock = SystemClock::shared();
@@ -122,11 +135,13 @@ impl Site {
             writer: Arc::new(MirrorWriter::start(1 << 20, clock.clone(), tell).unwrap()),
             news,
             clock,
-            rules,
+            bytes_per_second,
             is_busy: Arc::new(move || is_busy.load(Ordering::Relaxed)),
             opened: Arc::new(|_| {}),
+            make_room: Arc::new(|_| {}),
         };
         let (engine, mirror) = Engine::new(setting, told);
+        mirror.follow(no_limits());
         let (shutdown, mut tasks) = (Shutdown::new(), Tasks::new());
         let (index, events) = (self.index.clone(), Arc::clone(&self.events));
         let _inside = self.runtime.enter();
@@ -246,7 +261,7 @@ fn what_a_mirror_missed_is_copied_when_it_comes_and_both_are_told_once() {
     // Only the last directory of a mirror is made, so this disk is not there yet.
     let disk = site.room.path().join("disk");
     let root = disk.join("mirror");
-    site.start(&root, Rules::default());
+    site.start(&root, 0);
     let absent = site.wait_until_status("the mirror to be missed", |status| {
         let reason = status.reason.as_deref().unwrap_or_default();
         status.stand == Stand::Absent && status.owed.segments == 20 && reason.contains("is not there")
@@ -293,20 +308,20 @@ fn a_restart_goes_on_where_it_was_and_takes_what_is_there() {
     let mut site = Site::new();
     let paths: Vec<String> = (0..6).map(|number| site.record(number)).collect();
     let root = site.root();
-    site.start(&root, Rules::default());
+    site.start(&root, 0);
     site.wait_until_caught_up();
     site.stop();
     // As a kill leaves things: a copy of which no row tells, half a copy under its name, half a copy under a hidden one.
     let volume = self::volume_of(&site);
     for number in [2, 3] {
         site.index
-            .write_blocking(move |writer| writer.let_copy_go(id(number), volume, false))
+            .write_blocking(move |writer| writer.let_go(LetGo::OfMirror(id(number), volume, false)))
             .unwrap();
     }
     fs::write(root.join(&paths[3]), [3; 400]).unwrap();
     fs::write(root.join(".camkeep-copy/torn"), b"x").unwrap();
     let adopted = fs::metadata(root.join(&paths[2])).unwrap().ino();
-    site.start(&root, Rules::default());
+    site.start(&root, 0);
     let status = site.wait_until_status("both to be there again", |status| status.copied_segments == 2);
     assert_eq!(status.volume, Some(volume));
     for (number, path) in (0..).zip(&paths) {
@@ -336,7 +351,7 @@ fn verifying_finds_what_changed_on_either_side_and_heals_it() {
     let mut site = Site::new();
     let paths: Vec<String> = (0..6).map(|number| site.record(number)).collect();
     let root = site.root();
-    site.start(&root, Rules::default());
+    site.start(&root, 0);
     site.wait_until_caught_up();
     fs::write(root.join(&paths[0]), [9; 1000]).unwrap();
     fs::remove_file(root.join(&paths[1])).unwrap();
@@ -382,7 +397,7 @@ fn what_the_primary_lacks_is_restored_from_the_mirror() {
     let mut site = Site::new();
     let paths: Vec<String> = (0..5).map(|number| site.record(number)).collect();
     let root = site.root();
-    site.start(&root, Rules::default());
+    site.start(&root, 0);
     site.wait_until_caught_up();
     let primary = site.primary.id();
     site.index
@@ -418,7 +433,7 @@ fn a_recording_that_is_not_what_it_was_is_not_copied_and_not_trusted() {
     fs::write(site.primary.absolute(&paths[0]), b"noise").unwrap();
     fs::remove_file(site.primary.absolute(&paths[1])).unwrap();
     let root = site.root();
-    site.start(&root, Rules::default());
+    site.start(&root, 0);
     site.wait_until_caught_up();
     wait_until("both to be distrusted", || {
         (site.states(0).0 == Some(CopyState::Suspect) && site.states(1).0 == Some(CopyState::Missing)).then_some(())
@@ -428,83 +443,12 @@ fn a_recording_that_is_not_what_it_was_is_not_copied_and_not_trusted() {
 }
 
 #[test]
-fn the_oldest_copies_go_when_there_are_too_many_but_for_those_that_are_read_or_the_last() {
-    let mut site = Site::new();
-    let paths: Vec<String> = (0..10).map(|number| site.record(number)).collect();
-    let root = site.root();
-    site.start(&root, Rules::default());
-    site.wait_until_caught_up();
-    site.stop();
-    let (primary, first) = (site.primary.id(), Span::new(minute(0), minute(0).offset(1)));
-    site.index
-        .write_blocking(move |writer| {
-            writer.lock_segments(&CameraId::parse("door").unwrap(), first)?;
-            writer.set_copy_state(id(1), primary, CopyState::Missing)
-        })
-        .unwrap();
-    let rules = Rules {
-        max_bytes: Some(6000),
-        ..Rules::default()
-    };
-    site.start(&root, rules);
-    site.wait_until_status("so many to go", |status| status.held.segments == 6);
-    let there: Vec<bool> = paths.iter().map(|path| root.join(path).exists()).collect();
-    let expected = [true, true, false, false, false, false, true, true, true, true];
-    wait_until("their files to go too", || {
-        let there: Vec<bool> = paths.iter().map(|path| root.join(path).exists()).collect();
-        (there == expected).then_some(())
-    });
-    // Nothing of what went is owed, also after a restart, and what is newer still takes the place of what is older.
-    let status = site.wait_until_caught_up();
-    assert_eq!(status.owed.segments, 0, "{there:?}");
-    site.stop();
-    site.start(&root, rules);
-    site.wait_until_caught_up();
-    let newest = site.record(10);
-    site.wait_until_status("the newest to be copied", |status| {
-        status.copied_segments == 1 && status.held.segments == 6
-    });
-    wait_until("the next oldest to go", || {
-        (!root.join(&paths[6]).exists()).then_some(())
-    });
-    assert!(root.join(&newest).exists() && root.join(&paths[7]).exists());
-}
-
-#[test]
-fn copies_go_when_their_time_is_over_and_are_not_made_again() {
-    let mut site = Site::new();
-    let paths: Vec<String> = (0..10).map(|number| site.record(number)).collect();
-    let root = site.root();
-    site.start(&root, Rules::default());
-    site.wait_until_caught_up();
-    site.stop();
-    let rules = Rules {
-        // The first of them is a day old, and each next a minute younger.
-        retention: Duration::from_secs(86_400 - 5 * 60 + 30),
-        ..Rules::default()
-    };
-    site.start(&root, rules);
-    let status = site.wait_until_status("the old ones to go", |status| {
-        status.held.segments == 5 && status.stand == Stand::CaughtUp
-    });
-    assert_eq!(status.copied_segments, 0);
-    wait_until("their files to go too", || {
-        let there = paths.iter().filter(|path| root.join(path).exists()).count();
-        (there == 5).then_some(())
-    });
-    assert!(
-        paths.iter().all(|path| site.primary.absolute(path).exists()),
-        "the primary is nobody's here"
-    );
-}
-
-#[test]
 fn copying_waits_while_clips_are_made() {
     let mut site = Site::new();
     site.record(0);
     site.is_busy.store(true, Ordering::Relaxed);
     let root = site.root();
-    site.start(&root, Rules::default());
+    site.start(&root, 0);
     let status = site.wait_until_status("the mirror to be there and to wait", |status| {
         status.stand == Stand::Behind && status.is_paused && status.volume.is_some()
     });
@@ -517,13 +461,9 @@ fn copying_waits_while_clips_are_made() {
 fn copying_goes_no_faster_than_it_may() {
     let mut site = Site::new();
     (0..4).for_each(|number| drop(site.record(number)));
-    let rules = Rules {
-        bytes_per_second: 2000,
-        ..Rules::default()
-    };
     let root = site.root();
     let begun = SystemClock.instant();
-    site.start(&root, rules);
+    site.start(&root, 2000);
     site.wait_until_caught_up();
     let took = SystemClock.instant().since(begun);
     assert!(took >= Duration::from_secs(2), "4000 bytes took {took:?}");
@@ -534,7 +474,7 @@ fn an_unplugged_mirror_is_noticed_in_five_seconds_and_nothing_lands_beneath_it()
     let mut site = Site::new();
     site.record(0);
     let root = site.root();
-    site.start(&root, Rules::default());
+    site.start(&root, 0);
     site.wait_until_caught_up();
     let unplugged = site.room.path().join("unplugged");
     fs::rename(&root, &unplugged).unwrap();
@@ -564,13 +504,13 @@ fn a_disk_that_replaces_a_dead_one_is_taken_when_a_person_says_so_and_gets_every
     let mut site = Site::new();
     let paths: Vec<String> = (0..3).map(|number| site.record(number)).collect();
     let root = site.root();
-    site.start(&root, Rules::default());
+    site.start(&root, 0);
     let first = site.wait_until_caught_up().volume;
     assert_eq!(site.mirror().replace().unwrap_err().fault(), Fault::Conflict);
     site.stop();
     fs::remove_dir_all(&root).unwrap();
     fs::create_dir(&root).unwrap();
-    site.start(&root, Rules::default());
+    site.start(&root, 0);
     let status = site.wait_until_status("it to be refused", |status| {
         status
             .reason

@@ -24,8 +24,7 @@ const HORIZON: &str = "mirror_horizon_ns";
 impl Desk {
     /// Looks at the disk, at what is owed, and at the clock.
     pub(super) async fn look(&mut self) {
-        let (now, instant) = (self.now(), self.instant());
-        self.are_ages_known = self.ages.are_known(now, instant);
+        let instant = self.instant();
         self.settling.retain(|_, until| instant < *until);
         self.resting.retain(|_, until| instant < *until);
         self.look_for_hangs(instant);
@@ -119,17 +118,14 @@ impl Desk {
         self.held = index.read(|reader| reader.held_on_mirrors()).await?;
         (self.space, self.volume_id, self.is_replacing) = (space, Some(id), false);
         self.full_until = None;
-        let left = self.setting.rules.left(self.room());
-        // With a tenth of it free, what was passed over for want of room has room.
-        let is_roomy = left > self.held.bytes.saturating_add(left) / 10;
         let kept = horizon.and_then(|text| text.parse().ok()).map(Timestamp::from_nanos);
-        self.horizon = kept.filter(|_| !is_roomy).unwrap_or(Timestamp::MIN);
+        self.horizon = kept.unwrap_or(Timestamp::MIN);
         if volume.shares_disk_with(&self.setting.primary) {
             let root = self.setting.root.display();
             tracing::warn!(%root, "the mirror is on the same disk as the recordings: both are lost together; give it its own");
         }
         self.setting.writer.use_volume(Some(Arc::clone(volume)));
-        (self.setting.opened)(id);
+        (self.setting.opened)(Some(volume));
         self.standing.open(now);
         // What it lacks is known before anybody hears that it is there.
         self.count_at = Instant::default();
@@ -156,6 +152,7 @@ impl Desk {
 
     fn gone(&mut self, reason: &str) {
         self.setting.writer.use_volume(None);
+        (self.setting.opened)(None);
         if self.standing.reason() != Some(reason) {
             tracing::warn!(root = %self.setting.root.display(), reason, "the mirror takes no copies");
         }

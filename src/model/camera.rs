@@ -218,8 +218,8 @@ pub struct Camera {
     pub post_roll_seconds: u32,
     /// Length of a segment in seconds.
     pub segment_seconds: u32,
-    /// Hours after which footage goes.
-    pub retention_hours: u32,
+    /// Hours after which footage goes; nothing keeps it as long as there is room.
+    pub retention_hours: Option<u32>,
     /// Hours in which footage is the last to go.
     pub minimum_hours: u32,
     /// Most bytes its footage may take.
@@ -266,7 +266,7 @@ impl Camera {
             pre_roll_seconds: 10,
             post_roll_seconds: 30,
             segment_seconds: 60,
-            retention_hours: 24,
+            retention_hours: None,
             minimum_hours: 0,
             storage_quota_bytes: None,
             record_audio: false,
@@ -299,7 +299,9 @@ impl Camera {
         within("pre_roll_seconds", self.pre_roll_seconds, 0, 300)?;
         within("post_roll_seconds", self.post_roll_seconds, 0, 3600)?;
         within("segment_seconds", self.segment_seconds, 2, 3600)?;
-        within("retention_hours", self.retention_hours, 1, 87_600)?;
+        if let Some(hours) = self.retention_hours {
+            within("retention_hours", hours, 1, 87_600)?;
+        }
         within("minimum_hours", self.minimum_hours, 0, 87_600)?;
         for (field, url) in [
             ("main_stream_url", &self.main_stream_url),
@@ -474,7 +476,7 @@ mod tests {
         before.main_stream_url = Some("rtsp://cam/1".into());
         let mut after = before.clone();
         after.name = "Other".into();
-        after.retention_hours = 48;
+        after.retention_hours = Some(48);
         assert!(!after.needs_new_run(&before));
         after.username = Some("admin".into());
         assert!(after.needs_new_run(&before));

@@ -25,6 +25,8 @@ pub enum EventKind {
     VolumeLost,
     /// A volume is nearly or wholly full.
     DiskPressure,
+    /// Footage was let go by the rules of retention, or will be.
+    RetentionDelete,
     /// Something was said to happen at a camera that waits for events.
     Triggered,
     /// A clip can be fetched.
@@ -43,7 +45,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::CameraOffline,
         Self::CameraOnline,
         Self::RecorderError,
@@ -52,6 +54,7 @@ impl EventKind {
         Self::IndexMended,
         Self::VolumeLost,
         Self::DiskPressure,
+        Self::RetentionDelete,
         Self::Triggered,
         Self::ClipReady,
         Self::ClipFailed,
@@ -72,6 +75,7 @@ impl EventKind {
             Self::IndexMended => "index_mended",
             Self::VolumeLost => "volume_lost",
             Self::DiskPressure => "disk_pressure",
+            Self::RetentionDelete => "retention_delete",
             Self::Triggered => "triggered",
             Self::ClipReady => "clip_ready",
             Self::ClipFailed => "clip_failed",

@@ -168,7 +168,7 @@ pub enum StorageError {
 
 impl StorageError {
     /// Sorts what the system said into what a person can do about it.
-    pub(super) fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
+    pub(crate) fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         // These two have no kind of their own.
         let errno = rustix::io::Errno::from_io_error(&source);

@@ -210,7 +210,7 @@ fn a_new_name_touches_no_pipeline() {
     desk.wait_for_closed(1, 20);
     desk.record_with(&camera.url(), 2, |settings| {
         settings.name = "Another name".into();
-        settings.retention_hours = 5;
+        settings.retention_hours = Some(5);
     });
     let before = desk.wait_for_closed(3, 20);
     assert!(

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::desk::Desk;
-use crate::mirror::{Engine, Rules, Setting};
+use crate::mirror::{Engine, Setting};
 use crate::storage::{MirrorWriter, Volume};
 
 const MIRROR: &str = "/api/v1/system/mirror";
@@ -52,7 +52,8 @@ fn a_mirror_that_is_not_there_says_why_and_what_it_lacks_and_takes_no_orders_but
             writer: Arc::new(MirrorWriter::start(1 << 20, clock.clone(), tell).unwrap()),
             news,
             clock,
-            rules: Rules::default(),
+            bytes_per_second: 0,
+            make_room: Arc::new(|_| {}),
             is_busy: Arc::new(|| false),
             opened: Arc::new(|_| {}),
         };

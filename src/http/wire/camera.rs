@@ -69,7 +69,7 @@ pub(in crate::http) struct CameraShown {
     pre_roll_seconds: u32,
     post_roll_seconds: u32,
     segment_seconds: u32,
-    retention_hours: u32,
+    retention_hours: Option<u32>,
     minimum_hours: u32,
     storage_quota_bytes: Option<u64>,
     record_audio: bool,
@@ -181,12 +181,11 @@ pub(in crate::http) fn change_camera(camera: &mut Camera, mut fields: Fields, fr
         &mut camera.segment_seconds,
         &fresh.segment_seconds,
     )?;
-    set(
-        given,
-        "retention_hours",
-        &mut camera.retention_hours,
-        &fresh.retention_hours,
-    )?;
+    match given.take::<u32>("retention_hours")? {
+        Said::Nothing => {}
+        Said::Clear => camera.retention_hours = None,
+        Said::Set(hours) => camera.retention_hours = Some(hours),
+    }
     set(given, "minimum_hours", &mut camera.minimum_hours, &fresh.minimum_hours)?;
     match given.take::<u64>("storage_quota_bytes")? {
         Said::Nothing => {}

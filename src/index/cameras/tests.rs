@@ -33,7 +33,8 @@ prop_compose! {
         Camera {
             site_id, vendor, model, address, rtsp_port: port, http_port, channel, username, password,
             main_stream_url, sub_stream_url, record_stream, transport, time_source, enabled, record_enabled, record_mode,
-            pre_roll_seconds, post_roll_seconds, segment_seconds, retention_hours, minimum_hours,
+            pre_roll_seconds, post_roll_seconds, segment_seconds,
+            retention_hours: Some(retention_hours).filter(|hours| *hours > 0), minimum_hours,
             storage_quota_bytes: quota, record_audio, mirror_enabled, anr_enabled, anr_replay_url_template, priority,
             updated_at: Timestamp::from_nanos(updated),
             ..Camera::new(camera_id("door"), name, at(7))
