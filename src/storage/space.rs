@@ -1,8 +1,11 @@
 //! Room on a volume, and whether it takes files at all.
 
-use rustix::fs::{StatVfsMountFlags, fstat, fstatvfs};
+use std::path::Path;
+
+use rustix::fs::{AtFlags, StatVfsMountFlags, fstat, fstatvfs, unlinkat};
 use rustix::io::Errno;
 
+use super::durable::parent;
 use super::error::StorageError;
 use super::volume::Volume;
 
@@ -54,6 +57,20 @@ impl Volume {
             return Err(StorageError::errno("write to the volume", self.root(), Errno::NOSPC));
         }
         Ok(())
+    }
+
+    /// Removes the directory of a copy that was removed, when nothing is left in it; `false` when there is.
+    pub fn remove_empty_directory(&self, relative: &str) -> Result<bool, StorageError> {
+        self.inside(relative)?;
+        let directory = parent(Path::new(relative));
+        if directory.components().count() < 2 {
+            return Ok(false);
+        }
+        match unlinkat(self.directory(), directory, AtFlags::REMOVEDIR) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOENT) => Ok(false),
+            Err(errno) => Err(StorageError::errno("remove", &self.root().join(directory), errno)),
+        }
     }
 
     /// Whether another volume is on the same file system: then the two are lost together.

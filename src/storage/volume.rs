@@ -264,20 +264,6 @@ impl Volume {
         }
     }
 
-    /// Removes the directory of a copy that was removed, when nothing is left in it; `false` when there is.
-    pub fn remove_empty_directory(&self, relative: &str) -> Result<bool, StorageError> {
-        self.inside(relative)?;
-        let directory = parent(Path::new(relative));
-        if directory.components().count() < 2 {
-            return Ok(false);
-        }
-        match unlinkat(&*self.directory, directory, AtFlags::REMOVEDIR) {
-            Ok(()) => Ok(true),
-            Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOENT) => Ok(false),
-            Err(errno) => Err(StorageError::errno("remove", &self.root.join(directory), errno)),
-        }
-    }
-
     /// Moves a file that cannot be used to the quarantine and writes the reason beside it. Gives its new path, relative
     /// to the root.
     pub fn quarantine(&self, relative: &str, reason: &str) -> Result<String, StorageError> {
