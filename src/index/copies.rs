@@ -22,7 +22,7 @@ const PUT: &str = "
 const SET_STATE: &str = "UPDATE copies SET state = ?3 WHERE segment_id = ?1 AND volume_id = ?2";
 const GROW: &str = "UPDATE copies SET size_bytes = ?2 WHERE segment_id = ?1 AND state = 'open'";
 const DISTRUST_OPEN: &str = "UPDATE copies SET state = 'suspect' WHERE segment_id = ?1 AND state = 'open'";
-/// What is known of a segment without a look at its copies. See migrations/0008_mirror.sql and 0010_retention.sql.
+/// What is known of a segment without a look at its copies. See migrations/0008_mirror.sql and 0011_retention.sql.
 macro_rules! see_copies {
     ($which:literal) => {
         concat!(

@@ -432,7 +432,7 @@ mod tests {
         let (directory, _) = index();
         let path = directory.path().join("older.db");
         let older = rusqlite::Connection::open(&path).unwrap();
-        for number in 1..=9 {
+        for number in 1..=10 {
             let found = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations")).unwrap();
             let file = found.map(|entry| entry.unwrap().path()).find(|path| {
                 path.file_name()
@@ -460,7 +460,7 @@ mod tests {
         [("default", 24), ("week", 168), ("nought", 0)]
             .into_iter()
             .for_each(|(id, hours)| camera(id, hours));
-        older.execute_batch("PRAGMA user_version = 9").unwrap();
+        older.execute_batch("PRAGMA user_version = 10").unwrap();
         drop(older);
         let index = Index::open(&path, super::super::fixture::seal()).unwrap();
         let cameras = index.read_blocking(|r| r.cameras()).unwrap();

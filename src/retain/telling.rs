@@ -68,7 +68,7 @@ impl Desk {
         if self.told.went.segments > 0 && (is_time || self.told.went.last_copies > 0) {
             self.told.went_at = Some(instant);
             let went = std::mem::take(&mut self.told.went);
-            let message = format!("{} let {} go", self.place(), sentence(went));
+            let message = format!("{} let {}", self.place(), sentence(went));
             tracing::info!(message, "retention");
             self.happened(EventKind::RetentionDelete, message);
         }
@@ -159,7 +159,7 @@ impl Went {
 
 fn sentence(went: Went) -> String {
     let word = if went.segments == 1 { "segment" } else { "segments" };
-    let mut text = format!("{} {word} ({})", went.segments, gigabytes(went.bytes));
+    let mut text = format!("{} {word} ({}) go", went.segments, gigabytes(went.bytes));
     match went.by_age {
         0 => text.push_str(" for room"),
         old if old == went.segments => text.push_str(" whose time was over"),
