@@ -384,8 +384,8 @@ mod tests {
             }
 
             // Cap and floor stop at the first that is enough.
-            let shared = plan.going.iter().filter(|going| going.why >= Why::Cap);
-            if let Some(last) = shared.last() {
+            let mut shared = plan.going.iter().filter(|going| going.why >= Why::Cap);
+            if let Some(last) = shared.next_back() {
                 let before = freed - last.what.size_bytes;
                 let excess = want.cap_bytes.map_or(0, |cap| (held - before).saturating_sub(cap));
                 prop_assert!(excess > 0 || before < want.short_bytes, "one more went than had to");
