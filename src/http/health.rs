@@ -77,6 +77,7 @@ fn not_yet(camera: Camera) -> CameraHealth {
         bytes_per_second: 0.0,
         reconnects: 0,
         abandoned: 0,
+        ticks_believed: true,
     }
 }
 

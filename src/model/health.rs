@@ -129,4 +129,7 @@ pub struct CameraHealth {
     pub reconnects: u64,
     /// Pipelines that did not come down in time and were left behind, since the daemon started.
     pub abandoned: u64,
+    /// Whether frames are dated by the camera's own timestamps. Those of a camera that do not keep time with the arrival of
+    /// its frames are not believed, and frames are dated by their arrival.
+    pub ticks_believed: bool,
 }

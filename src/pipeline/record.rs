@@ -63,6 +63,11 @@ pub trait Feed: Send + Sync + 'static {
     fn lost(&self, _packets: u64) {}
     /// The camera says when, by its own clock, the unit of this time was taken. Told before the unit itself.
     fn camera_time(&self, pts: i64, taken: Timestamp);
+    /// An access unit has come, whose times (running time, ns) are these by the camera's ticks: when it is shown and when it is
+    /// decoded. Gives the times that it gets, which are others where the ticks are not believed. Told before all else.
+    fn times(&self, pts: i64, dts: i64) -> (i64, i64) {
+        (pts, dts)
+    }
     /// An access unit has come, and what becomes of it? The first is a keyframe with a time. Without a word everything
     /// is written.
     fn arrived(&self, unit: &Unit) -> Fate {
@@ -258,10 +263,13 @@ fn bind_tap(tap: &gst::Element, gate: Gate, feed: &Arc<dyn Feed>) {
                     feed.heard();
                     return gst::PadProbeReturn::Handled;
                 }
-                let (Some(unit), Some(tap)) = (unit(pad, buffer, keyframe), tap.upgrade()) else {
+                let (Some(mut unit), Some(tap)) = (unit(pad, buffer, keyframe), tap.upgrade()) else {
                     return gst::PadProbeReturn::Handled;
                 };
                 started.store(true, Ordering::Relaxed);
+                let times = feed.times(unit.pts, unit.dts);
+                let moved = (times != (unit.pts, unit.dts)).then(|| move_to(times, &mut unit, buffer));
+                let buffer = moved.as_ref().unwrap_or(buffer);
                 if let Some(taken) = camera_time(buffer) {
                     feed.camera_time(unit.pts, taken);
                 }
@@ -274,6 +282,22 @@ fn bind_tap(tap: &gst::Element, gate: Gate, feed: &Arc<dyn Feed>) {
             _ => gst::PadProbeReturn::Ok,
         },
     );
+}
+
+/// Gives a unit other times; its buffer with these.
+fn move_to((pts, dts): (i64, i64), unit: &mut Unit, buffer: &gst::Buffer) -> gst::Buffer {
+    let by = |time: Option<gst::ClockTime>, nanos: i64| {
+        time.and_then(|time| time.nseconds().checked_add_signed(nanos))
+            .map(gst::ClockTime::from_nseconds)
+    };
+    let mut moved = buffer.clone();
+    let of = moved.make_mut();
+    // A unit without a time of decoding has that of showing.
+    let decoded = buffer.dts().or(buffer.pts());
+    of.set_pts(by(buffer.pts(), pts.saturating_sub(unit.pts)));
+    of.set_dts(by(decoded, dts.saturating_sub(unit.dts)));
+    (unit.pts, unit.dts) = (pts, dts);
+    moved
 }
 
 /// What the camera's RTCP sender reports say of a buffer: nothing before the first of them.

@@ -90,6 +90,7 @@ impl Driver {
         self.aim();
         if renew {
             self.silence = Silence::default();
+            (self.believes_ticks, self.told_ticks) = (true, false);
             tracing::info!(camera = %self.camera.id, "settings changed, a new run begins");
             self.step(Input::Renew);
         }

@@ -13,6 +13,9 @@
 //!       3 s: it only falls          then it follows the drift, a little at each new segment
 //! ```
 //!
+//! While a backlog comes in, faster than time passes, the map goes on falling beyond those 3 s; no segment is cut meanwhile.
+//! What it takes for a frame's time has been held against arrival before (`ticks.rs`): what is more than a drift is not seen here.
+//!
 //! Arrival is read from a clock that nobody sets, tied to the wall clock once, when the run begins: a wall clock that steps
 //! never bends a segment.
 
@@ -21,6 +24,8 @@ use std::time::Duration;
 
 use crate::model::{CameraClock, TimeSource, Timestamp};
 use crate::runtime::Instant;
+
+use super::ticks::Due;
 
 /// For how long a new map may still move freely.
 const SETTLING: Duration = Duration::from_secs(3);
@@ -31,10 +36,14 @@ const BUCKETS: usize = 6;
 /// A map moves by at most so many parts per million of the time that has passed: crystals are ten times better, and
 /// what moves faster is the network.
 const FASTEST_DRIFT_PPM: i64 = 1000;
-/// A frame whose own time runs ahead of arrival by more than this comes from a camera that set its ticks anew.
-const JUMP_AHEAD: Duration = Duration::from_secs(2);
-/// Frames may go back by what reordering of B-frames needs; beyond this the ticks were set anew.
-const JUMP_BACK: Duration = Duration::from_secs(1);
+/// A backlog that comes in is looked at so often...
+const LOOK: Duration = Duration::from_millis(500);
+/// ...and brings at least a third more than the time that passes.
+const BACKLOG: i64 = 3;
+/// No camera sends a backlog for longer.
+const LONGEST_BACKLOG: Duration = Duration::from_secs(60);
+/// A segment is cut so much before its time by arrival: the first frame may have been late.
+const CUT_EARLY: Duration = Duration::from_millis(500);
 
 /// A camera's clock that is off by more than this does not know the time, and is not followed.
 const BELIEVABLE: Duration = Duration::from_secs(24 * 3600);
@@ -42,15 +51,6 @@ const BELIEVABLE: Duration = Duration::from_secs(24 * 3600);
 const TOO_FAR: Duration = Duration::from_millis(500);
 /// Over less than this a drift is noise.
 const DRIFT_BASE: Duration = Duration::from_secs(20);
-
-/// What the map says of a frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Observation {
-    /// Its time fits.
-    Fits,
-    /// The camera's ticks jumped by this many nanoseconds against arrival: another run begins.
-    Jumped(i64),
-}
 
 /// The clock map of one run.
 #[derive(Debug, Clone)]
@@ -64,6 +64,8 @@ pub(super) struct ClockMap {
     /// The same by arrival alone.
     arrival_zero: Option<i64>,
     is_fixed: bool,
+    /// When it was last looked how far the map falls, how it stood then, and whether it had fallen as for a backlog.
+    fall: Option<(Instant, i64, bool)>,
     moved_at: Option<Instant>,
     buckets: VecDeque<(Instant, i64)>,
     source: TimeSource,
@@ -92,6 +94,7 @@ impl ClockMap {
             zero: None,
             arrival_zero: None,
             is_fixed: false,
+            fall: None,
             moved_at: None,
             buckets: VecDeque::with_capacity(BUCKETS),
             source: TimeSource::Arrival,
@@ -173,23 +176,18 @@ impl ClockMap {
     }
 
     /// A video frame of time `pts` arrived.
-    pub(super) fn observe(&mut self, pts: i64, arrival: Instant) -> Observation {
-        if let Some((last_pts, last_arrival)) = self.last {
-            let (step, passed) = (pts.saturating_sub(last_pts), nanos(arrival.since(last_arrival)));
-            if step < -nanos(JUMP_BACK) || step.saturating_sub(passed) > nanos(JUMP_AHEAD) {
-                return Observation::Jumped(step.saturating_sub(passed));
-            }
-        }
+    pub(super) fn observe(&mut self, pts: i64, arrival: Instant) {
         self.last = Some((pts, arrival));
-        let first = *self.first_arrival.get_or_insert(arrival);
+        self.first_arrival.get_or_insert(arrival);
         let zero = self.wall_of(arrival).offset(-pts).as_nanos();
-        if arrival.since(first) <= SETTLING {
+        if self.is_free(arrival) {
             let least = self.arrival_zero.map_or(zero, |known| known.min(zero));
             self.arrival_zero = Some(least);
             if !self.by_camera {
                 self.zero = Some(least);
             }
             self.moved_at = Some(arrival);
+            self.look_for_a_backlog(least, arrival);
         }
         match self.buckets.back_mut() {
             Some((began, least)) if arrival.since(*began) < BUCKET => *least = (*least).min(zero),
@@ -200,18 +198,56 @@ impl ClockMap {
                 self.buckets.push_back((arrival, zero));
             }
         }
-        Observation::Fits
     }
 
-    /// Lets the map follow the camera's drift. Called where a segment begins, so that no segment has two maps.
-    pub(super) fn follow(&mut self, now: Instant) {
+    fn look_for_a_backlog(&mut self, least: i64, arrival: Instant) {
+        let (then, before, _) = *self.fall.get_or_insert((arrival, least, false));
+        let passed = arrival.since(then);
+        if passed >= LOOK {
+            let is_backlog = before.saturating_sub(least) > nanos(passed) / BACKLOG;
+            self.fall = Some((arrival, least, is_backlog));
+        }
+    }
+
+    fn is_backlog(&self) -> bool {
+        self.fall.is_some_and(|(_, _, is_backlog)| is_backlog)
+    }
+
+    /// Whether the map still moves as frames come.
+    fn is_free(&self, arrival: Instant) -> bool {
+        let Some(first) = self.first_arrival else { return true };
+        let passed = arrival.since(first);
+        !self.is_fixed && (passed <= SETTLING || self.is_backlog() && passed <= LONGEST_BACKLOG)
+    }
+
+    /// When a frame that comes now should be shown, once there is anything to say of that.
+    pub(super) fn due(&self, arrival: Instant) -> Option<Due> {
+        self.arrival_zero.map(|_| Due {
+            at: self.pts_at(arrival),
+            is_settled: !self.is_free(arrival),
+        })
+    }
+
+    /// Whether a segment of this length may end. Not while a backlog comes in: where the map still moves by more than a
+    /// segment is long, rows would lie over each other.
+    pub(super) fn may_cut(&self, segment: Duration) -> bool {
+        self.is_settled() || !self.is_backlog() && self.observed().saturating_add(CUT_EARLY) >= segment
+    }
+
+    /// Lets the map follow the camera's drift. Called where a segment begins, so that no segment has two maps. Where times
+    /// follow arrival there is no drift.
+    pub(super) fn follow(&mut self, now: Instant, ticks_are_believed: bool) {
         let least = self.buckets.iter().map(|(_, least)| *least).min();
         if let (Some(zero), Some(arrival), Some(moved_at), Some(least)) =
             (self.zero, self.arrival_zero, self.moved_at, least)
         {
             let most = nanos(now.since(moved_at)) / 1_000_000 * FASTEST_DRIFT_PPM;
             let gently = |from: i64, to: i64| from.saturating_add(to.saturating_sub(from).clamp(-most, most));
-            let arrival = gently(arrival, least);
+            let arrival = if ticks_are_believed {
+                gently(arrival, least)
+            } else {
+                arrival
+            };
             self.arrival_zero = Some(arrival);
             self.zero = match &self.camera {
                 Some((_, told)) if self.by_camera => Some(gently(zero, told.zero)),
@@ -232,7 +268,7 @@ impl ClockMap {
 
     /// Whether the map no longer moves freely.
     pub(super) fn is_settled(&self) -> bool {
-        matches!((self.first_arrival, self.last), (Some(first), Some((_, last))) if last.since(first) > SETTLING)
+        self.last.is_some_and(|(_, last)| !self.is_free(last))
     }
 
     /// The wall clock at running time 0; nothing before the first frame.
@@ -307,9 +343,9 @@ mod tests {
         let mut map = map();
         for frame in 0..1000 {
             let late = if frame % 100 == 50 { 900 } else { 5 };
-            assert_eq!(map.observe(frame * 40 * MS, at(40 * frame + late)), Observation::Fits);
+            map.observe(frame * 40 * MS, at(40 * frame + late));
             if frame % 100 == 99 {
-                map.follow(at(40 * frame + late));
+                map.follow(at(40 * frame + late), true);
             }
         }
         assert_eq!(map.wall_at(0), Timestamp::from_seconds(1000).offset(5 * MS));
@@ -325,7 +361,7 @@ mod tests {
             let pts = second * 1000 * MS / 1_000_000 * (1_000_000 - drift_ppm);
             map.observe(pts, at(true_ms));
             if second % 60 == 0 {
-                map.follow(at(true_ms));
+                map.follow(at(true_ms), true);
             }
             if second > 120 {
                 let error = map.wall_at(pts).nanos_since(Timestamp::from_seconds(1000 + second));
@@ -347,7 +383,7 @@ mod tests {
             }
             if frame % 1500 == 1499 {
                 map.fix();
-                map.follow(at(true_ms + 5));
+                map.follow(at(true_ms + 5), true);
                 another |= map.wants_another_run();
             }
         }
@@ -392,23 +428,6 @@ mod tests {
         let next = map.followed_by(Timestamp::from_seconds(1300), at(300_000));
         assert!(next.is_by_camera() && !next.wants_another_run());
         assert_eq!(next.wall_at(300_000 * MS), Timestamp::from_seconds(1300));
-    }
-
-    #[test]
-    fn ticks_that_are_set_anew_are_noticed_and_a_stall_is_not_taken_for_it() {
-        let mut map = map();
-        map.observe(0, at(0));
-        map.observe(40 * MS, at(40));
-        assert_eq!(
-            map.observe(60 * MS, at(20_060)),
-            Observation::Fits,
-            "frames held up for 20 s"
-        );
-        assert_eq!(map.observe(20_100 * MS, at(20_110)), Observation::Jumped(19_990 * MS));
-        assert!(matches!(
-            map.observe(-3_600_000 * MS, at(20_120)),
-            Observation::Jumped(_)
-        ));
     }
 
     proptest! {

@@ -35,6 +35,7 @@ impl Driver {
         let terms = Terms {
             segment: self.segment_length(),
             source: self.camera.time_source,
+            ticks_are_believed: self.believes_ticks,
             floor: self.covered_until,
             writes: self.aim.wish == Wish::Footage && takes.is_none(),
             memory,

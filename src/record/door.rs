@@ -10,7 +10,6 @@ use crate::model::{Pace, RunId, TimeSource, Timestamp, Unit, VideoFormat};
 use crate::pipeline::Fate;
 use crate::runtime::Instant;
 
-use super::clockmap::Observation;
 use super::piece::{Origins, source_at};
 use super::relay::{Go, KEPT_BACK, Line, Offer, Relay};
 use super::run::{Inner, Run, RunNews};
@@ -41,6 +40,8 @@ pub(super) struct Terms {
     pub(super) segment: Duration,
     /// Whose clock places footage.
     pub(super) source: TimeSource,
+    /// Whether the camera's ticks are believed to begin with.
+    pub(super) ticks_are_believed: bool,
     /// Footage before this is there already.
     pub(super) floor: Option<Timestamp>,
     /// Whether it writes from its first frame on.
@@ -92,24 +93,21 @@ impl Run {
         self.lock().redate = true;
     }
 
-    /// Tells the map when a unit came. By how much the camera's ticks jumped, if they did.
-    pub(super) fn date(&self, inner: &mut Inner, unit: &Unit, arrival: Instant) -> Option<i64> {
+    /// Tells the map when a unit came.
+    pub(super) fn date(&self, inner: &mut Inner, unit: &Unit, arrival: Instant) {
         // What may be taken back is of one segment, which does not end before it is decided.
         if inner.redate && unit.keyframe && inner.gives.is_none() {
             inner.redate = false;
             if matches!(inner.door, Door::Open | Door::Closing(_)) && !inner.is_fresh {
                 // The segment that is being written ends by the old map first.
                 inner.redated = Some(unit.pts);
-                return None;
+                return;
             }
             self.begin_map(inner, inner.origins.run);
             // What is written next follows on nothing: its times are of another clock.
             inner.shut = inner.shut.map(|(_, end)| (i64::MIN, end));
         }
-        match inner.map.observe(unit.pts, arrival) {
-            Observation::Fits => None,
-            Observation::Jumped(nanos) => Some(nanos),
-        }
+        inner.map.observe(unit.pts, arrival);
     }
 
     /// What becomes of a unit that has come.
@@ -231,7 +229,7 @@ impl Run {
     /// The first unit of a stretch goes to the writer.
     pub(super) fn begin_stretch(&self, inner: &mut Inner, format: VideoFormat, unit: &Unit, now: Instant) {
         // While nothing was written the map stood still.
-        inner.map.follow(now);
+        inner.map.follow(now, inner.ticks.are_believed());
         let mut start = None;
         match inner.shut.take() {
             // Not one unit lies between the two stretches: they are one.

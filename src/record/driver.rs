@@ -27,7 +27,7 @@ const STOP: Duration = Duration::from_millis(3800);
 const ASLEEP: Duration = Duration::from_secs(3);
 /// How long what was closed then may take to be brought to the disk.
 const SETTLE: Duration = Duration::from_millis(500);
-/// A camera whose timestamps jump more often than this is one that is lost.
+/// The timestamps of a camera that jump more often than this are not believed.
 const BETWEEN_JUMPS: Duration = Duration::from_secs(5);
 
 /// What others ask of a camera's task.
@@ -106,6 +106,10 @@ pub(super) struct Driver {
     looked: Instant,
     pub(super) silence: Silence,
     pub(super) still_lost: Reminder,
+    /// Whether sessions begin with the camera's timestamps believed.
+    pub(super) believes_ticks: bool,
+    /// People were told that they are not.
+    pub(super) told_ticks: bool,
 }
 
 impl Driver {
@@ -159,6 +163,8 @@ impl Driver {
             looked,
             silence: Silence::default(),
             still_lost: Reminder::default(),
+            believes_ticks: true,
+            told_ticks: false,
         }
     }
 
@@ -292,6 +298,7 @@ impl Driver {
             RunNews::Closed(segment, path) => self.close(id, segment, path),
             RunNews::Lost(loss, message) if is_on => self.step(Input::Lost(loss, message)),
             RunNews::Jumped(seconds) if is_on => self.jumped(seconds),
+            RunNews::Ticks(are_believed) => self.ticks_are(are_believed),
             RunNews::Overrun(overrun) if is_on => self.overrun(overrun),
             RunNews::OtherCodec(Some(codec)) if is_on => {
                 tracing::info!(camera = %self.camera.id, codec = codec.as_str(), "the camera sends another codec");
@@ -316,12 +323,17 @@ impl Driver {
         }
     }
 
-    /// A camera that sets its ticks anew is asked for another session at once, unless it does so all the time.
+    /// A camera that sets its ticks anew is asked for another session at once. When it does so all the time, its ticks are not
+    /// believed any more.
     fn jumped(&mut self, seconds: i64) {
         let message = format!("the camera's timestamps jumped by {seconds} s");
         match self.machine.state() {
-            State::Recording { since, .. } | State::Armed { since, .. } if self.now().since(since) >= BETWEEN_JUMPS => {
+            State::Recording { since, .. } | State::Armed { since, .. } => {
                 tracing::info!(camera = %self.camera.id, message, "a new run begins");
+                if self.now().since(since) < BETWEEN_JUMPS {
+                    self.believes_ticks = false;
+                    self.ticks_are(false);
+                }
                 self.lose_nothing_silently(GapCause::Lost(Loss::Broken));
                 self.step(Input::Again);
             }

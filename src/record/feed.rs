@@ -13,6 +13,7 @@ use crate::pipeline::{Cut, Fate, Feed, PipelineEvent};
 use super::group::Overrun;
 use super::run::{Run, RunNews};
 use super::tail::Looks;
+use super::ticks::Placed;
 
 impl Feed for Run {
     fn announced(&self, format: VideoFormat, caps: TrackCaps) {
@@ -36,6 +37,24 @@ impl Feed for Run {
         self.lock().damage.lose(packets);
     }
 
+    fn times(&self, pts: i64, dts: i64) -> (i64, i64) {
+        let arrival = self.clock.instant();
+        let mut inner = self.lock();
+        let (due, before) = (inner.map.due(arrival), inner.ticks.are_believed());
+        let placed = inner.ticks.place(pts, dts, arrival, due);
+        let are_believed = inner.ticks.are_believed();
+        if are_believed != before {
+            self.tell(RunNews::Ticks(are_believed));
+        }
+        match placed {
+            Placed::At { pts, dts } => (pts, dts),
+            Placed::Jumped(nanos) => {
+                inner.jumped = Some(nanos);
+                (pts, dts)
+            }
+        }
+    }
+
     fn arrived(&self, unit: &Unit) -> Fate {
         let arrival = self.clock.instant();
         self.pulse.heard.store(arrival.0, Ordering::Relaxed);
@@ -45,13 +64,14 @@ impl Feed for Run {
         if inner.over || !inner.is_announced {
             return Fate::Drop;
         }
-        if let Some(nanos) = self.date(&mut inner, unit, arrival) {
+        if let Some(nanos) = inner.jumped.take() {
             inner.over = true;
             drop(inner);
             let seconds = nanos / 1_000_000_000;
             self.tell(RunNews::Jumped(seconds));
             return Fate::Drop;
         }
+        self.date(&mut inner, unit, arrival);
         inner.damage.came(unit.pts);
         if let Some(overrun) = inner.group.came(unit) {
             self.tell(RunNews::Overrun(overrun));
@@ -107,7 +127,8 @@ impl Feed for Run {
         }
         Self::tell_pauses(&mut inner, &unit);
         // A segment in which one run may end goes on until that is decided.
-        let due = inner.gives.is_none().then(|| nanos(inner.segment));
+        let may_cut = inner.gives.is_none() && inner.map.may_cut(inner.segment);
+        let due = may_cut.then(|| nanos(inner.segment));
         if std::mem::take(&mut inner.is_new_branch) {
             self.begin_piece(&mut inner, format, &unit, None, now);
             self.keep(&mut inner, unit);

@@ -96,6 +96,7 @@ impl Driver {
                 self.step(Input::BesideAgain);
             }
             RunNews::Odd(message) => tracing::debug!(camera = %self.camera.id, message, "the pipeline warns"),
+            RunNews::Ticks(are_believed) => self.ticks_are(are_believed),
             RunNews::Overrun(_) => self.beside_lost(Loss::Broken, "the camera sent no second keyframe"),
             // It writes nothing before it is the one that is on.
             RunNews::Opened(_) | RunNews::Resumed | RunNews::Held(_) | RunNews::Placed(_) | RunNews::Closed(..) => {}

@@ -28,6 +28,7 @@ mod showing;
 mod state;
 mod tail;
 mod telling;
+mod ticks;
 mod trial;
 
 pub use absence::{Left, explain_absence};

@@ -158,9 +158,15 @@ impl Piece {
     pub(super) fn start(&self, map: &ClockMap) -> Timestamp {
         let from_map = || {
             let start = map.wall_at(self.first_pts);
-            // A camera that sends what it had kept for a moment repeats what the run before has already. More than that is
-            // no repetition but a clock that was set, and is left as it is.
-            let overlap = |floor: &Timestamp| floor.since(start) <= REPEATED;
+            // A camera that sends what it had kept for a moment repeats what the run before has already. What is more than a
+            // moment keeps its dates, and its row lies over that of the run before. Where that run went on beside this one, more
+            // is no repetition but a clock that was set.
+            let most = if self.origins.began >= self.floor.unwrap_or(start) {
+                A_MOMENT
+            } else {
+                REPEATED
+            };
+            let overlap = |floor: &Timestamp| floor.since(start) <= most;
             self.floor.filter(overlap).map_or(start, |floor| floor.max(start))
         };
         self.start.unwrap_or_else(from_map)
@@ -238,6 +244,8 @@ impl Piece {
     }
 }
 
+/// A row may begin so much after its first frame was taken, so that it does not lie over another.
+const A_MOMENT: Duration = Duration::from_millis(500);
 /// A camera repeats at most so much when it is asked again.
 const REPEATED: Duration = Duration::from_secs(10);
 
@@ -268,5 +276,52 @@ impl Origins {
         } else {
             self.clock
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Codec, Track};
+    use crate::runtime::Instant;
+
+    /// When a row begins of a run that began `began` seconds after 1000 s, in ms after that; its first frame was taken at 0.
+    fn begins(began: i64, floor_ms: i64) -> i64 {
+        let at = |ms: i64| Timestamp::from_seconds(1000).offset(ms * 1_000_000);
+        let format = VideoFormat {
+            codec: Codec::H264,
+            width: 320,
+            height: 180,
+            fps: None,
+        };
+        let first = Unit {
+            track: Track::Video,
+            pts: 0,
+            dts: 0,
+            duration: None,
+            keyframe: true,
+            payload: bytes::Bytes::new(),
+        };
+        let origins = Origins {
+            camera: CameraId::parse("door").unwrap_or_else(|_| unreachable!()),
+            run: RunId(1),
+            volume: VolumeId(uuid::Uuid::nil()),
+            clock: ClockSource::Arrival,
+            began: at(began * 1000),
+        };
+        let mut map = ClockMap::new(at(0), Instant(1_000_000_000));
+        map.observe(0, Instant(1_000_000_000));
+        let piece = Piece::new(origins.into(), 0, format, &first, None, Some(at(floor_ms)));
+        piece.start(&map).nanos_since(at(0)) / 1_000_000
+    }
+
+    #[test]
+    fn what_a_camera_sends_again_keeps_its_dates_but_for_a_moment() {
+        assert_eq!(begins(7, 300), 300);
+        assert_eq!(begins(7, 3000), 0);
+        // The run before went on beside it.
+        assert_eq!(begins(-1, 1500), 1500);
+        assert_eq!(begins(-1, 12_000), 0);
+        assert_eq!(begins(7, -500), 0, "nothing is repeated");
     }
 }

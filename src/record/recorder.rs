@@ -84,6 +84,7 @@ impl Recorder {
             bytes_per_second: 0.0,
             reconnects: 0,
             abandoned: 0,
+            ticks_believed: true,
         }));
         let id = camera.id.clone();
         let round = Arc::new(Round::at(self.0.setting.clock.instant()));

@@ -23,6 +23,7 @@ use super::piece::{Origins, Piece};
 use super::relay::{Line, Relay};
 use super::setting::Setting;
 use super::tail::Strand;
+use super::ticks::Ticks;
 
 /// What a run tells its driver.
 #[derive(Debug)]
@@ -43,6 +44,8 @@ pub(super) enum RunNews {
     Lost(Loss, String),
     /// The camera's timestamps jumped by so many seconds, so that this run cannot go on.
     Jumped(i64),
+    /// Whether the camera's timestamps are believed from here on; frames are dated by their arrival where they are not.
+    Ticks(bool),
     /// The camera sends no keyframe at which a segment could be cut.
     Overrun(Overrun),
     /// The camera sends another codec than was believed; nothing if it is none that can be recorded.
@@ -102,6 +105,9 @@ pub(super) struct Run {
 pub(super) struct Inner {
     pub(super) origins: Arc<Origins>,
     pub(super) map: ClockMap,
+    pub(super) ticks: Ticks,
+    /// By how much the ticks of the unit that comes have jumped, in nanoseconds, so that this run cannot go on.
+    pub(super) jumped: Option<i64>,
     /// Another run is to take over from this one, and what it may still take back.
     pub(super) gives: Option<(Arc<Relay>, Line)>,
     /// This run is to take over from another.
@@ -165,6 +171,8 @@ impl Run {
             redate: false,
             redated: None,
             map: ClockMap::new(clock.now(), clock.instant()).by(terms.source),
+            ticks: Ticks::new(terms.ticks_are_believed),
+            jumped: None,
             told_zero: None,
             format: None,
             caps: TrackCaps::default(),
@@ -268,6 +276,11 @@ impl Run {
         self.lock().map.is_settled()
     }
 
+    /// Whether frames are dated by the camera's timestamps.
+    pub(super) fn believes_ticks(&self) -> bool {
+        self.lock().ticks.are_believed()
+    }
+
     /// The end of the last frame so far.
     pub(super) fn covered_until(&self) -> Option<Timestamp> {
         let inner = self.lock();
@@ -310,7 +323,7 @@ impl Run {
             // The end of one is the start of the next, so the map may move here and segments of a run still join.
             last.fix_start(&inner.map);
             inner.map.fix();
-            inner.map.follow(now);
+            inner.map.follow(now, inner.ticks.are_believed());
             let cut = inner.map.wall_at(unit.pts);
             last.finish(&inner.map, Some(cut));
             start = Some(last.span(&inner.map).end);

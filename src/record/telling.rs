@@ -91,6 +91,23 @@ impl Driver {
         self.silence.told.push(message);
     }
 
+    /// Whether the camera's timestamps are believed. People are told once that they are not, until its settings change.
+    pub(super) fn ticks_are(&mut self, believed: bool) {
+        let camera = &self.camera.id;
+        if believed {
+            tracing::info!(%camera, "the camera's timestamps keep time again");
+            return;
+        }
+        tracing::warn!(%camera, "the camera's timestamps do not keep time, its frames are dated by their arrival");
+        if !std::mem::replace(&mut self.told_ticks, true) {
+            let message = format!(
+                "the timestamps of {} do not keep time; its frames are dated by when they arrive",
+                self.camera.name
+            );
+            self.happened(EventKind::RecorderError, message);
+        }
+    }
+
     /// The camera breaks off when it is asked for sound, so it is asked for pictures only.
     pub(super) fn sound_refused(&mut self, message: String, is_on: bool) {
         self.sound_trouble(message);
@@ -330,6 +347,7 @@ impl Driver {
         health.last_frame_at = last;
         health.reconnects = self.begun.saturating_sub(1);
         health.abandoned = self.abandoned;
+        health.ticks_believed = run.map_or(self.believes_ticks, |run| run.believes_ticks());
     }
 }
 

@@ -9,3 +9,4 @@ mod hostile;
 mod real;
 mod secrets;
 mod streams;
+mod ticks;

@@ -42,6 +42,8 @@ pub(super) struct Bench {
     pub(super) codec: fn(u32) -> Codec,
     /// The session ends after so many frames.
     pub(super) frames: fn(u32) -> u32,
+    /// So many frames of a session were taken before it begins, and come at once.
+    pub(super) kept: fn(u32) -> u32,
     /// The RTP timestamp of the first frame.
     pub(super) first: u32,
     /// How far the ticks are off at a frame.
@@ -62,6 +64,7 @@ impl Default for Bench {
         Self {
             codec: |_| Codec::H264,
             frames: |_| u32::MAX,
+            kept: |_| 0,
             first: 90_000,
             off: |_| 0,
             ping: Ping::Answered,
@@ -201,8 +204,10 @@ fn play(bench: &Bench, number: u32, way: &Way, heard: &Mutex<Instant>, line: &Li
     };
     let mut packets = Packets::new((bench.codec)(number), labels);
     let (started, mut sent, mut late) = (Instant::now(), 0, None);
+    let kept = (bench.kept)(number);
     for frame in 0u32..(bench.frames)(number) {
-        pause((started + Duration::from_secs(1) / FPS * frame).saturating_duration_since(Instant::now()));
+        let due = started + Duration::from_secs(1) / FPS * frame.saturating_sub(kept);
+        pause(due.saturating_duration_since(Instant::now()));
         if bench.lasts.is_some_and(|lasts| heard.lock().unwrap().elapsed() > lasts) {
             break;
         }
