@@ -20,6 +20,8 @@ pub struct Footage {
     /// What is not in the file yet, when the segment is still open. It has to be taken before the file is read, so that
     /// nothing lies between them.
     pub edge: Option<Edge>,
+    /// It begins at a time that the footage before it has as well: the clock was set back in between.
+    pub begins_again: bool,
 }
 
 impl Footage {
@@ -55,6 +57,7 @@ impl Footage {
             segment,
             movie,
             edge,
+            begins_again: false,
         };
         (footage, trouble)
     }

@@ -1,10 +1,12 @@
 //! Gathering: which segments a clip is made of, held so that nobody deletes them, and what their files hold.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::driver::Means;
 use super::error::ExportError;
 use super::footage::Footage;
+use super::recorded::in_recorded_order;
 use super::stop::Stop;
 use crate::index::Index;
 use crate::model::{Camera, CameraId, Copy, Edge, Segment, SegmentId, SegmentState, Span};
@@ -17,8 +19,10 @@ const ROW_LAG: std::time::Duration = std::time::Duration::from_secs(2);
 pub(super) struct Held {
     index: Index,
     locked: Vec<SegmentId>,
-    /// Those of them that may have frames in the window, by start.
+    /// Those of them that may have frames in the window, in the order in which they were recorded.
     pub(super) segments: Vec<Segment>,
+    /// Those that begin at a time which those before them have as well, because the clock was set back.
+    again: BTreeSet<SegmentId>,
 }
 
 impl Drop for Held {
@@ -41,17 +45,20 @@ impl Held {
                 return Ok(None);
             };
             let segments = writer.lock_segments(&asked, wide)?;
-            Ok(Some((camera, segments)))
+            let made = writer.order_of_rows(&asked, wide)?;
+            Ok(Some((camera, segments, made)))
         })?;
-        let (camera, mut segments) = found.ok_or_else(|| ExportError::NoCamera(camera.clone()))?;
+        let (camera, mut segments, made) = found.ok_or_else(|| ExportError::NoCamera(camera.clone()))?;
         let locked = segments.iter().map(|segment| segment.id).collect();
         segments.retain(|segment| {
             segment.state == SegmentState::Open || segment.covered().iter().any(|piece| piece.overlaps(&window))
         });
+        let (segments, again) = in_recorded_order(segments, &made);
         let held = Self {
             index: means.index.clone(),
             locked,
             segments,
+            again,
         };
         if held.segments.is_empty() {
             return Err(ExportError::NothingThere);
@@ -77,19 +84,21 @@ impl Held {
             stop,
             edges,
             segments: self.segments.iter(),
+            again: &self.again,
             used: Vec::new(),
             trouble: None,
         }
     }
 }
 
-/// Footage in the order of time. It ends early when nobody wants it any more.
+/// Footage in the order in which it was recorded. It ends early when nobody wants it any more.
 #[derive(Debug)]
 pub(super) struct Reading<'a> {
     means: &'a Means,
     stop: &'a Stop,
     edges: Vec<Edge>,
     segments: std::slice::Iter<'a, Segment>,
+    again: &'a BTreeSet<SegmentId>,
     /// From which copy each segment was read.
     pub(super) used: Vec<(SegmentId, Copy)>,
     /// The first file that could not be read.
@@ -106,7 +115,11 @@ impl Iterator for Reading<'_> {
             }
             let segment = self.segments.next()?;
             if let Some(footage) = self.read(segment) {
-                return Some(footage);
+                let begins_again = self.again.contains(&segment.id);
+                return Some(Footage {
+                    begins_again,
+                    ..footage
+                });
             }
         }
     }

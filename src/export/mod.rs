@@ -21,6 +21,7 @@ mod naming;
 mod opinion;
 mod plan;
 mod queue;
+mod recorded;
 mod retake;
 mod sets;
 mod sighting;

@@ -10,6 +10,9 @@
 //! Footage that came back later begins where other footage ends, in the middle of a group of pictures, with a lead-in of its
 //! own. In the middle of a clip that is the end of what was laid before, so it is left out.
 //!
+//! Where a clock was set back, two recordings have the same time. They come one after the other, each with all that it has of the
+//! window; time goes back between the two.
+//!
 //! The first frame shown is the first that was taken at or after `from`, the last is the last before `to`. Decoding begins at
 //! the keyframe before it. Where footage lacks, the clip goes on with the next keyframe, and the hole is told.
 
@@ -60,7 +63,7 @@ pub struct Part {
     pub has_audio: bool,
 }
 
-/// Lays a window out. Footage has to come in order of time; it is taken one after another, and what was laid of it is kept in
+/// Lays a window out. Footage has to come in order of time, but where it begins again; it is taken one after another, and what was laid of it is kept in
 /// a few bytes a frame.
 ///
 /// Nothing shown is an error, and a change of the pictures begins another part.
@@ -96,9 +99,11 @@ pub fn plan_anew(
 }
 
 /// The strips of footage that comes in order of time, in order of time: what came back later may lie in a hole of a segment.
+/// Where footage begins again, all that is before it comes first.
 struct InOrder<I> {
     footage: I,
     waiting: Vec<Strip>,
+    again: Option<Footage>,
     /// No footage that comes yet begins before this.
     reached: Option<Timestamp>,
 }
@@ -108,6 +113,7 @@ impl<I: Iterator<Item = Footage>> InOrder<I> {
         Self {
             footage: footage.into_iter(),
             waiting: Vec::new(),
+            again: None,
             reached: Some(Timestamp::MIN),
         }
     }
@@ -118,12 +124,17 @@ impl<I: Iterator<Item = Footage>> Iterator for InOrder<I> {
 
     fn next(&mut self) -> Option<Strip> {
         loop {
-            let is_next = |strip: &Strip| self.reached.is_none_or(|reached| strip.start() <= reached);
+            let is_over = self.again.is_some();
+            let is_next = |strip: &Strip| is_over || self.reached.is_none_or(|reached| strip.start() <= reached);
             if self.waiting.first().is_some_and(is_next) {
                 return Some(self.waiting.remove(0));
             }
             self.reached?;
-            let footage = self.footage.next();
+            let footage = self.again.take().or_else(|| self.footage.next());
+            if footage.as_ref().is_some_and(|footage| footage.begins_again) && !self.waiting.is_empty() {
+                self.again = footage;
+                continue;
+            }
             self.reached = footage.as_ref().map(|footage| footage.segment.span.start);
             self.waiting.extend(footage.into_iter().flat_map(Strip::of));
             self.waiting.sort_by_key(Strip::start);
@@ -170,8 +181,9 @@ struct Editing {
     last: Option<(Strip, bool)>,
     /// Its pictures from the last keyframe on.
     group: Vec<Frame>,
-    /// The window is dealt with up to here.
+    /// The window is dealt with up to here, and by a recording before the clock was set back, up to there.
     reached: Timestamp,
+    reached_before: Timestamp,
     /// Holes that no part has told of yet.
     holes: Vec<Span>,
 }
@@ -187,11 +199,20 @@ impl Editing {
             last: None,
             group: Vec::new(),
             reached: window.start,
+            reached_before: window.start,
             holes: Vec::new(),
         }
     }
 
     fn add(&mut self, mut strip: Strip, next: Option<&Strip>) -> Result<(), ExportError> {
+        // What begins again neither follows on what was before nor ends it.
+        let next = next.filter(|next| !next.begins_again);
+        if strip.begins_again {
+            self.last = None;
+            self.group.clear();
+            self.reached_before = self.reached_before.max(self.reached);
+            self.reached = self.window.start;
+        }
         let is_joined = match &self.last {
             Some((last, to_its_end)) => *to_its_end && last.fits(&strip) && last.joins(&strip),
             None => false,
@@ -273,6 +294,8 @@ impl Editing {
                 let needed = frames.get(begin..at)?;
                 begin = match self.ends_with(needed) {
                     true => at,
+                    // It begins a little early instead: nothing of the window may lack.
+                    false if strip.begins_again => begin,
                     false => frames
                         .iter()
                         .position(|frame| frame.keyframe && inside(frame) && frame.wall > first)?,
@@ -308,7 +331,8 @@ impl Editing {
     }
 
     fn hole(&mut self, until: Timestamp) {
-        let hole = Span::new(self.reached, until);
+        // What one recording lacks and the other has is no hole.
+        let hole = Span::new(self.reached.max(self.reached_before), until);
         if hole.duration() > TOLERANCE {
             self.holes.push(hole);
         }
@@ -334,7 +358,7 @@ impl Editing {
         if let Some(last) = self
             .holes
             .last()
-            .filter(|hole| hole.end == self.window.end && hole.start == self.reached)
+            .filter(|hole| hole.end == self.window.end && hole.start == self.reached.max(self.reached_before))
         {
             trailing.push(*last);
             self.holes.pop();

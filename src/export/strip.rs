@@ -41,6 +41,8 @@ pub(super) struct Strip {
     pub(super) run: RunId,
     sequence: u32,
     pub(super) retaken: bool,
+    /// The clock was set back before it: it begins at a time that what was before has as well.
+    pub(super) begins_again: bool,
     pub(super) look: Look,
     pub(super) entry: Bytes,
     /// Pictures in order of decoding, a keyframe first; never none.
@@ -67,6 +69,7 @@ impl Strip {
             footage.segment.holes.clone(),
             footage.segment.state == SegmentState::Open,
         );
+        let begins_again = footage.begins_again;
         let strips = Self::whole(footage).into_iter().flat_map(|strip| {
             // The row of a segment that grows may not tell of its last pause yet.
             if is_open {
@@ -74,7 +77,11 @@ impl Strip {
             }
             strip.split(&known)
         });
-        strips.collect()
+        let mut strips: Vec<Self> = strips.collect();
+        if let Some(first) = strips.first_mut() {
+            first.begins_again = begins_again;
+        }
+        strips
     }
 
     fn whole(footage: Footage) -> Vec<Self> {
@@ -83,6 +90,7 @@ impl Strip {
             path,
             movie,
             edge,
+            begins_again: _,
         } = footage;
         // The row of an open segment may be older than what memory says of the same start.
         let start = edge.as_ref().map_or(segment.span.start, |edge| edge.start);
@@ -156,6 +164,7 @@ impl Strip {
             run: segment.run,
             sequence: segment.sequence,
             retaken: false,
+            begins_again: false,
             look,
             entry,
             shown_from: (begins < start).then_some(start),

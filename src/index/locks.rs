@@ -19,7 +19,19 @@ const UNLOCK: &str = "UPDATE segments SET locked = max(locked - 1, 0) WHERE id =
 const UNLOCK_ALL: &str = "UPDATE segments SET locked = 0 WHERE locked > 0";
 const LOCKED: &str = "SELECT id FROM segments WHERE locked > 0";
 
+const ORDER: &str = "
+    SELECT id FROM segments WHERE camera_id = ?1 AND start_ns >= ?2 AND start_ns < ?3 AND end_ns > ?4 ORDER BY rowid";
+
 impl Reader<'_> {
+    /// The segments of a camera that overlap a span, in the order in which they became known.
+    pub fn order_of_rows(&self, camera: &CameraId, window: Span) -> Result<Vec<SegmentId>, IndexError> {
+        let first = self.first_start(camera, window.start)?;
+        let (first, from, to) = (first.as_nanos(), window.start.as_nanos(), window.end.as_nanos());
+        self.rows(ORDER, params![camera.as_str(), first, to, from], |row| {
+            segment_id(row, "id")
+        })
+    }
+
     /// The segments that somebody reads.
     pub fn locked_segments(&self) -> Result<BTreeSet<SegmentId>, IndexError> {
         let rows = self.rows(LOCKED, [], |row| segment_id(row, "id"))?;

@@ -119,6 +119,7 @@ impl Shelf {
             path: path.into(),
             movie,
             edge: None,
+            begins_again: false,
         }
     }
 }
@@ -462,6 +463,69 @@ proptest! {
         let lost = |holes: &[Span]| holes.iter().map(Span::duration).sum::<Duration>();
         prop_assert!(lost(&part.holes) <= lost(&holes) + Duration::from_millis(FRAME as u64));
         prop_assert!(part.holes.len() <= holes.len() + 1);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    #[test]
+    fn where_a_clock_was_set_back_one_recording_follows_the_other(
+        groups in proptest::collection::vec(proptest::collection::vec(1i64..60, 1..4), 2..8),
+        first in 1usize..7, back in 500i64..9_000, from in -500i64..9_000, length in 1i64..12_000,
+    ) {
+        let mut shelf = Shelf::new();
+        let window = span(from, from + length);
+        let (mut footage, mut at) = (Vec::new(), 0);
+        // What each recording shows, and the keyframes of the second.
+        let mut recordings = [Vec::new(), Vec::new()];
+        let mut keyframes = Vec::new();
+        let first = first.min(groups.len() - 1);
+        for (number, file) in groups.iter().enumerate() {
+            let is_again = number >= first;
+            if number == first {
+                at -= back;
+            }
+            let (mut frames, mut shown) = (Vec::new(), 0);
+            for length in file {
+                if is_again {
+                    keyframes.push((at + shown * FRAME) * MS);
+                }
+                frames.extend(group(*length, false, shown));
+                shown += length;
+            }
+            recordings[usize::from(is_again)].extend((0..shown).map(|n| (at + n * FRAME) * MS));
+            let sequence = if is_again { number - first } else { number };
+            let made = shelf.footage(u32::from(is_again), sequence as u32, at, &frames, 1);
+            footage.push(Footage { begins_again: number == first, ..made });
+            at += shown * FRAME;
+        }
+        // The index gives only what overlaps the window.
+        footage.retain(|it| it.segment.span.overlaps(&window));
+        let begins_again = footage.iter().position(|it| it.segment.run == RunId(1));
+        if let Some(begins) = begins_again {
+            footage[begins].begins_again = true;
+        }
+        let inside = |from: i64| move |taken: &i64| (from..(window.end.as_nanos())).contains(taken);
+        let start = window.start.as_nanos();
+        let [before, after] = &recordings;
+        let mut wanted: Vec<i64> = before.iter().copied().filter(inside(start)).collect();
+        // In the middle of a clip nothing can be hidden, so that it begins with the keyframe that its first picture needs.
+        if let Some(first) = after.iter().copied().find(inside(start)) {
+            let needed = keyframes.into_iter().filter(|keyframe| *keyframe <= first).max();
+            let early = if wanted.is_empty() { first } else { needed.unwrap() };
+            wanted.extend(after.iter().copied().filter(inside(early)));
+        }
+        let made = exact(footage, window);
+        if wanted.is_empty() {
+            prop_assert!(matches!(made, Err(ExportError::NothingThere)));
+            return Ok(());
+        }
+        let part = the_one(made.unwrap()).unwrap();
+        let shown = play(&part.reel);
+        let taken: Vec<i64> = shown.iter().map(|(taken, _)| *taken).collect();
+        prop_assert_eq!(&taken, &wanted);
+        let steps: Vec<i64> = shown.windows(2).map(|pair| (pair[1].1 - pair[0].1) / MS).collect();
+        prop_assert!(steps.iter().all(|step| (1..=FRAME + 1).contains(step)), "{:?}", steps);
     }
 }
 
