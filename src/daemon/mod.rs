@@ -16,6 +16,7 @@ mod error;
 mod house;
 mod order;
 mod second;
+mod unsynced;
 mod watch;
 
 pub use error::DaemonError;

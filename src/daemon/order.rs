@@ -22,7 +22,7 @@ use crate::timeline;
 use super::error::DaemonError;
 use super::house::{House, adopt, complain, keep_primary, mend, on_a_thread, tell_of_copies};
 use super::second::{Kept, Second, warn_of_none};
-use super::watch::{Watch, tell_systemd};
+use super::watch::{Watch, begin_tie, tell_systemd};
 
 /// How long recording may take to close its files when it is asked to stop.
 const STOP: Duration = Duration::from_millis(4000);
@@ -122,6 +122,10 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
             message,
         }));
     }
+    let tie = {
+        let (index, clock) = (house.index.clone(), clock.clone());
+        on_a_thread(move || begin_tie(&index, clock.as_ref())).await?
+    };
     adopt(&house.index, &recorder, &news, clock.as_ref()).await?;
 
     let turns = Turns::new(MEDIA_JOBS);
@@ -154,7 +158,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
         news,
         shutdown: shutdown.clone(),
     };
-    doors.spawn("clock-watch", watch.clone().over_the_clock());
+    doors.spawn("clock-watch", watch.clone().over_the_clock(tie));
     doors.spawn("watchdog", watch.clone().for_systemd());
     doors.spawn("backup", watch.over_the_backup());
     doors.spawn("exports", exporter.clone().run(shutdown.clone()));

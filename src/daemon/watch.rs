@@ -13,11 +13,12 @@ use crate::storage::{Identity, Volume, make_durable};
 
 use super::error::DaemonError;
 use super::house::on_a_thread;
+use super::unsynced::{CLOCK_STEP, ClockTie, Era};
 
 /// How often the wall clock is compared with the one that nobody can set.
 const CLOCK_LOOK: Duration = Duration::from_secs(1);
-/// A difference this large is a step; less is what keeping time by network does all day.
-const CLOCK_STEP: Duration = Duration::from_millis(500);
+/// Where the index keeps how the clock stands.
+const TIE: &str = "clock";
 /// How often footage of before the clock was set is looked for, once it is: its last segments close a little later.
 const REDATE_LOOK: Duration = Duration::from_secs(5);
 /// How long.
@@ -59,16 +60,18 @@ impl Watch {
     }
 
     /// Notices when somebody sets the wall clock: it is told, and footage is dated anew from the next keyframe on.
-    pub(super) async fn over_the_clock(self) {
+    pub(super) async fn over_the_clock(self, (mut tie, set_meanwhile): (ClockTie, Option<Era>)) {
+        if let Some(era) = set_meanwhile {
+            self.redate_past(vec![era], tie.rows).await;
+        }
         let (mut wall, mut instant) = (self.clock.now(), self.clock.instant());
-        let mut era = wall;
         let mut unsynced: Vec<Era> = Vec::new();
         while self.wait(CLOCK_LOOK).await {
             let (now, then) = (self.clock.now(), self.clock.instant());
             let expected = wall.plus(then.since(instant));
             let step = now.nanos_since(expected);
             (wall, instant) = (now, then);
-            if u128::from(step.unsigned_abs()) < CLOCK_STEP.as_nanos() {
+            if step.unsigned_abs() < CLOCK_STEP {
                 continue;
             }
             let seconds = step as f64 / 1e9;
@@ -76,23 +79,39 @@ impl Watch {
             let message = format!("the clock of this box was set by {seconds:+.3} s, from {expected} to {now}");
             self.tell(EventKind::ClockStep, message);
             self.recorder.redate();
+            let since = tie.since();
             if expected < Timestamp::BUILT {
                 for past in &mut unsynced {
                     past.behind = past.behind.saturating_add(step);
                 }
                 // What is still being written closes a little after the step, by the old time.
-                let span = Span::new(era, expected.plus(REDATE_FOR));
+                let span = Span::new(since, expected.plus(REDATE_FOR));
                 unsynced.push(Era { span, behind: step });
                 if now >= Timestamp::BUILT {
-                    self.redate_past(std::mem::take(&mut unsynced)).await;
+                    self.redate_past(std::mem::take(&mut unsynced), tie.rows).await;
                 }
             }
-            era = now;
+            if self.shutdown.is_asked() {
+                // What is not dated yet is found by the next start.
+                return;
+            }
+            tie.step((now, then));
+            self.keep(&tie).await;
+        }
+    }
+
+    /// Keeps how the clock stands for the next start, while it is not believed; and no longer.
+    async fn keep(&self, tie: &ClockTie) {
+        let is_unsynced = self.clock.now() < Timestamp::BUILT;
+        let kept = is_unsynced.then(|| serde_json::to_string(tie).unwrap_or_default());
+        let kept = kept.unwrap_or_default();
+        if let Err(error) = self.index.write(move |writer| writer.set_meta(TIE, &kept)).await {
+            tracing::warn!(%error, "how the clock stands could not be kept");
         }
     }
 
     /// This box did not know the time when it started, and does now: what it recorded meanwhile gets its true dates.
-    async fn redate_past(&self, unsynced: Vec<Era>) {
+    async fn redate_past(&self, unsynced: Vec<Era>, after_row: i64) {
         let mut redated = 0;
         for _ in 0..REDATE_FOR.as_secs() / REDATE_LOOK.as_secs() {
             let (index, volume, news, eras) = (
@@ -101,7 +120,7 @@ impl Watch {
                 self.news.clone(),
                 unsynced.clone(),
             );
-            let done = on_a_thread(move || redate_all(&index, &volume, &eras, &news)).await;
+            let done = on_a_thread(move || redate_all(&index, &volume, &eras, after_row, &news)).await;
             match done {
                 Ok((closed, still_open)) => {
                     redated += closed;
@@ -114,6 +133,9 @@ impl Watch {
             if !self.wait(REDATE_LOOK).await {
                 break;
             }
+        }
+        if redated == 0 {
+            return;
         }
         let message = format!("{redated} segments of before the clock was set have their true dates now");
         self.tell(EventKind::ClockStep, message);
@@ -177,24 +199,31 @@ fn settings(reader: &Reader<'_>) -> Result<String, IndexError> {
     Ok(format!("{cameras:?} {schedules:?}"))
 }
 
-/// A time during which this box's clock was wrong by one amount.
-#[derive(Debug, Clone, Copy)]
-struct Era {
-    /// By that clock.
-    span: Span,
-    /// How far it was behind the true time, in nanoseconds.
-    behind: i64,
+/// How the clock stands when camkeep starts, and which footage has to get its true dates because it was set meanwhile. To be
+/// called before the first camera is started.
+pub(super) fn begin_tie(index: &Index, clock: &dyn Clock) -> Result<(ClockTie, Option<Era>), DaemonError> {
+    let (before, rows) = index.read_blocking(|reader| Ok((reader.meta(TIE)?, reader.newest_segment_row()?)))?;
+    let before = before.and_then(|kept| serde_json::from_str(&kept).ok());
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let (wall, instant) = (clock.now(), clock.instant());
+    let (tie, era) = ClockTie::begin(before, boot.trim(), (wall, instant), rows);
+    if wall < Timestamp::BUILT {
+        let kept = serde_json::to_string(&tie).unwrap_or_default();
+        index.write_blocking(move |writer| writer.set_meta(TIE, &kept))?;
+    }
+    Ok((tie, era))
 }
 
 fn redate_all(
     index: &Index,
     volume: &Volume,
     eras: &[Era],
+    after_row: i64,
     news: &mpsc::UnboundedSender<News>,
 ) -> Result<(usize, bool), DaemonError> {
     let mut all = (0, false);
     for era in eras {
-        let (closed, is_open) = redate_closed(index, volume, era.span, era.behind, news)?;
+        let (closed, is_open) = redate_closed(index, volume, era, after_row, news)?;
         all = (all.0 + closed, all.1 || is_open);
     }
     Ok(all)
@@ -204,29 +233,12 @@ fn redate_all(
 fn redate_closed(
     index: &Index,
     volume: &Volume,
-    unsynced: Span,
-    step: i64,
+    era: &Era,
+    after_row: i64,
     news: &mpsc::UnboundedSender<News>,
 ) -> Result<(usize, bool), DaemonError> {
-    let found = index.read_blocking(|reader| {
-        let mut found = Vec::new();
-        for camera in reader.cameras()? {
-            let mut after = None;
-            loop {
-                let page = reader.segments(&camera.id, Some(unsynced), 500, after)?;
-                after = page.last().map(|segment| (segment.span.start, segment.id));
-                let full = page.len() == 500;
-                found.extend(
-                    page.into_iter()
-                        .filter(|segment| segment.clock == ClockSource::Unsynced),
-                );
-                if !full {
-                    break;
-                }
-            }
-        }
-        Ok(found)
-    })?;
+    let (span, step) = (era.span, era.behind);
+    let found = index.read_blocking(|reader| reader.unsynced_segments(after_row, span))?;
     let (closed, open): (Vec<Segment>, Vec<Segment>) = found
         .into_iter()
         .partition(|segment| segment.state == SegmentState::Closed);

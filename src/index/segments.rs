@@ -39,6 +39,10 @@ pub(super) const DAMAGE: &str = "
     WHERE camera_id = ?1 AND start_ns > ?2 AND start_ns < ?3 AND end_ns > ?4 AND lost_packets > 0";
 const GROWING: &str = "SELECT 1 FROM segments WHERE camera_id = ?1 AND state = 'open' LIMIT 1";
 const COUNT: &str = "SELECT count(*) FROM segments WHERE camera_id = ?1";
+const NEWEST_ROW: &str = "SELECT coalesce(max(rowid), 0) AS newest FROM segments";
+const UNSYNCED: &str = select_segments!(
+    "WHERE segments.rowid > ?1 AND clock = 'unsynced' AND start_ns < ?2 AND end_ns > ?3 ORDER BY segments.rowid"
+);
 const COUNT_ALL: &str = "SELECT count(*) FROM segments";
 
 /// What a person put on a row (locks, incident) and when it was made stay; a closed row is never opened again.
@@ -111,6 +115,17 @@ impl Reader<'_> {
     /// Whether a segment of a camera grows.
     pub fn is_growing(&self, camera: &CameraId) -> Result<bool, IndexError> {
         Ok(self.row(GROWING, [camera.as_str()], |_| Ok(()))?.is_some())
+    }
+
+    /// The number of the row that became known last; 0 is none.
+    pub fn newest_segment_row(&self) -> Result<i64, IndexError> {
+        Ok(self.row(NEWEST_ROW, [], |row| row.get("newest"))?.unwrap_or(0))
+    }
+
+    /// Segments that overlap a span of a clock that did not know the time, and whose rows are newer than this one.
+    pub fn unsynced_segments(&self, after_row: i64, window: Span) -> Result<Vec<Segment>, IndexError> {
+        let (from, to) = (window.start.as_nanos(), window.end.as_nanos());
+        self.with_copies(self.rows(UNSYNCED, params![after_row, to, from], read)?)
     }
 
     /// How many segments of a camera that overlap a span are damaged, and how many packets they lack together.

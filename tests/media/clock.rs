@@ -17,6 +17,7 @@ const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
 struct OffClock {
     daemon: Daemon,
     room: TempDir,
+    library: &'static str,
 }
 
 impl OffClock {
@@ -28,14 +29,27 @@ impl OffClock {
         };
         let room = TempDir::new().unwrap();
         set(room.path(), off);
-        let daemon = Daemon::start_with(&room.path().join("data"), |command| {
+        let daemon = Self::boot(room.path(), library);
+        Self { daemon, room, library }
+    }
+
+    fn boot(room: &Path, library: &str) -> Daemon {
+        Daemon::start_with(&room.join("data"), |command| {
             command
                 .env("LD_PRELOAD", library)
-                .env("FAKETIME_TIMESTAMP_FILE", room.path().join("off"))
+                .env("FAKETIME_TIMESTAMP_FILE", room.join("off"))
                 .env("FAKETIME_NO_CACHE", "1")
                 .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-        });
-        Self { daemon, room }
+        })
+    }
+
+    /// Kills the daemon; it is started again once the clock is off by this.
+    fn kill_and_start(self, off: &str) -> Self {
+        let Self { daemon, room, library } = self;
+        daemon.kill_9();
+        set(room.path(), off);
+        let daemon = Self::boot(room.path(), library);
+        Self { daemon, room, library }
     }
 
     fn set(&self, off: &str) {
@@ -129,6 +143,35 @@ fn a_box_that_starts_without_the_time_records_and_dates_that_footage_when_it_kno
 }
 
 #[test]
+fn what_was_recorded_in_1970_before_a_kill_is_dated_too_whenever_the_time_becomes_known() {
+    for is_known_first in [true, false] {
+        let (_camera, clock) = begin("-20700d");
+        let early = clock.wait_for_closed(1, "a segment of a box in 1970", |row| row["clock"] == "unsynced");
+        let clock = clock.kill_and_start(if is_known_first { "+0" } else { "-20700d" });
+        if !is_known_first {
+            clock.wait_for_closed(early.len() + 2, "more of 1970", |row| row["clock"] == "unsynced");
+            clock.set("+0");
+        }
+        clock.wait_for_closed(early.len() + 2, "segments with true dates", |row| {
+            row["clock"] == "arrival"
+        });
+        let rows = wait_for(Duration::from_secs(30), "no footage is left in 1970", || {
+            let rows = clock.segments();
+            let closed: Vec<Value> = rows.iter().filter(|row| row["open"] == false).cloned().collect();
+            match rows.iter().all(|row| row["clock"] == "arrival") {
+                true => Ok(closed),
+                false => Err(rows),
+            }
+        });
+        for row in &rows {
+            let stamps = referee::read_stamps(&clock.file(row));
+            let off = start_ms(row) - stamps[0].time_ns / 1_000_000;
+            assert!(off.abs() <= 100, "{} is off by {off} ms", row["url"]);
+        }
+    }
+}
+
+#[test]
 fn a_clock_that_is_set_back_an_hour_overwrites_nothing_and_is_told() {
     let (_camera, clock) = begin("+0");
     let before = clock.wait_for_closed(2, "segments before the step", |_| true);
@@ -174,4 +217,36 @@ fn footage_of_after_2038_is_dated_and_found() {
         .get(&format!("/api/v1/cameras/door/timeline?from={from}&to={to}"))
         .ok();
     assert_eq!(timeline["ranges"].as_array().map(Vec::len), Some(1), "{timeline}");
+}
+
+#[test]
+fn a_clip_over_a_time_that_comes_twice_shows_one_recording_after_the_other() {
+    let (camera, clock) = begin("+0");
+    let before = clock.wait_for_closed(3, "segments before the step", |_| true);
+    clock.set("-6s");
+    let run = before[0]["run"].clone();
+    let after = clock.wait_for_closed(4, "segments after the step", |row| row["run"] != run);
+    let rows = clock.segments();
+    let text = |row: &Value, key: &str| row[key].as_str().unwrap().to_owned();
+    let from = text(&before[0], "start_time");
+    let to = after.iter().map(|row| text(row, "end_time")).max().unwrap();
+    let last = rows
+        .iter()
+        .filter(|row| row["run"] == run)
+        .map(|row| text(row, "end_time"))
+        .max()
+        .unwrap();
+    assert!(to > last, "the second recording goes on beyond the first");
+    let window = json!({"from": from, "to": to});
+    let clip = clock.daemon.post("/api/v1/cameras/door/clip", &window).ok();
+    let file = clip["url"].as_str().unwrap().rsplit('/').next().unwrap();
+    let stamps = referee::read_stamps(&clock.room.path().join("data/clips").join(file));
+    let wrong = referee::missing_or_doubled(&stamps);
+    assert!(wrong.is_nothing(), "{wrong:?}");
+    let sent = camera.sent_frames().len();
+    assert!(stamps.len() <= sent);
+    // Both recordings from the first frame to the last, though some of the time came twice.
+    let lasts = (stamps[stamps.len() - 1].time_ns - stamps[0].time_ns) as f64 / 1e9;
+    assert!(lasts > 13.0, "{lasts} s");
+    assert_eq!(clip["gaps"], json!([]), "{clip}");
 }
