@@ -164,6 +164,7 @@ export class Lane {
       ['Sound', camera.record_audio === undefined ? null : camera.record_audio ? 'recorded' : 'not recorded'],
       ['Kept for', camera.retention_hours ? durationWords(camera.retention_hours * 3_600_000) : 'as long as there is room'],
       ['Last frame', time(health?.last_frame_at)],
+      ['Frames are dated', health?.ticks_believed === false ? 'by their arrival: the camera\u2019s timestamps do not keep time' : null],
       ['Reconnects', health?.reconnects === undefined ? null : String(health.reconnects)],
       ['Gaps shown', gaps.length ? gaps.slice(-4).reverse().map((g) => this.gapWords(g).replace(/^Gap /, '')).join('\n') : 'none'],
     ].filter(([, value]) => value);

@@ -36,6 +36,9 @@ fn cells(camera: &Value) -> [String; 5] {
     let number = |field: &str| camera.get(field).and_then(Value::as_f64).unwrap_or_default();
     let why = match (text(camera, "message"), text(camera, "loss")) {
         (message, _) if !message.is_empty() => message,
+        (_, loss) if loss.is_empty() && camera.get("ticks_believed") == Some(&Value::Bool(false)) => {
+            "its timestamps do not keep time: frames are dated by their arrival".to_owned()
+        }
         (_, loss) => loss,
     };
     [
@@ -45,4 +48,22 @@ fn cells(camera: &Value) -> [String; 5] {
         format!("{}/s", words::bytes(number("bytes_per_second"))),
         why,
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn timestamps_that_are_not_believed_are_told_unless_there_is_worse_to_tell() {
+        let why = |ticks_believed: bool, message: Value| {
+            let camera = json!({"ticks_believed": ticks_believed, "message": message, "loss": null});
+            let [.., why] = cells(&camera);
+            why
+        };
+        assert_eq!(why(true, Value::Null), "");
+        assert!(why(false, Value::Null).contains("timestamps"));
+        assert_eq!(why(false, json!("it is gone")), "it is gone");
+    }
 }
