@@ -53,7 +53,7 @@ impl fmt::Display for Replaced {
         f.write_str(if self.from_backup {
             "its backup took its place, and what is newer follows from the recordings"
         } else {
-            "a new one is filled from the recordings, cameras have to be added again"
+            "a new one is filled from the recordings"
         })
     }
 }
@@ -88,9 +88,20 @@ pub fn open_index(
 
 fn restore(backup: &Path, path: &Path, seal: &Arc<dyn Seal>, clock: &dyn Clock) -> Result<Index, CheckError> {
     fs::copy(backup, path).map_err(|error| CheckError::reading(backup, error))?;
-    match Index::open(path, Arc::clone(seal)) {
+    let opened = Index::open(path, Arc::clone(seal)).and_then(|index| {
+        // One whose secrets no key opens would keep the whole box from recording.
+        match index.read_blocking(|reader| reader.cameras()) {
+            Ok(_) => Ok(index),
+            Err(error) => {
+                index.close();
+                Err(error)
+            }
+        }
+    });
+    match opened {
         Ok(index) => Ok(index),
         Err(error) => {
+            tracing::error!(%error, "the backup of the index cannot be used");
             // A backup that is no good either may not stand in the way of a new index.
             Index::set_aside(path, clock.now())?;
             Err(error.into())
@@ -127,7 +138,8 @@ mod tests {
         let open = || open_index(&path, &seal, clock.as_ref()).unwrap();
         let (index, replaced) = open();
         assert_eq!(replaced, None, "a first start replaces nothing");
-        let camera = Camera::new(CameraId::parse("door").unwrap(), "Door".into(), Timestamp::EPOCH);
+        let mut camera = Camera::new(CameraId::parse("door").unwrap(), "Door".into(), Timestamp::EPOCH);
+        camera.password = Some("hunter2".into());
         index
             .write_blocking(move |writer| writer.insert_camera(&camera))
             .unwrap();
@@ -152,5 +164,27 @@ mod tests {
             "{replaced:?}"
         );
         assert_eq!(index.read_blocking(|reader| reader.cameras()).unwrap().len(), 1);
+        index.close();
+        drop(index);
+
+        // The key is gone too: nothing of the backup opens, and footage and cameras are found by what lies on the volume.
+        #[derive(Debug)]
+        struct Other;
+
+        impl Seal for Other {
+            fn seal(&self, text: &str) -> Vec<u8> {
+                text.as_bytes().to_vec()
+            }
+
+            fn unseal(&self, _: &[u8]) -> Option<String> {
+                None
+            }
+        }
+        fs::remove_file(&path).unwrap();
+        let other: Arc<dyn Seal> = Arc::new(Other);
+        let (index, replaced) = open_index(&path, &other, clock.as_ref()).unwrap();
+        assert!(!replaced.unwrap().from_backup);
+        let look = index.read_blocking(|reader| Ok((reader.cameras()?.len(), reader.is_recovering()?)));
+        assert_eq!(look.unwrap(), (0, true));
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use crate::check::{Check, Mode, Report, Survey, open_index, open_mirror};
+use crate::check::{Check, CheckError, Mode, Recovered, Report, Survey, open_index, open_mirror, recover_cameras};
 use crate::config::{Config, Flags};
 use crate::index::{Index, KnownVolume};
 use crate::model::{News, Seal, VolumeRole};
@@ -156,7 +156,7 @@ fn open(data: &Path, clock: &dyn Clock, mode: Mode) -> Result<(Index, Volume), F
     let key = SealKey::load_or_make(&data.join("secret.key")).map_err(Failure::other)?;
     let seal: Arc<dyn Seal> = Arc::new(key);
     let index = match mode {
-        Mode::Look => Index::open(&path, seal).map_err(Failure::other)?,
+        Mode::Look => Index::open(&path, Arc::clone(&seal)).map_err(Failure::other)?,
         Mode::Mend => {
             let (index, replaced) = open_index(&path, &seal, clock).map_err(Failure::other)?;
             if let Some(replaced) = replaced {
@@ -185,7 +185,19 @@ fn open(data: &Path, clock: &dyn Clock, mode: Mode) -> Result<(Index, Volume), F
             volume
         }
     };
+    if mode == Mode::Mend {
+        tell_of_cameras(recover_cameras(&index, &volume, seal.as_ref(), None, clock.now()))?;
+    }
     Ok((index, volume))
+}
+
+/// Says which cameras came back after a loss of the index, if there was one.
+pub(super) fn tell_of_cameras(recovered: Result<Recovered, CheckError>) -> Result<(), Failure> {
+    let recovered = recovered.map_err(Failure::other)?;
+    if recovered.is_nothing() {
+        return Ok(());
+    }
+    say(&format!("Cameras: {recovered}."))
 }
 
 /// A person's answer: first what is wrong, then the counts that are not zero.

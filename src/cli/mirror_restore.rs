@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use crate::check::{
-    Check, Mode, Owed, Report, Restore, Restored, open_index, open_mirror, renew_primary, what_is_owed,
+    Check, Mode, Owed, Report, Restore, Restored, open_index, open_mirror, recover_cameras, renew_primary, what_is_owed,
 };
 use crate::config::{Config, Flags};
 use crate::index::Index;
@@ -15,7 +15,7 @@ use crate::pipeline::Catalog;
 use crate::runtime::{Clock, Shutdown, SystemClock};
 use crate::storage::{DaemonLock, SealKey, StorageError, Volume};
 
-use super::check::with_ingest;
+use super::check::{tell_of_cameras, with_ingest};
 use super::entry::say;
 use super::failure::Failure;
 use super::ticker::Ticker;
@@ -30,7 +30,8 @@ const ROOM: u64 = 256 << 20;
 has to be stopped. The primary volume lies at DIR/recordings; when its disk died, mount an empty
 one there: it becomes the new primary, and everything that the mirror has is copied to it, hashed, and read back. It
 goes on where it was when it is begun again. When the index went with the disk, it is made anew from the mirror's files
-first; cameras have to be added again then. The exit code is 1 when something could not be restored.
+first; cameras come back with their settings, which lie on the mirror too, and their passwords need the former secret.key.
+The exit code is 1 when something could not be restored.
 
 Examples:
   camkeep mirror restore --offline --data /var/lib/camkeep --mirror /mnt/mirror --dry-run
@@ -131,6 +132,7 @@ fn open(data: PathBuf, root: &Path, catalog: Arc<Catalog>) -> Result<Place, Fail
     }
     let mirror = open_mirror(&index, root, clock.as_ref(), true).map_err(Failure::other)?;
     let mirror = mirror.ok_or_else(|| no_mirror(root))?;
+    tell_of_cameras(recover_cameras(&index, &mirror, seal.as_ref(), None, clock.now()))?;
     Ok(Place {
         index,
         mirror,

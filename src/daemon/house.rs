@@ -1,23 +1,23 @@
 //! What lies on disks, and what is made of it at the start.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use crate::archive::Surroundings;
-use crate::check::{self, Check, Mode, Survey};
+use crate::check::{self, Recovered, Survey};
 use crate::config::Config;
 use crate::export::{Means, Turns};
-use crate::index::{Index, IndexError, KnownKey, KnownVolume};
-use crate::model::{Edges, Event, EventKind, Fault, News, Seal, SegmentId, VolumeId, VolumeRole};
+use crate::index::{Index, KnownKey, KnownVolume};
+use crate::model::{CameraId, Edges, Event, EventKind, Fault, News, Seal, Segment, VolumeId, VolumeRole};
 use crate::pipeline::Catalog;
-use crate::record::{Left, Recorder, Suspects, explain_absence};
+use crate::record::{Recorder, Suspects};
 use crate::refill::Needs;
 use crate::retain::{Retention, Rules};
-use crate::runtime::{Clock, Instant, Shutdown, local_zone, spawn_thread};
+use crate::runtime::{Clock, Instant, local_zone};
 use crate::storage::{BoxKey, Complain, DaemonLock, Finding, SealKey, Shelf, StorageError, Volume, Volumes};
 
 use super::error::DaemonError;
@@ -33,8 +33,12 @@ pub(super) struct House {
     survey: Mutex<Option<Survey>>,
     /// What became of an index that was damaged or gone.
     pub(super) mended: Option<String>,
-    /// What is to be told when another key signs clips than before.
-    pub(super) new_key: Option<String>,
+    /// What is to be told when another key signs clips than before, or cameras wait for what was lost.
+    pub(super) warnings: Vec<String>,
+    /// Seals stored secrets.
+    pub(super) seal: Arc<dyn Seal>,
+    /// The newest segments that lie on the disk, while an index that took the place of a lost one does not know all yet.
+    newest: Option<BTreeMap<CameraId, Segment>>,
     /// Held for as long as we run.
     pub(super) lock: DaemonLock,
 }
@@ -55,8 +59,15 @@ impl House {
             tracing::info!(key = %key.public().id(), "made the key that clips are signed with");
         }
         let (index, replaced) = check::open_index(&data.join("index.db"), &seal, clock.as_ref())?;
-        let new_key = remember_key(&index, &key, clock.as_ref())?;
+        let mut warnings: Vec<String> = remember_key(&index, &key, clock.as_ref())?.into_iter().collect();
         let volume = Arc::new(open_volume(&index, &data.join("recordings"), clock.as_ref())?);
+        let box_key = Some(key.public().id());
+        let recovered = check::recover_cameras(&index, &volume, seal.as_ref(), box_key, clock.now())?;
+        if recovered.needs_somebody() {
+            tracing::error!("cameras after the loss of the index: {recovered}");
+            warnings.push(recovered.to_string());
+        }
+        let newest = find_newest(&index, &volume, clock.as_ref())?;
         let volumes = Volumes::new(volume.id(), volume.root().to_owned());
         volumes.use_mirror(known_mirror(&index, config)?);
         let survey = Mutex::new(Some(Survey::take(&index, data, clock.as_ref())?));
@@ -66,11 +77,37 @@ impl House {
             volumes,
             key,
             survey,
-            mended: replaced.map(|replaced| replaced.to_string()),
-            new_key,
+            mended: told_of(replaced.map(|replaced| replaced.to_string()), &recovered),
+            warnings,
+            seal,
+            newest,
             lock,
         })
     }
+}
+
+/// What is told of an index that was replaced, and of what came back.
+fn told_of(replaced: Option<String>, recovered: &Recovered) -> Option<String> {
+    if recovered.is_nothing() {
+        return replaced;
+    }
+    let replaced = replaced.unwrap_or_else(|| "the index was gone; a new one is filled from the recordings".to_owned());
+    Some(format!("{replaced}. Cameras: {recovered}"))
+}
+
+/// While the index is made whole after a loss, the newest footage of each camera is what lies on the disk.
+fn find_newest(
+    index: &Index,
+    volume: &Volume,
+    clock: &dyn Clock,
+) -> Result<Option<BTreeMap<CameraId, Segment>>, DaemonError> {
+    let cameras = index.read_blocking(|reader| Ok(reader.is_recovering()?.then_some(reader.cameras()?)))?;
+    Ok(cameras.map(|cameras| {
+        let newest = cameras
+            .iter()
+            .filter_map(|camera| check::newest_on(volume, &camera.id, clock.now()));
+        newest.map(|segment| (segment.camera.clone(), segment)).collect()
+    }))
 }
 
 /// Remembers the key that signs from now on; when it is another than before, somebody should know.
@@ -93,6 +130,16 @@ fn remember_key(index: &Index, key: &BoxKey, clock: &dyn Clock) -> Result<Option
 }
 
 impl House {
+    /// What lay there before this start; once.
+    pub(super) fn take_survey(&self) -> Option<Survey> {
+        self.survey.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// The newest segment of a camera on the disk, after a loss of the index.
+    pub(super) fn newest(&self, camera: &CameraId) -> Option<Segment> {
+        self.newest.as_ref()?.get(camera).cloned()
+    }
+
     /// What clips are made with.
     pub(super) fn exporting(
         &self,
@@ -243,82 +290,6 @@ pub(super) fn complain(
     })
 }
 
-/// Mends what the last process left behind, on a thread of its own; then looks through the mirror, if there is one. A
-/// mirror that hangs holds up nothing but that thread.
-pub(super) fn mend(
-    house: &House,
-    config: &Config,
-    catalog: Arc<Catalog>,
-    clock: &Arc<dyn Clock>,
-    shutdown: &Shutdown,
-    news: &mpsc::UnboundedSender<News>,
-) -> Result<Option<JoinHandle<()>>, DaemonError> {
-    let Some(survey) = house.survey.lock().unwrap_or_else(PoisonError::into_inner).take() else {
-        return Ok(None);
-    };
-    let before = survey.taken_at;
-    let last_told: Arc<Mutex<Option<SegmentId>>> = Arc::default();
-    let check_of = {
-        let (index, clock, shutdown) = (house.index.clone(), clock.clone(), shutdown.clone());
-        let (news, last_told) = (news.downgrade(), last_told.clone());
-        move |volume: Arc<Volume>| {
-            let (news, last_told) = (news.clone(), last_told.clone());
-            Check {
-                index: index.clone(),
-                volume,
-                catalog: catalog.clone(),
-                clock: clock.clone(),
-                shutdown: shutdown.clone(),
-                mode: Mode::Mend,
-                tell: Box::new(move |item| {
-                    if let News::Closed(segment) = &item {
-                        *last_told.lock().unwrap_or_else(PoisonError::into_inner) = Some(segment.id);
-                    }
-                    if let Some(news) = news.upgrade() {
-                        // The ingest task lives until the last sender is gone.
-                        let _ = news.send(item);
-                    }
-                }),
-            }
-        }
-    };
-    let first = check_of(house.volume.clone()).start(survey)?;
-    let Some(root) = config.storage.mirror.clone() else {
-        return spawn_thread("check-mirror", move || drop(first.join()))
-            .map(Some)
-            .map_err(|error| DaemonError::System(format!("no thread for checking: {error}")));
-    };
-    let (index, clock, shutdown) = (house.index.clone(), clock.clone(), shutdown.clone());
-    let volumes = house.volumes.clone();
-    let work = move || {
-        // What was mended on the primary has to be known before a file on the mirror is judged by it.
-        let told = first
-            .join()
-            .ok()
-            .and_then(|_| *last_told.lock().unwrap_or_else(PoisonError::into_inner));
-        if told.is_some_and(|told| !check::wait_until_written(&index, told, &shutdown)) || shutdown.is_asked() {
-            return;
-        }
-        let opening = {
-            let (index, root, clock) = (index.clone(), root.clone(), clock.clone());
-            volumes.beside_the_mirror(move || check::open_mirror(&index, &root, clock.as_ref(), true))
-        };
-        match opening {
-            Some(Ok(Some(mirror))) => {
-                volumes.use_mirror(Some((mirror.id(), root)));
-                check_of(Arc::new(mirror)).run_on_mirror(before);
-            }
-            // A first mirror, which holds nothing yet.
-            Some(Ok(None)) => {}
-            Some(Err(error)) => tracing::warn!(%error, "the mirror is not checked"),
-            None => tracing::warn!(root = %root.display(), "the mirror does not answer; it is not checked"),
-        }
-    };
-    spawn_thread("check-mirror", work)
-        .map(Some)
-        .map_err(|error| DaemonError::System(format!("no thread for checking: {error}")))
-}
-
 /// Who keeps the primary within its rules: those of the configuration, and what a person set since.
 pub(super) async fn keep_primary(config: &Config, house: &House) -> Result<Retention, DaemonError> {
     let storage = &config.storage;
@@ -330,38 +301,6 @@ pub(super) async fn keep_primary(config: &Config, house: &House) -> Result<Reten
     let retention = Retention::new(VolumeRole::Primary, configured);
     retention.use_volume(Some(house.volume.clone()));
     Ok(retention)
-}
-
-/// Begins recording every camera, and tells what is missing since its last frame.
-pub(super) async fn adopt(
-    index: &Index,
-    recorder: &Recorder,
-    news: &mpsc::UnboundedSender<News>,
-    clock: &dyn Clock,
-) -> Result<(), DaemonError> {
-    let known = index
-        .read(|reader| {
-            let cameras = reader.cameras()?.into_iter();
-            cameras
-                .map(|camera| {
-                    let id = &camera.id;
-                    let left = Left {
-                        covered_until: reader.covered_until(id)?,
-                        resting_since: reader.resting_since(id)?,
-                    };
-                    Ok((left, reader.last_segment(id)?, reader.schedules(id)?, camera))
-                })
-                .collect::<Result<Vec<_>, IndexError>>()
-        })
-        .await?;
-    for (left, last, schedules, camera) in known {
-        for item in explain_absence(&camera, &schedules, left, clock.now()) {
-            // The ingest task lives until the last sender is gone.
-            let _ = news.send(item);
-        }
-        recorder.adopt(camera, last, schedules);
-    }
-    Ok(())
 }
 
 pub(super) async fn on_a_thread<T: Send + 'static>(

@@ -14,8 +14,10 @@
 
 mod error;
 mod house;
+mod mending;
 mod order;
 mod second;
+mod settings;
 mod unsynced;
 mod watch;
 

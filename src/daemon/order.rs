@@ -20,8 +20,10 @@ use crate::storage::{Reserve, Syncer, TailWriter};
 use crate::timeline;
 
 use super::error::DaemonError;
-use super::house::{House, adopt, complain, keep_primary, mend, on_a_thread, tell_of_copies};
+use super::house::{House, complain, keep_primary, on_a_thread, tell_of_copies};
+use super::mending::{Mending, adopt, mend};
 use super::second::{Kept, Second, warn_of_none};
+use super::settings::SettingsKeeper;
 use super::watch::{Watch, begin_tie, tell_systemd};
 
 /// How long recording may take to close its files when it is asked to stop.
@@ -111,8 +113,9 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
         latency: config.record.latency,
     });
     let mended = house.mended.clone().map(|message| (EventKind::IndexMended, message));
-    let new_key = house.new_key.clone().map(|message| (EventKind::RecorderError, message));
-    for (kind, message) in mended.into_iter().chain(new_key) {
+    let warnings = house.warnings.iter().cloned();
+    let warnings = warnings.map(|message| (EventKind::RecorderError, message));
+    for (kind, message) in mended.into_iter().chain(warnings) {
         let at = clock.now();
         // The ingest task lives until the last sender is gone.
         let _ = news.send(News::Happened(Event {
@@ -126,7 +129,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
         let (index, clock) = (house.index.clone(), clock.clone());
         on_a_thread(move || begin_tie(&index, clock.as_ref())).await?
     };
-    adopt(&house.index, &recorder, &news, clock.as_ref()).await?;
+    adopt(&house, &recorder, &news, clock.as_ref()).await?;
 
     let turns = Turns::new(MEDIA_JOBS);
     let exporter = {
@@ -138,7 +141,16 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let shutdown = Shutdown::new();
     warn_of_none(&config, &house.index, &news, clock.as_ref()).await?;
     let kept = Kept::start(second, &config, &house, &news, &clock, &turns, &shutdown);
-    let mend = mend(&house, &config, catalog.clone(), &clock, &shutdown, &news)?;
+    let changed = Arc::new(Notify::new());
+    let mending = Mending {
+        catalog: catalog.clone(),
+        clock: clock.clone(),
+        recorder: recorder.clone(),
+        news: news.downgrade(),
+        changed: changed.clone(),
+        shutdown: shutdown.clone(),
+    };
+    let mend = mend(&house, &config, mending)?;
     let mut doors = Tasks::new();
     let keeping = retain::Setting {
         index: house.index.clone(),
@@ -150,6 +162,19 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
         hears: Arc::new(|_| {}),
     };
     doors.spawn("retention", retention.clone().run(keeping, shutdown.clone()));
+    let keeper = SettingsKeeper {
+        index: house.index.clone(),
+        volume: house.volume.clone(),
+        volumes: house.volumes.clone(),
+        mirror: config.storage.mirror.clone(),
+        seal: house.seal.clone(),
+        box_key: house.key.public().id(),
+        clock: clock.clone(),
+        news: news.clone(),
+        changed: changed.clone(),
+        shutdown: shutdown.clone(),
+    };
+    doors.spawn("settings", keeper.run());
     let watch = Watch {
         clock: clock.clone(),
         recorder: recorder.clone(),
@@ -186,7 +211,8 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
         house.volumes.clone(),
         house.key.public(),
     )
-    .with_mirror(kept.mirror.clone());
+    .with_mirror(kept.mirror.clone())
+    .with_changes(changed);
     let asked = shutdown.clone();
     doors.spawn("http", async move {
         if let Err(error) = http::serve(listener, app, asked).await {

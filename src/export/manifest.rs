@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    Camera, CameraClock, CameraId, ChainLink, Clip, ClipMode, ClockSource, Codec, CopyState, Fingerprint, Origin,
-    RunId, Segment, SegmentId, SegmentState, Span, Timestamp,
+    Camera, CameraClock, CameraId, ChainLink, Clip, ClipId, ClipMode, ClockSource, Codec, CopyState, Fingerprint,
+    Origin, RunId, Segment, SegmentId, SegmentState, Span, Timestamp,
 };
 use crate::storage::{BoxKey, PublicKey, StorageError, read_small, write_atomic};
 
@@ -60,6 +60,7 @@ impl ClipManifest {
             asked_by: clip.asked_by.clone(),
             key: None,
             clip: ClipFile {
+                id: Some(clip.id),
                 file: clip.file.clone(),
                 size_bytes: clip.size_bytes,
                 sha256: Fingerprint(clip.sha256),
@@ -115,6 +116,8 @@ impl From<&PublicKey> for KeyNamed {
 /// A file as it was when it was signed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClipFile {
+    /// Under which it is found; manifests of early versions have none.
+    pub id: Option<ClipId>,
     /// Its name, without a directory.
     pub file: String,
     /// Its size.
@@ -163,6 +166,12 @@ impl From<Span> for Stretch {
             start: span.start,
             end: span.end,
         }
+    }
+}
+
+impl From<Stretch> for Span {
+    fn from(stretch: Stretch) -> Self {
+        Self::new(stretch.start, stretch.end)
     }
 }
 

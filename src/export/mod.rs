@@ -22,6 +22,7 @@ mod opinion;
 mod plan;
 mod queue;
 mod recorded;
+mod recovery;
 mod retake;
 mod sets;
 mod sighting;

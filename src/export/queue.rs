@@ -30,6 +30,7 @@ impl Exporter {
     /// Makes the jobs that are ordered, and lets clips go, until the end is asked for. What was being made then is left to
     /// the next start.
     pub async fn run(self, shutdown: Shutdown) {
+        self.recover(&shutdown).await;
         let mut jobs = Tasks::new();
         let mut count = 0;
         let mut expiry = Expiry::new(self.0.means.clock.as_ref());

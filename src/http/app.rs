@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 
 use super::problem::Problem;
 use crate::export::{Exporter, Snapshots};
@@ -41,6 +41,8 @@ pub struct App {
     pub version: &'static str,
     /// Held while a camera changes, so that the recorder hears of changes in the order of the index.
     pub(super) changing: Arc<Mutex<()>>,
+    /// Notified when a camera or a schedule was changed.
+    changed: Arc<Notify>,
 }
 
 /// Who does things for people.
@@ -78,12 +80,23 @@ impl App {
             mirror: None,
             version: env!("CARGO_PKG_VERSION"),
             changing: Arc::default(),
+            changed: Arc::default(),
         }
     }
 
     /// The same with a mirror.
     pub fn with_mirror(self, mirror: Option<Mirror>) -> Self {
         Self { mirror, ..self }
+    }
+
+    /// The same, and whoever waits for changes of cameras and schedules is notified of them.
+    pub fn with_changes(self, changed: Arc<Notify>) -> Self {
+        Self { changed, ..self }
+    }
+
+    /// A camera or a schedule was changed.
+    pub(super) fn has_changed(&self) {
+        self.changed.notify_one();
     }
 
     /// Reads about one camera; the problem when there is none of this id.

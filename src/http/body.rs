@@ -154,6 +154,11 @@ impl Fields {
         }
     }
 
+    /// Whether a field is given, and not cleared.
+    pub(super) fn gives(&self, name: &str) -> bool {
+        self.given.get(name).is_some_and(|value| !value.is_null())
+    }
+
     /// Lets a field go that only answers carry, so that an answer can be sent back whole.
     pub(super) fn ignore(&mut self, name: &str) {
         self.given.remove(name);

@@ -46,6 +46,7 @@ pub(super) async fn add(State(app): State<App>, mut fields: Fields) -> Result<Re
     app.index.write(move |writer| writer.insert_camera(&stored)).await?;
     tracing::info!(camera = %camera.id, "a camera was added");
     app.recorder.apply(camera.clone());
+    app.has_changed();
     let place = HeaderValue::try_from(format!("/api/v1/cameras/{}", camera.id));
     let mut response = (StatusCode::CREATED, Json(CameraShown::from(camera))).into_response();
     if let Ok(place) = place {
@@ -75,7 +76,10 @@ pub(super) async fn change(
         let stored = after.clone();
         app.index.write(move |writer| writer.update_camera(&stored)).await?;
         tracing::info!(camera = %after.id, "a camera was changed");
-        app.recorder.apply(after.clone());
+        if !after.recovered {
+            app.recorder.apply(after.clone());
+        }
+        app.has_changed();
         app.refiller.stir();
     }
     Ok(Json(after.into()))
@@ -88,6 +92,7 @@ pub(super) async fn remove(State(app): State<App>, InPath(id): InPath, query: Qu
     // An unknown camera is the caller's mistake; one with held footage is refused before its recording is touched.
     app.about(&id, |_, _| Ok(())).await?;
     app.index.write(move |writer| writer.delete_camera(&gone, at)).await?;
+    app.has_changed();
     app.recorder.remove(&id).await;
     app.refiller.stir();
     tracing::info!(camera = %id, "a camera was removed; its footage stays until retention takes it");

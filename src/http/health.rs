@@ -59,19 +59,23 @@ pub(super) async fn camera(
     Ok(Json(HealthShown::new(&app, health)))
 }
 
-/// A camera that the recorder has not taken up: it is switched off, or was added this moment.
+/// What to do about a camera that was made again from its recordings.
+const RECOVERED: &str = "the index was lost, and how this camera is reached is not known any more: give it its main_stream_url, \
+    or its address, user and password";
+
+/// A camera that the recorder has not taken up: it is switched off, was added this moment, or cannot be reached.
 fn not_yet(camera: Camera) -> CameraHealth {
     CameraHealth {
-        state: if camera.enabled && camera.record_enabled {
-            CameraState::Connecting
-        } else {
-            CameraState::Disabled
+        state: match camera.enabled && camera.record_enabled {
+            false => CameraState::Disabled,
+            true if camera.recovered => CameraState::Error,
+            true => CameraState::Connecting,
         },
+        message: camera.recovered.then(|| RECOVERED.to_owned()),
         camera_id: camera.id,
         name: camera.name,
         since: camera.updated_at,
         loss: None,
-        message: None,
         last_frame_at: None,
         frames_per_second: 0.0,
         bytes_per_second: 0.0,

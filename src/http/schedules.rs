@@ -103,5 +103,6 @@ async fn tell(app: &App, camera: &CameraId) -> Result<(), Problem> {
     let schedules = app.index.read(move |reader| reader.schedules(&id)).await?;
     tracing::info!(%camera, schedules = schedules.len(), "schedules were changed");
     app.recorder.schedule(camera, schedules);
+    app.has_changed();
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::IndexError;
 use super::handle::Index;
+use super::recovery::BEGIN;
 
 /// SQLite copies one moment of itself, without free pages, while others read and write.
 const COPY: &str = "VACUUM INTO ?1";
@@ -30,6 +31,8 @@ impl Index {
             _ => {}
         }
         self.copy_to(&fresh)?;
+        // Whoever takes it as the index, by whatever way, has lost what came after it.
+        mark_as_old(&fresh)?;
         let sync = |path: &Path| std::fs::File::open(path).and_then(|file| file.sync_all());
         sync(&fresh).map_err(failed)?;
         std::fs::rename(&fresh, &path).map_err(failed)?;
@@ -43,6 +46,12 @@ impl Index {
             Ok(())
         })
     }
+}
+
+fn mark_as_old(copy: &Path) -> Result<(), IndexError> {
+    let connection = rusqlite::Connection::open(copy)?;
+    connection.execute(BEGIN, [])?;
+    Ok(())
 }
 
 #[cfg(test)]

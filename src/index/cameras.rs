@@ -7,7 +7,7 @@ use super::error::IndexError;
 use super::reader::Reader;
 use super::writer::Writer;
 use crate::model::{
-    Camera, CameraId, RecordMode, RecordStream, Seal, Secret, TimeSource, Timestamp, Transport, Vendor,
+    Camera, CameraId, RecordMode, RecordStream, Schedule, Seal, Secret, TimeSource, Timestamp, Transport, Vendor,
 };
 
 macro_rules! select_cameras {
@@ -17,7 +17,7 @@ macro_rules! select_cameras {
             "main_stream_url_sealed, sub_stream_url_sealed, anr_replay_url_template_sealed, record_stream, transport, ",
             "time_source, enabled, record_enabled, record_mode, pre_roll_seconds, post_roll_seconds, segment_seconds, ",
             "retention_hours, minimum_hours, storage_quota_bytes, record_audio, mirror_enabled, anr_enabled, priority, ",
-            "created_at_ns, updated_at_ns, deleted_at_ns, http_port FROM cameras ",
+            "created_at_ns, updated_at_ns, deleted_at_ns, http_port, recovered FROM cameras ",
             $rest
         )
     };
@@ -26,24 +26,25 @@ macro_rules! select_cameras {
 const ALL: &str = select_cameras!("WHERE deleted_at_ns IS NULL ORDER BY id");
 const DELETED: &str = select_cameras!("WHERE deleted_at_ns IS NOT NULL ORDER BY id");
 const ONE: &str = select_cameras!("WHERE id = ?1 AND deleted_at_ns IS NULL");
+const ONE_OR_DELETED: &str = select_cameras!("WHERE id = ?1");
 
-/// A hidden row of the same id is revived: its footage is the camera's again.
+/// A hidden row of the same id is revived: its footage is the camera's again. So is one that was made from footage alone.
 const INSERT: &str = "
     INSERT INTO cameras (id, name, site_id, vendor, model, address, rtsp_port, channel, username, password_sealed,
         main_stream_url_sealed, sub_stream_url_sealed, anr_replay_url_template_sealed, record_stream, transport,
         time_source, enabled, record_enabled, record_mode, pre_roll_seconds, post_roll_seconds, segment_seconds,
         retention_hours, minimum_hours, storage_quota_bytes, record_audio, mirror_enabled, anr_enabled, priority,
-        created_at_ns, updated_at_ns, http_port)
+        created_at_ns, updated_at_ns, http_port, recovered)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23,
-        ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32)
+        ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33)
     ON CONFLICT (id) DO UPDATE SET name = ?2, site_id = ?3, vendor = ?4, model = ?5, address = ?6, rtsp_port = ?7,
         channel = ?8, username = ?9, password_sealed = ?10, main_stream_url_sealed = ?11, sub_stream_url_sealed = ?12,
         anr_replay_url_template_sealed = ?13, record_stream = ?14, transport = ?15, time_source = ?16, enabled = ?17,
         record_enabled = ?18, record_mode = ?19, pre_roll_seconds = ?20, post_roll_seconds = ?21,
         segment_seconds = ?22, retention_hours = ?23, minimum_hours = ?24, storage_quota_bytes = ?25,
         record_audio = ?26, mirror_enabled = ?27, anr_enabled = ?28, priority = ?29, created_at_ns = ?30,
-        updated_at_ns = ?31, http_port = ?32, deleted_at_ns = NULL
-    WHERE deleted_at_ns IS NOT NULL";
+        updated_at_ns = ?31, http_port = ?32, recovered = ?33, deleted_at_ns = NULL
+    WHERE deleted_at_ns IS NOT NULL OR recovered = 1";
 const UPDATE: &str = "
     UPDATE cameras SET name = ?2, site_id = ?3, vendor = ?4, model = ?5, address = ?6, rtsp_port = ?7,
         channel = ?8, username = ?9, password_sealed = ?10, main_stream_url_sealed = ?11, sub_stream_url_sealed = ?12,
@@ -51,7 +52,7 @@ const UPDATE: &str = "
         record_enabled = ?18, record_mode = ?19, pre_roll_seconds = ?20, post_roll_seconds = ?21,
         segment_seconds = ?22, retention_hours = ?23, minimum_hours = ?24, storage_quota_bytes = ?25,
         record_audio = ?26, mirror_enabled = ?27, anr_enabled = ?28, priority = ?29, created_at_ns = ?30,
-        updated_at_ns = ?31, http_port = ?32
+        updated_at_ns = ?31, http_port = ?32, recovered = ?33
     WHERE id = ?1 AND deleted_at_ns IS NULL";
 const HIDE: &str = "
     UPDATE cameras SET deleted_at_ns = ?2, username = NULL, password_sealed = NULL, main_stream_url_sealed = NULL,
@@ -85,6 +86,12 @@ impl Reader<'_> {
     /// One camera, unless it does not exist or was deleted.
     pub fn camera(&self, id: &CameraId) -> Result<Option<Camera>, IndexError> {
         let found = self.row(ONE, [id.as_str()], read)?;
+        Ok(self.unsealed(found.into_iter().collect())?.pop())
+    }
+
+    /// One camera, also when it was deleted and footage of it remains.
+    pub fn camera_or_deleted(&self, id: &CameraId) -> Result<Option<Camera>, IndexError> {
+        let found = self.row(ONE_OR_DELETED, [id.as_str()], read)?;
         Ok(self.unsealed(found.into_iter().collect())?.pop())
     }
 
@@ -135,15 +142,49 @@ impl Writer<'_> {
 
     /// Forgets deleted cameras of which no segment is left, with their gaps, and says how many they were.
     pub fn forget_empty_cameras(&self) -> Result<usize, IndexError> {
+        // While segments are still being found, none of a camera does not mean that there is none.
+        if self.is_recovering()? {
+            return Ok(0);
+        }
         self.execute(FORGET_EMPTY, [])
     }
 
     /// Sees to it that segments and gaps of a camera can be stored, whatever became of its row: footage that arrives just
-    /// after a deletion, or that a rebuild finds, is kept under a hidden row.
+    /// after a deletion, or that is found, is kept under a hidden row. Where the index itself was lost nobody has deleted
+    /// anything, and the camera is there again ([`Self::recover_camera`]).
     pub(super) fn remember_camera(&self, id: &CameraId, now: Timestamp) -> Result<(), IndexError> {
-        if self.row(KNOWN, [id.as_str()], |_| Ok(()))?.is_none() {
-            self.put(INSERT, &Camera::new(id.clone(), id.to_string(), now))?;
-            self.execute(HIDE, params![id.as_str(), now.as_nanos()])?;
+        if self.row(KNOWN, [id.as_str()], |_| Ok(()))?.is_some() || self.recover_camera(id, now)? {
+            return Ok(());
+        }
+        self.put(INSERT, &Camera::new(id.clone(), id.to_string(), now))?;
+        self.execute(HIDE, params![id.as_str(), now.as_nanos()])?;
+        Ok(())
+    }
+
+    /// Makes a camera of which nothing but its footage is known, while the index is made whole after a loss; `false` at any
+    /// other time, or when there is one of this id.
+    pub fn recover_camera(&self, id: &CameraId, now: Timestamp) -> Result<bool, IndexError> {
+        if !self.is_recovering()? || self.row(KNOWN, [id.as_str()], |_| Ok(()))?.is_some() {
+            return Ok(false);
+        }
+        let mut camera = Camera::new(id.clone(), id.to_string(), now);
+        camera.recovered = true;
+        Ok(self.put(INSERT, &camera)? > 0)
+    }
+
+    /// Puts a camera back as it was, with its schedules, in place of whatever is known under its id; a removed one is
+    /// removed again, with its footage left.
+    pub fn restore_camera(&self, camera: &Camera, schedules: &[Schedule]) -> Result<(), IndexError> {
+        if self.put(UPDATE, camera)? == 0 {
+            self.put(INSERT, camera)?;
+        }
+        self.execute(FORGET_SCHEDULES, [camera.id.as_str()])?;
+        for schedule in schedules {
+            self.insert_schedule(schedule)?;
+        }
+        if let Some(at) = camera.removed_at {
+            self.execute(HIDE, params![camera.id.as_str(), at.as_nanos()])?;
+            self.execute(FORGET_SCHEDULES, [camera.id.as_str()])?;
         }
         Ok(())
     }
@@ -185,6 +226,7 @@ impl Writer<'_> {
                 camera.created_at.as_nanos(),
                 camera.updated_at.as_nanos(),
                 camera.http_port,
+                camera.recovered,
             ],
         )
     }
@@ -223,7 +265,9 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Sealed> {
     camera.anr_enabled = row.get("anr_enabled")?;
     camera.priority = row.get("priority")?;
     camera.updated_at = time(row, "updated_at_ns")?;
-    if maybe_time(row, "deleted_at_ns")?.is_some() {
+    camera.recovered = row.get("recovered")?;
+    camera.removed_at = maybe_time(row, "deleted_at_ns")?;
+    if camera.removed_at.is_some() {
         // What was deleted is not recorded, whoever reads it.
         camera.enabled = false;
     }

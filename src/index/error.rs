@@ -84,7 +84,7 @@ pub enum IndexError {
     Invalid(String),
     /// A stored secret does not open.
     #[error(
-        "the {field} of camera {camera} cannot be unsealed; put back the key file that belongs to this index, or set the index aside and add the cameras anew (footage is found again by its files)"
+        "the {field} of camera {camera} cannot be unsealed; put back the key file that belongs to this index, or set the index and its backup aside: cameras come back without passwords and URLs then, and footage is found again by its files"
     )]
     Unsealable {
         /// Whose secret it is.

@@ -35,14 +35,16 @@ pub(super) fn seal() -> Arc<dyn Seal> {
     Arc::new(Turn::default())
 }
 
-/// An index in a directory of its own, with one primary and one mirror volume.
+/// An index in use, in a directory of its own, with one primary and one mirror volume.
 pub(super) fn index() -> (TempDir, Index) {
     let directory = tempfile::tempdir().unwrap();
     let index = Index::open(directory.path().join("index.db"), seal()).unwrap();
     index
         .write_blocking(|w| {
             w.put_volume(&volume(1, VolumeRole::Primary))?;
-            w.put_volume(&volume(2, VolumeRole::Mirror))
+            w.put_volume(&volume(2, VolumeRole::Mirror))?;
+            w.end_recovery()?;
+            w.end_recovery_of_clips()
         })
         .unwrap();
     (directory, index)

@@ -148,21 +148,41 @@ impl Writer<'_> {
     }
 
     /// There is footage where gaps were thought to be: each gives way to it, and what is left of one that is over and not
-    /// longer than `keep_longer_than` is forgotten. A gap that the footage lies in the middle of stays as it is: whoever
-    /// fills gaps divides it.
+    /// longer than `keep_longer_than` is forgotten. One that the footage lies in the middle of becomes two; what its cause
+    /// was says nothing of the second. In a filled gap there should be footage.
     pub fn trim_gaps(&self, camera: &CameraId, footage: Span, keep_longer_than: Duration) -> Result<(), IndexError> {
-        for gap in self.gaps_within(camera, footage)? {
-            let left = if footage.contains(gap.span.start) {
-                Span::new(footage.end, gap.span.end)
-            } else if !gap.open && gap.span.end <= footage.end {
-                Span::new(gap.span.start, footage.start)
-            } else {
-                continue;
+        let mut gaps = self.gaps_within(camera, footage)?;
+        gaps.retain(|gap| gap.fate != GapFate::Filled);
+        for gap in gaps {
+            let is_kept = |gap: &Gap| gap.open || gap.span.duration() > keep_longer_than;
+            let ends_inside = !gap.open && gap.span.end <= footage.end;
+            let before = Gap {
+                span: Span::new(gap.span.start, footage.start.max(gap.span.start)),
+                open: false,
+                ..gap.clone()
             };
-            if !gap.open && left.duration() <= keep_longer_than {
-                self.remove_gap(gap.id)?;
-            } else {
-                self.update_gap(&Gap { span: left, ..gap })?;
+            let after = Gap {
+                span: Span::new(footage.end, gap.span.end.max(footage.end)),
+                ..gap.clone()
+            };
+            let before = Some(before).filter(is_kept);
+            let after = Some(after).filter(|after| !ends_inside && is_kept(after));
+            match (before, after) {
+                (None, None) => {
+                    self.remove_gap(gap.id)?;
+                }
+                (Some(left), None) | (None, Some(left)) => self.update_gap(&left)?,
+                (Some(before), Some(after)) => {
+                    self.update_gap(&before)?;
+                    self.insert_gap(&Gap {
+                        cause: GapCause::Unknown,
+                        fate: GapFate::Pending,
+                        attempts: 0,
+                        last_attempt_at: None,
+                        recovered_seconds: 0.0,
+                        ..after
+                    })?;
+                }
             }
         }
         Ok(())

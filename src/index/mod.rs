@@ -23,6 +23,7 @@ mod mirror;
 mod open;
 mod ranges;
 mod reader;
+mod recovery;
 mod rests;
 mod retention;
 mod schedules;

@@ -18,6 +18,7 @@ const OPEN: &str = "SELECT start_ns FROM rests WHERE camera_id = ?1 AND end_ns I
 const LAST_END: &str =
     "SELECT end_ns FROM rests WHERE camera_id = ?1 AND end_ns IS NOT NULL ORDER BY start_ns DESC LIMIT 1";
 const INSERT: &str = "INSERT INTO rests (camera_id, start_ns) VALUES (?1, ?2)";
+const INSERT_ENDED: &str = "INSERT INTO rests (camera_id, start_ns, end_ns) VALUES (?1, ?2, ?3)";
 const END: &str = "UPDATE rests SET end_ns = ?2 WHERE camera_id = ?1 AND end_ns IS NULL";
 const REMOVE: &str = "DELETE FROM rests WHERE camera_id = ?1 AND end_ns IS NULL";
 
@@ -46,6 +47,13 @@ impl Writer<'_> {
         let last = self.row(LAST_END, [camera.as_str()], |row| time(row, "end_ns"))?;
         let at = last.map_or(at, |last| last.max(at));
         self.execute(INSERT, params![camera.as_str(), at.as_nanos()])?;
+        Ok(())
+    }
+
+    /// Remembers that a camera was not to be recorded in a span in which nothing else is known of it.
+    pub fn insert_rest(&self, camera: &CameraId, span: Span) -> Result<(), IndexError> {
+        let (start, end) = (span.start.as_nanos(), span.end.as_nanos());
+        self.execute(INSERT_ENDED, params![camera.as_str(), start, end])?;
         Ok(())
     }
 

@@ -234,6 +234,11 @@ pub struct Camera {
     pub anr_replay_url_template: Option<Secret>,
     /// Who goes first when something is scarce; higher is more important.
     pub priority: i32,
+    /// Made from its recordings after the index was lost, without all that is needed to reach it: it is not recorded until
+    /// somebody gives its address.
+    pub recovered: bool,
+    /// When it was removed; nothing unless only its footage is left.
+    pub removed_at: Option<Timestamp>,
     /// When it was added.
     pub created_at: Timestamp,
     /// When it was last changed.
@@ -274,9 +279,16 @@ impl Camera {
             anr_enabled: false,
             anr_replay_url_template: None,
             priority: 0,
+            recovered: false,
+            removed_at: None,
             created_at: now,
             updated_at: now,
         }
+    }
+
+    /// Whether it may be asked for anything.
+    pub fn is_in_use(&self) -> bool {
+        self.enabled && !self.recovered
     }
 
     /// Whether every field holds what it may hold; the first that does not is named.
@@ -313,6 +325,9 @@ impl Camera {
                     message: reason.to_string(),
                 })?;
             }
+        }
+        if self.recovered {
+            return Ok(());
         }
         self.stream_address().map(|_| ()).map_err(|reason| {
             let field = match (reason, self.record_stream) {

@@ -1,6 +1,6 @@
 //! What camkeep missed while it was not there. Pure: what is known comes in, news for the timeline goes out.
 
-use crate::model::{Camera, GapCause, News, RecordMode, Schedule, Timestamp};
+use crate::model::{Camera, GapCause, News, RecordMode, Schedule, Span, Timestamp};
 
 use super::calendar::Calendar;
 
@@ -17,8 +17,14 @@ pub struct Left {
 }
 
 /// Tells which part of the time since then was to be recorded and is missing. An orderly stop has opened a gap already,
-/// which keeps its own cause; what is opened here says that the daemon was killed.
-pub fn explain_absence(camera: &Camera, schedules: &[Schedule], left: Left, now: Timestamp) -> Vec<News> {
+/// which keeps its own cause; what is opened here has this one.
+pub fn explain_absence(
+    camera: &Camera,
+    schedules: &[Schedule],
+    left: Left,
+    cause: GapCause,
+    now: Timestamp,
+) -> Vec<News> {
     let on = camera.enabled && camera.record_enabled;
     let Some(since) = left
         .covered_until
@@ -30,7 +36,7 @@ pub fn explain_absence(camera: &Camera, schedules: &[Schedule], left: Left, now:
     let lost = |at| News::Lost {
         camera: camera.id.clone(),
         at,
-        cause: GapCause::Killed,
+        cause,
     };
     let rests = left.resting_since.is_some();
     match camera.record_mode {
@@ -61,6 +67,27 @@ pub fn explain_absence(camera: &Camera, schedules: &[Schedule], left: Left, now:
     news
 }
 
+/// Divides a time without footage, of which nothing else is known, into parts in which some was to be recorded (`true`) and
+/// parts in which none was, as the camera is set now.
+pub fn divide_absence(camera: &Camera, schedules: &[Schedule], hole: Span) -> Vec<(Span, bool)> {
+    match camera.record_mode {
+        RecordMode::Continuous => return vec![(hole, true)],
+        RecordMode::Scheduled => {}
+        // Nobody knows what happened.
+        RecordMode::Event | RecordMode::ScheduledEvent => return vec![(hole, false)],
+    }
+    let calendar = Calendar::new(schedules);
+    let mut parts = Vec::new();
+    let mut at = hole.start;
+    while at < hole.end {
+        let next = calendar.next_change(at).filter(|_| parts.len() < MOST);
+        let end = next.map_or(hole.end, |next| next.min(hole.end));
+        parts.push((Span::new(at, end), calendar.contains(at)));
+        at = end;
+    }
+    parts
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -84,7 +111,7 @@ mod tests {
             enabled: true,
         };
         let short = |at: Timestamp| at.to_string()[8..16].to_owned();
-        let news = explain_absence(&camera, &[mornings], left, at(now)).into_iter();
+        let news = explain_absence(&camera, &[mornings], left, GapCause::Killed, at(now)).into_iter();
         news.map(|news| match news {
             News::Lost { at, .. } => format!("lost {}", short(at)),
             News::Unwanted { at, .. } => format!("unwanted {}", short(at)),
@@ -138,5 +165,32 @@ mod tests {
             ["lost 20T09:00"],
             "and the driver tells that it is not wanted any more"
         );
+    }
+
+    #[test]
+    fn a_time_of_which_nothing_is_known_is_divided_by_the_schedule() {
+        let mut camera = Camera::new(CameraId::parse("door").unwrap(), "Door".into(), Timestamp::EPOCH);
+        let mornings = Schedule {
+            id: ScheduleId(1),
+            camera: camera.id.clone(),
+            days: Days::ALL,
+            start_minute: 600,
+            end_minute: 660,
+            zone: "UTC".into(),
+            enabled: true,
+        };
+        let hole = Span::new(at("20T10:30"), at("21T10:15"));
+        let parts = |camera: &Camera| divide_absence(camera, std::slice::from_ref(&mornings), hole);
+        assert_eq!(parts(&camera), [(hole, true)]);
+        camera.record_mode = RecordMode::Event;
+        assert_eq!(parts(&camera), [(hole, false)]);
+        camera.record_mode = RecordMode::Scheduled;
+        let edges = [at("20T10:30"), at("20T11:00"), at("21T10:00"), at("21T10:15")];
+        let expected: Vec<(Span, bool)> = edges
+            .windows(2)
+            .zip([true, false, true])
+            .map(|(edge, wanted)| (Span::new(edge[0], edge[1]), wanted))
+            .collect();
+        assert_eq!(parts(&camera), expected);
     }
 }

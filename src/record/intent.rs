@@ -121,7 +121,7 @@ impl Intent {
 
     /// These are the camera's settings now.
     pub(super) fn set_camera(&mut self, camera: &Camera) {
-        self.on = camera.enabled && camera.record_enabled;
+        self.on = camera.is_in_use() && camera.record_enabled;
         self.pre_roll = Duration::from_secs(camera.pre_roll_seconds.into());
         self.post_roll = Duration::from_secs(camera.post_roll_seconds.into());
         self.mode = camera.record_mode;

@@ -31,7 +31,7 @@ mod telling;
 mod ticks;
 mod trial;
 
-pub use absence::{Left, explain_absence};
+pub use absence::{Left, divide_absence, explain_absence};
 pub use intent::{Cause, Refusal, Triggered};
 pub use recorder::Recorder;
 pub use setting::{Setting, Suspects};

@@ -341,7 +341,7 @@ impl Driver {
             .look(self.now(), run.map(|run| run.pulse.totals()).unwrap_or_default());
         let last = run.and_then(|run| run.covered_until()).or(self.covered_until);
         let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_on = self.camera.enabled && self.camera.record_enabled;
+        let is_on = self.camera.is_in_use() && self.camera.record_enabled;
         show(&mut health, &self.machine, is_on, self.setting.clock.now(), rates);
         health.name.clone_from(&self.camera.name);
         health.last_frame_at = last;

@@ -174,7 +174,7 @@ impl Refiller {
         for (id, job) in lock(&self.0.jobs).iter() {
             let camera = cameras.iter().find(|camera| camera.id == *id);
             let is_wanted = camera
-                .is_some_and(|camera| camera.enabled && (camera.anr_enabled || by_hand.contains(&job.running.gap)));
+                .is_some_and(|camera| camera.is_in_use() && (camera.anr_enabled || by_hand.contains(&job.running.gap)));
             if !is_wanted && !job.stop.is_asked() {
                 tracing::info!(camera = %id, gap = job.running.gap.0, "nothing is fetched from this camera any more");
                 job.stop.ask();
@@ -257,7 +257,7 @@ struct Seen {
 
 fn look(reader: &Reader<'_>, wishes: &[Wish]) -> Result<Seen, IndexError> {
     let mut cameras = reader.cameras()?;
-    cameras.retain(|camera| camera.enabled);
+    cameras.retain(Camera::is_in_use);
     let mut pending = Vec::new();
     for camera in cameras.iter().filter(|camera| camera.anr_enabled) {
         let filter = GapFilter {

@@ -24,7 +24,7 @@ impl Refiller {
     /// Has what lacks of a camera fetched, and says which gaps that is. Those that are kept already are tried anew as they
     /// are, also where they reach beyond what was asked for; the others are kept from now on.
     pub async fn order(&self, camera: &Camera, missing: Vec<(Span, GapCause)>) -> Result<Vec<Gap>, RefillError> {
-        if !camera.enabled {
+        if !camera.is_in_use() {
             let message = format!("camera {} is switched off, so it is asked for nothing", camera.id);
             return Err(RefillError::Refused(message));
         }

@@ -106,6 +106,18 @@ impl Shelf {
         remove(&place)
     }
 
+    /// The names of the clips that lie here, in order.
+    pub fn files(&self) -> Result<Vec<String>, StorageError> {
+        let reading = |error| StorageError::io("read", &self.root, error);
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.root).map_err(reading)? {
+            let name = entry.map_err(reading)?.file_name();
+            files.extend(name.to_str().filter(|name| is_clip(name)).map(str::to_owned));
+        }
+        files.sort();
+        Ok(files)
+    }
+
     /// After a start: finishes drafts that were whole but for their name, which `is_known` says by the name of the clip,
     /// and throws the others away. Says how many of each.
     pub fn settle(&self, mut is_known: impl FnMut(&str) -> bool) -> Result<(usize, usize), StorageError> {

@@ -25,7 +25,7 @@ impl Seal for Open {
     }
 }
 
-/// An index with one camera, `door`, and one volume.
+/// An index in use with one camera, `door`, and one volume.
 pub(crate) struct IndexBox {
     pub(crate) index: Index,
     pub(crate) root: tempfile::TempDir,
@@ -62,6 +62,8 @@ pub(crate) fn index() -> IndexBox {
     index
         .write_blocking(move |writer| {
             writer.put_volume(&known)?;
+            writer.end_recovery()?;
+            writer.end_recovery_of_clips()?;
             writer.insert_camera(&camera("door"))
         })
         .unwrap();

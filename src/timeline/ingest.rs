@@ -134,11 +134,12 @@ fn apply(writer: &Writer<'_>, news: &News) -> Result<(), IndexError> {
             writer.close_segment(segment)?;
             // What a kill left behind reaches farther than its row said, and the gap behind it was opened by the row.
             match segment.origin {
-                Origin::Live => {
+                // What was fetched has settled its gap, unless the index that knew of it is lost.
+                Origin::Refill if !writer.is_recovering()? => Ok(()),
+                Origin::Live | Origin::Refill => {
                     let mut pieces = segment.covered().into_iter();
                     pieces.try_for_each(|piece| writer.trim_gaps(&segment.camera, piece, KEPT_FROM))
                 }
-                Origin::Refill => Ok(()),
             }
         }
         News::Refilled {

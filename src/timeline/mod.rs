@@ -5,10 +5,12 @@ pub(crate) mod fixture;
 #[cfg(test)]
 mod history;
 mod ingest;
+mod recovery;
 mod untold;
 mod view;
 mod whole;
 
 pub use ingest::ingest;
+pub use recovery::{Divide, FoundGaps, recover_gaps};
 pub use view::{Calendar, Coverage, Lane, Row, Timeline, calendar, coverage, day_span, gaps, lane, timeline};
 pub use whole::{Missing, Why};

@@ -244,6 +244,7 @@ fn a_damaged_index_is_rebuilt_from_the_files_with_the_same_timeline() {
     drop(camera);
     site.boot();
     let before = timeline(&site, "door");
+    let known = site.daemon().get("/api/v1/cameras/door").ok();
     assert!(before.1.len() >= 3);
     site.stop();
     let index = site.data().join("index.db");
@@ -253,9 +254,11 @@ fn a_damaged_index_is_rebuilt_from_the_files_with_the_same_timeline() {
         .unwrap();
     drop(file);
     site.boot();
-    // Cameras are known to the index alone, so they are added again; footage is not theirs to bring back.
-    let again = json!({"id": "door", "name": "door", "main_stream_url": "rtsp://127.0.0.1:1/main", "enabled": false});
-    site.daemon().post("/api/v1/cameras", &again).ok();
+    assert_eq!(
+        site.daemon().get("/api/v1/cameras/door").ok(),
+        known,
+        "it comes back with its settings, which lie beside its footage"
+    );
     let rows = crate::kit::wait::wait_for(Duration::from_secs(10), "the timeline to be as before", || {
         let now = timeline(&site, "door");
         if now == before {

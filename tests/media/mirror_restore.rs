@@ -1,7 +1,8 @@
 //! A primary made whole, or anew, from the mirror; and the mirror held against the index.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Output;
 
@@ -13,7 +14,7 @@ use crate::daemon_site::SOON;
 use crate::kit::daemon::Daemon;
 use crate::kit::mirror::{Mirrored, flip, open_index, primary_of};
 use crate::kit::referee;
-use crate::kit::wait::wait_for;
+use crate::kit::wait::{wait_for, wait_until};
 
 const RESTORE: &[&str] = &["mirror", "restore", "--offline"];
 
@@ -223,27 +224,38 @@ fn an_index_that_went_with_the_disk_is_made_anew_from_the_mirror() {
     let data = mirrored.site.data().to_owned();
     mirrored.boot();
     let before = mirrored.clip();
+    let settings = mirrored.mirror.join(".camkeep/settings.jsonl");
+    wait_until(SOON, "settings on the mirror", || settings.exists().then_some(()));
     mirrored.site.stop();
     let kept = hashes(&mirrored.mirror);
     let count = kept.len();
+    // Of a box that burnt down its owner has the mirror and the key.
+    let key = fs::read(data.join("secret.key")).unwrap();
     fs::remove_dir_all(&data).unwrap();
     assert_done(&mirrored.camkeep(RESTORE), 1, &["is not there"]);
     fs::create_dir(&data).unwrap();
+    fs::write(data.join("secret.key"), key).unwrap();
+    fs::set_permissions(data.join("secret.key"), Permissions::from_mode(0o600)).unwrap();
     let looked = mirrored.camkeep(&[RESTORE, &["--dry-run"]].concat());
     assert_done(&looked, 0, &["index is gone", &format!("{count} files")]);
-    assert_eq!(fs::read_dir(&data).unwrap().count(), 1, "only the lock lies there");
+    assert_eq!(
+        fs::read_dir(&data).unwrap().count(),
+        2,
+        "only the key and the lock lie there"
+    );
     assert_done(
         &mirrored.camkeep(RESTORE),
         0,
         &[
             &format!("{count}  recordings on the mirror"),
             &format!("{count}  files restored"),
+            "back with all settings: door",
             "Everything",
         ],
     );
     assert_eq!(hashes(&data.join("recordings")), kept);
     mirrored.site.boot();
-    mirrored.site.add_camera("door", &mirrored.camera, 2);
+    mirrored.site.wait_recording("door");
     let rows = mirrored.site.closed("door");
     for (now, was) in rows.iter().zip(&mirrored.rows) {
         assert_eq!(

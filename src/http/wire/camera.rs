@@ -77,6 +77,8 @@ pub(in crate::http) struct CameraShown {
     anr_enabled: bool,
     anr_replay_url_template: Option<String>,
     priority: i32,
+    recovered: bool,
+    removed_at: Option<Timestamp>,
     created_at: Timestamp,
     updated_at: Timestamp,
 }
@@ -114,6 +116,8 @@ impl From<Camera> for CameraShown {
             anr_enabled: camera.anr_enabled,
             anr_replay_url_template: camera.anr_replay_url_template.as_ref().map(|url| scrub(url.reveal())),
             priority: camera.priority,
+            recovered: camera.recovered,
+            removed_at: camera.removed_at,
             created_at: camera.created_at,
             updated_at: camera.updated_at,
         }
@@ -126,13 +130,15 @@ fn shown_url(url: &Secret) -> String {
 
 /// Takes what only answers carry out of a body, so that a client may change an answer and send it back.
 pub(in crate::http) fn ignore_answers(fields: &mut Fields) {
-    for name in ["has_password", "created_at", "updated_at"] {
+    for name in ["has_password", "recovered", "removed_at", "created_at", "updated_at"] {
         fields.ignore(name);
     }
 }
 
 /// Changes a camera by what a body says. `fresh` is a camera about which nothing was said: `null` goes back to it.
 pub(in crate::http) fn change_camera(camera: &mut Camera, mut fields: Fields, fresh: &Camera) -> Result<(), Problem> {
+    let reaches = ["main_stream_url", "sub_stream_url", "address", "password"];
+    let is_told = reaches.iter().any(|name| fields.gives(name));
     let given = &mut fields;
     let replay_before = camera.anr_replay_url_template.clone();
     match given.take::<String>("name")? {
@@ -219,6 +225,9 @@ pub(in crate::http) fn change_camera(camera: &mut Camera, mut fields: Fields, fr
         && replay_before.as_ref() != Some(template)
     {
         Template::parse(template.reveal()).map_err(|error| Problem::field("anr_replay_url_template", error))?;
+    }
+    if is_told && camera.stream_address().is_ok() {
+        camera.recovered = false;
     }
     camera.validate().map_err(Problem::from)
 }

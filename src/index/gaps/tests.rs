@@ -238,7 +238,24 @@ fn gaps_give_way_to_footage_that_turns_up() {
     assert_eq!(spans(), []);
     put(gap(300, 400));
     trim(340, 350);
-    assert_eq!(spans(), [span(300, 400)]);
+    assert_eq!(spans(), [span(300, 340), span(350, 400)]);
+    let causes = || -> Vec<GapCause> {
+        let mut gaps = index.read_blocking(|r| r.gaps(&GapFilter::default(), 100)).unwrap();
+        gaps.sort_by_key(|gap| gap.span);
+        gaps.into_iter().map(|gap| gap.cause).collect()
+    };
+    assert_eq!(causes(), [gap(300, 400).cause, GapCause::Unknown]);
+    trim(298, 338);
+    trim(352, 400);
+    assert_eq!(spans(), []);
+    // Of one that was filled nothing is taken away: it tells what came back.
+    let filled = Gap {
+        fate: GapFate::Filled,
+        ..gap(420, 440)
+    };
+    put(filled);
+    trim(425, 430);
+    assert_eq!(spans(), [span(420, 440)]);
     // One that lasts only begins later.
     let begin = index
         .write_blocking(|w| w.begin_gap(&camera_id("door"), at(500), GapCause::Killed))
@@ -252,4 +269,12 @@ fn gaps_give_way_to_footage_that_turns_up() {
         (lasting.id, lasting.span.start, lasting.open),
         (begin.id, at(501), true)
     );
+    // And one that lasts is divided too: what came after the footage is missing still.
+    trim(510, 520);
+    let rest = index
+        .read_blocking(|r| r.open_gap(&camera_id("door")))
+        .unwrap()
+        .unwrap();
+    assert_eq!((rest.span.start, rest.cause), (at(520), GapCause::Unknown));
+    assert_eq!(spans(), [span(420, 440), span(501, 510), span(520, 520)]);
 }
