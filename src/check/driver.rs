@@ -105,6 +105,7 @@ impl Check {
         if let Err(error) = self.look_at_rows(&mut report, &handled) {
             self.fail(&mut report, "the index", &error);
         }
+        self.name_damaged(&mut report);
         match self.find_unknown(&mut report, survey.taken_at) {
             Ok(unknown) => {
                 for path in unknown {
@@ -116,6 +117,25 @@ impl Check {
             Err(error) => self.fail(&mut report, "the volume", &error),
         }
         report
+    }
+
+    /// Names recordings that lost frames, today or long ago: nothing is left to be done about them here.
+    fn name_damaged(&self, report: &mut Report) {
+        let volume = self.volume.id();
+        match self.index.read_blocking(move |reader| reader.damaged_on(volume)) {
+            Ok(damaged) => {
+                report.damaged += damaged.len() as u64;
+                for (path, lost) in damaged {
+                    let seconds = lost.as_secs_f64();
+                    report.find(
+                        &path,
+                        format!("damaged: {seconds:.1} s of it are lost; the timeline says so"),
+                        true,
+                    );
+                }
+            }
+            Err(error) => self.fail(report, "the index", &error.into()),
+        }
     }
 
     pub(super) fn settle_unknown(&self, report: &mut Report, path: &str) {

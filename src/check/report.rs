@@ -42,6 +42,8 @@ pub struct Report {
     pub suspect: u64,
     /// Rows whose files are gone.
     pub missing: u64,
+    /// Recordings that lost frames, which the timeline shows as damaged.
+    pub damaged: u64,
     /// Files that hold nothing to play.
     pub quarantined: u64,
     /// Segments of which no frame was kept.
@@ -111,6 +113,7 @@ impl Report {
             (&mut self.indexed, other.indexed),
             (&mut self.suspect, other.suspect),
             (&mut self.missing, other.missing),
+            (&mut self.damaged, other.damaged),
             (&mut self.quarantined, other.quarantined),
             (&mut self.dropped, other.dropped),
             (&mut self.foreign, other.foreign),
@@ -132,7 +135,7 @@ impl Report {
     }
 
     /// The counts with their names, in the order a person reads them.
-    pub fn counts(&self) -> [(&'static str, u64); 15] {
+    pub fn counts(&self) -> [(&'static str, u64); 16] {
         [
             ("files looked at", self.files),
             ("rows held against files", self.rows),
@@ -143,6 +146,7 @@ impl Report {
             ("unknown files indexed", self.indexed),
             ("files that are not what was closed", self.suspect),
             ("files missing", self.missing),
+            ("recordings that lost frames", self.damaged),
             ("put into quarantine", self.quarantined),
             ("begun, but nothing kept", self.dropped),
             ("files of others, left alone", self.foreign),

@@ -216,10 +216,10 @@ fn table(report: &Report) -> String {
             text.push_str(&format!("{count:>9}  {name}\n"));
         }
     }
-    text.push_str(if report.is_well() {
-        "All is well."
-    } else {
-        "Not all is well."
+    text.push_str(match (report.is_well(), report.damaged) {
+        (true, 0) => "All is well.",
+        (true, _) => "All is well, but for the frames that are lost.",
+        (false, _) => "Not all is well.",
     });
     text
 }

@@ -13,6 +13,8 @@
 //! ```
 
 mod error;
+#[cfg(test)]
+mod history;
 mod house;
 mod mending;
 mod order;

@@ -184,6 +184,8 @@ struct Editing {
     /// The window is dealt with up to here, and by a recording before the clock was set back, up to there.
     reached: Timestamp,
     reached_before: Timestamp,
+    /// Until here frames last that were taken before the window.
+    lasting: Timestamp,
     /// Holes that no part has told of yet.
     holes: Vec<Span>,
 }
@@ -200,6 +202,7 @@ impl Editing {
             group: Vec::new(),
             reached: window.start,
             reached_before: window.start,
+            lasting: Timestamp::MIN,
             holes: Vec::new(),
         }
     }
@@ -223,6 +226,9 @@ impl Editing {
         let follows = next.is_some_and(|next| strip.fits(next) && strip.joins(next));
         let limit = self.limit(next, follows);
         let Some(range) = self.choose(&strip, is_joined, limit) else {
+            if strip.start() < self.window.start {
+                self.lasting = self.lasting.max(strip.end);
+            }
             return Ok(());
         };
         let wanted = strip
@@ -239,6 +245,11 @@ impl Editing {
         // Whether all of it is shown, so that what comes next may join it.
         let goes_on = ends < self.window.end && wanted.is_none();
         if !is_joined {
+            // A frame that was taken before the window lasts until the first in it: nothing lacks between them.
+            let is_shown_before = |frame: &Frame| frame.wall < self.window.start && strip.is_shown(frame);
+            if strip.frames.iter().any(is_shown_before) && self.is_earliest(&strip, range.first) {
+                self.lasting = self.lasting.max(range.first);
+            }
             self.hole(range.first);
             if !self.on.as_ref().is_some_and(|cut| cut.strip_fits(&strip)) {
                 self.end_part()?;
@@ -291,16 +302,20 @@ impl Editing {
                 .next_back()?;
             if self.on.as_ref().is_some_and(|cut| cut.strip_fits(strip)) && frames.get(begin)?.wall < first {
                 // Here nothing can be hidden: what this needs is what was laid before, or it goes on with its next keyframe.
-                let needed = frames.get(begin..at)?;
-                begin = match self.ends_with(needed) {
-                    true => at,
+                // The first of them in order of decoding may be shown behind others.
+                let shown = frames.iter().position(inside)?;
+                let needed = frames.get(begin..shown).unwrap_or_default();
+                if self.ends_with(needed) {
+                    begin = shown;
+                } else if strip.begins_again {
                     // It begins a little early instead: nothing of the window may lack.
-                    false if strip.begins_again => begin,
-                    false => frames
+                    first = frames.get(begin)?.wall;
+                } else {
+                    begin = frames
                         .iter()
-                        .position(|frame| frame.keyframe && inside(frame) && frame.wall > first)?,
-                };
-                first = frames.get(begin)?.wall;
+                        .position(|frame| frame.keyframe && inside(frame) && frame.wall > first)?;
+                    first = frames.get(begin)?.wall;
+                }
             } else if self.mode == ClipMode::Keyframe {
                 first = frames.get(begin)?.wall.max(strip.start());
             }
@@ -330,9 +345,15 @@ impl Editing {
         was_shown_to_its_end && needed.len() == self.group.len() && needed.iter().zip(&self.group).all(is_same)
     }
 
+    /// Whether no frame of a strip in the window is shown before this one.
+    fn is_earliest(&self, strip: &Strip, first: Timestamp) -> bool {
+        let mut walls = strip.frames.iter().map(|frame| frame.wall);
+        walls.all(|wall| wall < self.window.start || wall >= first)
+    }
+
     fn hole(&mut self, until: Timestamp) {
         // What one recording lacks and the other has is no hole.
-        let hole = Span::new(self.reached.max(self.reached_before), until);
+        let hole = Span::new(self.reached.max(self.reached_before).max(self.lasting), until);
         if hole.duration() > TOLERANCE {
             self.holes.push(hole);
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::frame::{Frame, Pick, pick};
 use super::snapshot::SnapshotError;
-use crate::model::{Codec, Edge, Segment, SegmentId, Span, Timestamp, Track, Unit};
+use crate::model::{Codec, Edge, Hole, Pauses, Segment, SegmentId, Span, Timestamp, Track, Unit};
 use crate::pipeline::{Units, video_caps};
 use crate::storage::{Movie, TrackCoding, TrackTable, Volumes, reading_order};
 
@@ -22,6 +22,18 @@ pub(super) struct Found {
     pub(super) units: Units,
     pub(super) origin: i64,
     pub(super) pts: i64,
+}
+
+impl Found {
+    /// The same, when it is known where the segment has no footage.
+    fn before(mut self, holes: &[Hole]) -> Self {
+        let mut behind = holes
+            .iter()
+            .map(|hole| hole.span.start)
+            .filter(|start| *start > self.taken);
+        self.until = behind.next().map_or(self.until, |start| start.min(self.until));
+        self
+    }
 }
 
 /// Where the frame may be, the latest beginning first.
@@ -66,18 +78,30 @@ pub(super) fn first_found(
     sources: Vec<Source>,
     limit: Timestamp,
 ) -> Result<Option<Found>, SnapshotError> {
+    let (mut newest, mut trouble) = (None::<Found>, None);
     for source in sources {
+        // What began before the frame that was found may reach beyond it only where that lies in a hole of it.
         let in_memory = source.edge.and_then(|edge| in_memory(edge, limit));
         let found = match (in_memory, source.file) {
             (Some(found), _) => Some(found),
-            (None, Some(segment)) => in_a_copy(volumes, &segment, limit)?,
+            (None, Some(segment)) => match (in_a_copy(volumes, &segment, limit), &newest) {
+                (Ok(found), _) => found,
+                (Err(error), None) => return Err(error),
+                (Err(error), Some(_)) => {
+                    trouble = Some(error);
+                    None
+                }
+            },
             (None, None) => None,
         };
-        if found.is_some() {
-            return Ok(found);
+        if let Some(found) = found.filter(|found| newest.as_ref().is_none_or(|newest| newest.taken < found.taken)) {
+            newest = Some(found);
         }
     }
-    Ok(None)
+    if let Some(error) = trouble {
+        tracing::debug!(%error, "an older source of a still cannot be read");
+    }
+    Ok(newest)
 }
 
 fn in_memory(edge: Edge, limit: Timestamp) -> Option<Found> {
@@ -94,11 +118,13 @@ fn in_memory(edge: Edge, limit: Timestamp) -> Option<Found> {
     let taken = |pts: i64| edge.start.offset(pts.saturating_sub(edge.first_pts));
     let Pick { first, last, pts } = pick(&frames, edge.first_pts.saturating_add(limit.nanos_since(edge.start)))?;
     let newest = frames.iter().map(|frame| frame.pts).max()?;
+    let pauses = Pauses::between(units.iter().map(|unit| (unit.pts, unit.dts)));
+    let until = pauses.first_after(pts).unwrap_or(newest);
     let units = units.get(first..=last)?.to_vec();
     Some(Found {
         segment: edge.segment,
         taken: taken(pts),
-        until: taken(newest),
+        until: taken(until),
         codec: edge.format.codec,
         width: edge.format.width,
         caps: edge.caps.video,
@@ -110,8 +136,11 @@ fn in_memory(edge: Edge, limit: Timestamp) -> Option<Found> {
 
 /// The frame in the best copy of a segment.
 fn in_a_copy(volumes: &Volumes, segment: &Segment, limit: Timestamp) -> Result<Option<Found>, SnapshotError> {
-    let (span, id) = (segment.span, segment.id);
-    let best = volumes.read(segment, move |path: &Path| in_file(span, id, path, limit));
+    let (span, id, holes) = (segment.span, segment.id, segment.holes.clone());
+    let best = volumes.read(segment, move |path: &Path| {
+        let found = in_file(span, id, path, limit)?;
+        Ok(found.map(|found| found.before(&holes)))
+    });
     match best.read {
         Some((found, _)) => Ok(found),
         None => Err(best.failed.into_iter().next().unwrap_or(SnapshotError::Unreadable {

@@ -5,6 +5,7 @@
 //! lack, and goes where it is there again.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use rusqlite::{Row, params};
 
@@ -14,7 +15,8 @@ use super::reader::Reader;
 use super::writer::Writer;
 use crate::model::coverage::holes;
 use crate::model::{
-    CameraId, Event, EventKind, Gap, GapCause, GapFate, Hole, KEPT_FROM, SegmentId, Span, Timestamp, covered_pieces,
+    CameraId, Event, EventKind, Gap, GapCause, GapFate, Hole, KEPT_FROM, SegmentId, Span, Timestamp, VolumeId,
+    covered_pieces,
 };
 
 const OF_SEGMENT: &str = "SELECT start_ns, end_ns, cause FROM holes WHERE segment_id = ?1 ORDER BY start_ns";
@@ -26,6 +28,9 @@ pub(super) const UNPLAYABLE: &str = "
     WHERE camera_id = ?1 AND start_ns > ?2 AND start_ns < ?3 AND end_ns > ?4 AND playable = 0 ORDER BY start_ns";
 const STATE: &str = "SELECT start_ns, end_ns, camera_id, playable FROM segments WHERE id = ?1";
 const IS_QUARANTINED: &str = "SELECT 1 FROM copies WHERE segment_id = ?1 AND state = 'quarantined'";
+const DAMAGED_ON: &str = "
+    SELECT path, sum(end_ns - start_ns) AS lost_ns FROM holes JOIN copies ON copies.segment_id = holes.segment_id
+    WHERE cause = 'damaged' AND volume_id = ?1 GROUP BY path ORDER BY path";
 const IS_WHOLE: &str = "SELECT 1 FROM copies WHERE segment_id = ?1 AND state = 'whole'";
 const HEAL: &str = "DELETE FROM holes WHERE segment_id = ?1 AND cause = 'damaged'";
 const CLEAR: &str = "DELETE FROM holes WHERE segment_id = ?1";
@@ -107,6 +112,16 @@ impl Reader<'_> {
             lacking.extend(self.lost_wholly(id, span)?);
         }
         Ok(Some((camera, lacking)))
+    }
+}
+
+impl Reader<'_> {
+    /// Segments with a copy on a volume of which frames are lost, by path, and for how long.
+    pub fn damaged_on(&self, volume: VolumeId) -> Result<Vec<(String, Duration)>, IndexError> {
+        self.rows(DAMAGED_ON, [volume.0.as_bytes()], |row| {
+            let lost = u64::try_from(row.get::<_, i64>("lost_ns")?).unwrap_or(0);
+            Ok((row.get("path")?, Duration::from_nanos(lost)))
+        })
     }
 }
 

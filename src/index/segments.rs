@@ -37,6 +37,7 @@ pub(super) const LONGEST: &str = "SELECT longest_segment_ns FROM cameras WHERE i
 pub(super) const DAMAGE: &str = "
     SELECT count(*) AS segments, coalesce(sum(lost_packets), 0) AS lost FROM segments
     WHERE camera_id = ?1 AND start_ns > ?2 AND start_ns < ?3 AND end_ns > ?4 AND lost_packets > 0";
+const FIRST: &str = "SELECT start_ns FROM segments WHERE camera_id = ?1 ORDER BY start_ns LIMIT 1";
 const GROWING: &str = "SELECT 1 FROM segments WHERE camera_id = ?1 AND state = 'open' LIMIT 1";
 const COUNT: &str = "SELECT count(*) FROM segments WHERE camera_id = ?1";
 const NEWEST_ROW: &str = "SELECT coalesce(max(rowid), 0) AS newest FROM segments";
@@ -110,6 +111,11 @@ impl Reader<'_> {
     /// Every segment that grows, or that grew when camkeep last ended.
     pub fn open_segments(&self) -> Result<Vec<Segment>, IndexError> {
         self.with_copies(self.rows(OPEN, [], read)?)
+    }
+
+    /// Where the first segment of a camera begins, whether it can be played or not.
+    pub fn first_start_of(&self, camera: &CameraId) -> Result<Option<Timestamp>, IndexError> {
+        self.row(FIRST, [camera.as_str()], |row| time(row, "start_ns"))
     }
 
     /// Whether a segment of a camera grows.

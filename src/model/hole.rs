@@ -144,6 +144,11 @@ impl Pauses {
         }
     }
 
+    /// Where the first pause begins behind a frame, when there is one.
+    pub fn first_after(&self, pts: i64) -> Option<i64> {
+        self.0.iter().map(|pause| pause.from).find(|from| *from > pts)
+    }
+
     /// Whether the last of them ends after this.
     pub fn reach_beyond(&self, pts: i64) -> bool {
         self.0.last().is_some_and(|last| last.until > pts)

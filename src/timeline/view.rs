@@ -225,7 +225,7 @@ struct Look {
 fn look(reader: &Reader<'_>, camera: &Camera, window: Span, now: Timestamp) -> Result<Look, IndexError> {
     let timeline = timeline(reader, camera, window)?;
     let kept = reader.gaps_within(&camera.id, window)?;
-    let first = reader.next_footage(&camera.id, Timestamp::MIN)?.map(|span| span.start);
+    let first = reader.first_start_of(&camera.id)?;
     // Between adding a camera and its first frame lies a moment of connecting; only if it did not answer is that a gap,
     // and then one was kept.
     let rests = reader.rests_within(&camera.id, window)?;

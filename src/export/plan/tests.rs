@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use super::*;
 use crate::model::{
-    CameraId, ClockSource, Codec, Container, Edge, Origin, RunId, Segment, SegmentState, Track, TrackCaps, Unit,
+    CameraId, ClockSource, Codec, Container, Edge, GapCause, Hole, Origin, RunId, Segment, SegmentState, Track,
+    TrackCaps, Unit,
 };
 use crate::storage::{FileShape, Movie, Sample, TrackCoding, TrackTable, picture_entry};
 
@@ -251,6 +252,69 @@ fn what_lacks_is_closed_up_and_told() {
     let shown = play(&part.reel);
     assert!(shown.windows(2).all(|pair| pair[1].1 - pair[0].1 == FRAME * MS));
     assert_eq!(part.segments.len(), 3);
+}
+
+#[test]
+fn a_pause_inside_a_group_of_pictures_is_closed_up_and_told_and_loses_no_frame() {
+    let seed = fastrand::u64(..);
+    let mut random = fastrand::Rng::with_seed(seed);
+    for _ in 0..40 {
+        let mut shelf = Shelf::new();
+        let (long, bframes) = (random.i64(1..30), random.bool());
+        let groups = |from: i64, count: i64| (0..count).flat_map(move |n| group(long, bframes, from + n * long));
+        let mut frames: Vec<Made> = groups(0, 4).collect();
+        // A pause in front of some frame in order of decoding: all that are decoded from there on are shown later.
+        let (cut, pause) = (random.usize(2..frames.len()), random.i64(60..400));
+        let before: i64 = frames[..cut].iter().map(|made| made.shown).max().unwrap();
+        if frames[cut..].iter().any(|made| made.shown < before) {
+            continue;
+        }
+        frames[cut..].iter_mut().for_each(|made| made.shown += pause);
+        let hole = Hole {
+            span: span(10_000 + (before + 1) * FRAME, 10_000 + (before + 1 + pause) * FRAME),
+            cause: GapCause::Silent,
+        };
+        let mut footage = shelf.footage(1, 0, 10_000, &frames, 1);
+        footage.segment.holes = vec![hole];
+        let whole = footage.segment.span;
+        let case = format!("seed {seed}: groups of {long}, B-frames {bframes}, {pause} frames of pause at {cut}");
+        let part = the_one(exact(vec![footage.clone()], whole).unwrap()).unwrap();
+        assert_eq!(
+            (part.holes.clone(), part.frames),
+            (vec![hole.span], frames.len() as u64),
+            "{case}"
+        );
+        let covered = whole.duration() - hole.span.duration();
+        assert_eq!(part.covered, covered, "{case}");
+        let shown = play(&part.reel);
+        assert!(
+            shown.windows(2).all(|pair| pair[1].1 - pair[0].1 == FRAME * MS),
+            "{case}: {shown:?}"
+        );
+        // From inside the pause on: what the first frame needs is decoded and hidden.
+        let behind = Span::new(hole.span.end.minus(Duration::from_millis(30)), whole.end);
+        let part = the_one(exact(vec![footage.clone()], behind).unwrap()).unwrap();
+        assert_eq!(part.frames as usize, frames.len() - cut, "{case}");
+        assert_eq!(part.shown, Span::new(hole.span.end, whole.end), "{case}");
+        // Nothing lies inside it.
+        let inside = Span::new(hole.span.start, hole.span.end.minus(Duration::from_millis(1)));
+        assert!(
+            matches!(exact(vec![footage.clone()], inside), Err(ExportError::NothingThere)),
+            "{case}"
+        );
+        // What came back lies in it, each frame with all it needs.
+        let back: Vec<Made> = (0..pause).map(|shown| Made { shown, keyframe: true }).collect();
+        let mut back = shelf.footage(2, 0, 10_000 + (before + 1) * FRAME, &back, 1);
+        back.segment.origin = Origin::Refill;
+        let part = the_one(exact(vec![footage, back], whole).unwrap()).unwrap();
+        let lacking: Duration = part.holes.iter().map(Span::duration).sum();
+        assert!(
+            lacking <= Duration::from_millis((long * FRAME) as u64),
+            "{case}: {:?}",
+            part.holes
+        );
+        assert_eq!(part.segments.len(), 2, "{case}");
+    }
 }
 
 #[test]
