@@ -376,6 +376,7 @@ fn clip(history: &History, segments: &[Segment], window: Span) -> Result<Part, S
             path: Arc::from(Path::new("nowhere")),
             movie: movie(file, history.step),
             edge: None,
+            begins_again: false,
         })
     });
     let parts = plan(footage, window, ClipMode::Exact, Extras::default());
