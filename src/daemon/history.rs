@@ -10,7 +10,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -319,7 +318,7 @@ fn movie(file: &Filed, step: i64) -> Movie {
             height: 360,
         },
         config: config.into(),
-        entry: Bytes::from(entry),
+        entry,
         timescale: 1000,
         shift: 0,
         samples: (0..frames.len()).map(sample).collect(),
