@@ -180,7 +180,10 @@ impl Writer<'_> {
             }
         }
         for new in after.iter().filter(|new| !before.contains(new)) {
-            self.keep_gaps(camera, *new)?;
+            // Where this was footage, holes of other segments may have had no gap.
+            for hole in self.lacking(camera, new.span)? {
+                self.keep_gaps(camera, hole)?;
+            }
         }
         Ok(())
     }
