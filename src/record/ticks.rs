@@ -108,6 +108,8 @@ pub(super) struct Ticks {
 struct Last {
     /// As the camera said it.
     pts: i64,
+    /// The latest that any frame so far is shown, as the camera said it.
+    newest: i64,
     raw_dts: i64,
     /// As it was told.
     dts: i64,
@@ -163,6 +165,8 @@ impl Ticks {
     /// A frame came with these times. Without `due` nothing is known yet that it could be compared with.
     pub(super) fn place(&mut self, pts: i64, dts: i64, arrival: Instant, due: Option<Due>) -> Placed {
         let (mut once, mut earliest) = (0, i64::MIN);
+        // A picture that is shown before one that came already is not late: only the newest says how late a camera is.
+        let newest = self.last.map_or(pts, |last| last.newest.max(pts));
         if let Some(last) = self.last {
             let (step, gap) = (pts.saturating_sub(last.pts), nanos(arrival.since(last.arrival)));
             let ahead = step.saturating_sub(gap);
@@ -172,7 +176,7 @@ impl Ticks {
             self.compare(pts, arrival);
             let mut least = STEP;
             if let Some(due) = due {
-                let late = due.at.saturating_sub(pts.saturating_add(self.shift));
+                let late = due.at.saturating_sub(newest.saturating_add(self.shift));
                 match self.is_believed {
                     true => once = self.corrected(late, (step, gap), arrival, due.is_settled),
                     false => self.shift = self.shift.saturating_add(followed(late, gap, due.is_settled)),
@@ -188,6 +192,7 @@ impl Ticks {
         let decoded = dts.saturating_add(self.shift).saturating_add(once).max(earliest);
         self.last = Some(Last {
             pts,
+            newest,
             raw_dts: dts,
             dts: decoded,
             arrival,
