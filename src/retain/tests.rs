@@ -66,6 +66,8 @@ impl Site {
     fn new() -> Self {
         let room = tempfile::tempdir().unwrap();
         let index = Index::open(room.path().join("index.db"), Arc::new(Open)).unwrap();
+        // One in use: a new one keeps removed cameras until it knows what lies on disks.
+        index.write_blocking(|writer| writer.end_recovery()).unwrap();
         let clock = Arc::new(ManualClock::at(Timestamp::BUILT.offset(10_000 * HOUR)));
         let open = |name: &str, role| {
             let volume = Volume::open(&room.path().join(name), role, Timestamp::EPOCH).unwrap();
