@@ -65,6 +65,8 @@ pub(super) enum Command {
     Status(super::status::StatusArgs),
     /// Say how every camera is; the exit code is 1 when one that should record does not
     Health(HealthArgs),
+    /// Say how full the disks are, and how long what is recorded fits
+    Storage(super::storage::StorageArgs),
     /// Hold the recordings of a stopped camkeep against its index
     Check(super::check::CheckArgs),
     /// Say how the mirror is, have it verified, and have recordings restored from it

@@ -9,7 +9,7 @@ use super::command::{CameraCommand, Command, CommandLine, ScheduleCommand};
 use super::failure::Failure;
 use super::{
     apply, camera, check, coverage, events, export, gaps, health, mirror, pipeline, refill, run as daemon, schedule,
-    segments, snapshot, status, timeline, trigger, verify,
+    segments, snapshot, status, storage, timeline, trigger, verify,
 };
 
 /// Does what the arguments say and gives the exit code: 0 done, 1 failed, 2 the command line is wrong, 78 the
@@ -69,6 +69,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Status(args) => status::status(&args),
         Command::Health(args) => health::health(&args),
         Command::Pipeline(command) => pipeline::pipeline(&command),
+        Command::Storage(args) => storage::storage(&args),
         Command::Check(args) => check::check(&args),
         Command::Mirror(command) => mirror::mirror(&command),
         Command::Verify(args) => verify::verify(&args),

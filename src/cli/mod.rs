@@ -31,6 +31,7 @@ mod schedule;
 mod segments;
 mod snapshot;
 mod status;
+mod storage;
 mod ticker;
 mod timeline;
 mod trigger;

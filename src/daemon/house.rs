@@ -16,7 +16,7 @@ use crate::model::{CameraId, Edges, Event, EventKind, Fault, News, Seal, Segment
 use crate::pipeline::Catalog;
 use crate::record::{Recorder, Suspects};
 use crate::refill::Needs;
-use crate::retain::{Retention, Rules};
+use crate::retain::{Overrides, Retention, Rules};
 use crate::runtime::{Clock, Instant, local_zone};
 use crate::storage::{BoxKey, Complain, DaemonLock, Finding, SealKey, Shelf, StorageError, Volume, Volumes};
 
@@ -290,17 +290,24 @@ pub(super) fn complain(
     })
 }
 
-/// Who keeps the primary within its rules: those of the configuration, and what a person set since.
-pub(super) async fn keep_primary(config: &Config, house: &House) -> Result<Retention, DaemonError> {
+/// Who keeps the primary within its rules: those of the configuration, and what a person set since in place of them.
+pub(super) async fn keep_primary(config: &Config, house: &House) -> Result<(Retention, Rules), DaemonError> {
     let storage = &config.storage;
     let configured = Rules {
         max_bytes: storage.max_recordings,
         min_free_bytes: storage.min_free_disk,
         keep: None,
     };
-    let retention = Retention::new(VolumeRole::Primary, configured);
+    let set = Overrides::load(&house.index).await?;
+    if set != Overrides::default() {
+        tracing::info!(
+            ?set,
+            "rules of retention that were set over HTTP hold in place of the configuration's"
+        );
+    }
+    let retention = Retention::new(VolumeRole::Primary, set.over(configured));
     retention.use_volume(Some(house.volume.clone()));
-    Ok(retention)
+    Ok((retention, configured))
 }
 
 pub(super) async fn on_a_thread<T: Send + 'static>(

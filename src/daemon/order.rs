@@ -84,7 +84,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     );
     tell_of_copies(&house.volumes, &news);
     let suspects = Arc::new(Suspects::default());
-    let retention = keep_primary(&config, &house).await?;
+    let (retention, configured) = keep_primary(&config, &house).await?;
     let complain = complain(&news, &clock, &suspects, &retention);
     let tail = match config.storage.tail_journal {
         true => Some(Arc::new(TailWriter::start(
@@ -210,7 +210,12 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
         house.key.public(),
     )
     .with_mirror(kept.mirror.clone())
-    .with_changes(changed);
+    .with_changes(changed)
+    .with_keeping(http::Keeping {
+        primary: retention,
+        mirror: kept.retention.clone(),
+        configured,
+    });
     let asked = shutdown.clone();
     doors.spawn("http", async move {
         if let Err(error) = http::serve(listener, app, asked).await {

@@ -37,6 +37,8 @@ impl Second {
 /// The engine's task, and the mirror as others see it.
 pub(super) struct Kept {
     pub(super) mirror: Option<Mirror>,
+    /// What keeps the mirror within its rules.
+    pub(super) retention: Option<Retention>,
     tasks: Tasks,
     recorded: Shutdown,
 }
@@ -53,7 +55,7 @@ impl Kept {
         shutdown: &Shutdown,
     ) -> Self {
         let (mut tasks, recorded) = (Tasks::new(), Shutdown::new());
-        let mirror = second.zip(config.storage.mirror.clone()).map(|(second, root)| {
+        let kept = second.zip(config.storage.mirror.clone()).map(|(second, root)| {
             let (turns, volumes, at) = (turns.clone(), house.volumes.clone(), root.clone());
             let rules = rules(config);
             let retention = Retention::new(VolumeRole::Mirror, rules);
@@ -90,11 +92,13 @@ impl Kept {
                 reserve: None,
                 hears: Arc::new(move |word| follows.follow(limits(word))),
             };
-            tasks.spawn("mirror-retention", retention.run(setting, shutdown.clone()));
-            mirror
+            tasks.spawn("mirror-retention", retention.clone().run(setting, shutdown.clone()));
+            (mirror, retention)
         });
+        let (mirror, retention) = kept.unzip();
         Self {
             mirror,
+            retention,
             tasks,
             recorded,
         }

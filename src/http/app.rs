@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, Notify};
 
 use super::problem::Problem;
+use super::storage::Keeping;
 use crate::export::{Exporter, Snapshots};
 use crate::index::{Index, IndexError, Reader};
 use crate::mirror::Mirror;
@@ -35,6 +36,8 @@ pub struct App {
     pub public_key: PublicKey,
     /// The second volume, where one is configured.
     pub mirror: Option<Mirror>,
+    /// What keeps the disks within their rules.
+    pub keeping: Option<Keeping>,
     /// When the daemon started.
     pub started_at: Timestamp,
     /// Which camkeep this is.
@@ -78,9 +81,18 @@ impl App {
             volumes,
             public_key,
             mirror: None,
+            keeping: None,
             version: env!("CARGO_PKG_VERSION"),
             changing: Arc::default(),
             changed: Arc::default(),
+        }
+    }
+
+    /// The same with what keeps the disks within their rules.
+    pub fn with_keeping(self, keeping: Keeping) -> Self {
+        Self {
+            keeping: Some(keeping),
+            ..self
         }
     }
 

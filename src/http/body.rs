@@ -227,6 +227,14 @@ impl FromField for Vec<String> {
     }
 }
 
+impl FromField for f64 {
+    fn read(value: Value) -> Result<Self, String> {
+        value
+            .as_f64()
+            .ok_or_else(|| format!("expected a number, got {}", kind(&value)))
+    }
+}
+
 impl FromField for bool {
     fn read(value: Value) -> Result<Self, String> {
         value

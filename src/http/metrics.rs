@@ -13,6 +13,7 @@ use prometheus_client::registry::Registry;
 use super::app::App;
 use super::problem::Problem;
 use crate::mirror::{Stand, Status};
+use crate::retain;
 
 /// What the answer is called on the wire.
 const KIND: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -22,6 +23,9 @@ pub(super) async fn metrics(State(app): State<App>) -> Result<Response, Problem>
     if let Some(mirror) = &app.mirror {
         register_mirror(&mut registry, &mirror.status());
     }
+    if let Some(keeping) = &app.keeping {
+        register_disk(&mut registry, &keeping.primary.status());
+    }
     let mut text = String::new();
     encode(&mut text, &registry)
         .map_err(|fmt::Error| Problem::internal("the figures could not be written; the log of camkeep says why"))?;
@@ -29,6 +33,59 @@ pub(super) async fn metrics(State(app): State<App>) -> Result<Response, Problem>
     let kind = HeaderValue::from_static(KIND);
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
     Ok(response)
+}
+
+fn register_disk(registry: &mut Registry, status: &retain::Status) {
+    for (name, help, value) in [
+        (
+            "primary_total_bytes",
+            "All of the primary's file system",
+            status.total_bytes,
+        ),
+        (
+            "primary_available_bytes",
+            "What the primary's file system still takes",
+            status.available_bytes,
+        ),
+        (
+            "primary_min_free_bytes",
+            "How much of it stays free",
+            status.floor_bytes,
+        ),
+        (
+            "recordings_bytes",
+            "What recordings take on the primary",
+            status.held_bytes,
+        ),
+        ("recordings_segments", "Segments on the primary", status.held_segments),
+        (
+            "recordings_bytes_per_day",
+            "What is recorded a day, as of the last day",
+            status.bytes_per_day,
+        ),
+        (
+            "retention_lag_seconds",
+            "How much older the oldest footage is than its rule of age allows",
+            status.lag.as_secs(),
+        ),
+        (
+            "storage_problem",
+            "Whether the primary cannot keep its rules",
+            u64::from(status.problem.is_some()),
+        ),
+    ] {
+        registry.register(name, help, ConstGauge::new(value));
+    }
+    for (name, help, value) in [
+        (
+            "retention_deleted_segments",
+            "Segments that the primary let go",
+            status.deleted_segments,
+        ),
+        ("retention_deleted_bytes", "The same in bytes", status.deleted_bytes),
+    ] {
+        registry.register(name, help, ConstCounter::new(value));
+    }
 }
 
 fn register_mirror(registry: &mut Registry, status: &Status) {

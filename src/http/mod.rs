@@ -26,6 +26,7 @@ mod router;
 mod schedules;
 mod serve;
 mod snapshot;
+mod storage;
 mod system;
 #[cfg(test)]
 mod tests;
@@ -39,5 +40,6 @@ pub use app::{App, Engines};
 pub use problem::Problem;
 pub use router::router;
 pub use serve::serve;
+pub use storage::Keeping;
 pub use waiting::serve_waiting;
 pub use wire::CAMERA_FIELDS;

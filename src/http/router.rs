@@ -11,8 +11,8 @@ use super::app::App;
 use super::guard::guard;
 use super::problem::Problem;
 use super::{
-    cameras, clips, events, exports, footage, health, media, metrics, mirror, refill, schedules, snapshot, system,
-    trial, trigger, web,
+    cameras, clips, events, exports, footage, health, media, metrics, mirror, refill, schedules, snapshot, storage,
+    system, trial, trigger, web,
 };
 
 /// The whole of it. Served with the peer's address at hand: see [`super::serve`].
@@ -51,6 +51,8 @@ pub fn router(app: App) -> Router {
         .route("/timeline", get(footage::lanes))
         .route("/health/cameras", get(health::cameras))
         .route("/events", get(events::list))
+        .route("/system", get(storage::system))
+        .route("/system/retention", get(storage::rules).put(storage::set_rules))
         .route("/system/public-key", get(system::public_key))
         .route("/system/mirror", get(mirror::show))
         .route("/system/mirror/verify", post(mirror::verify))

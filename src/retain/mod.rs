@@ -6,6 +6,7 @@
 mod ages;
 mod desk;
 mod driver;
+mod overrides;
 mod pass;
 mod plan;
 mod rules;
@@ -15,5 +16,6 @@ mod telling;
 mod tests;
 
 pub use driver::{Hears, Retention, Setting, Word};
+pub use overrides::Overrides;
 pub use rules::Rules;
 pub use status::Status;

@@ -8,5 +8,6 @@ mod media;
 mod mirror;
 mod modes;
 mod slow;
+mod storage;
 mod strangers;
 mod system;
