@@ -119,13 +119,13 @@ mod tests {
         let lines = lines(&told);
         assert_eq!(lines.len(), 5, "{lines:#?}");
         assert!(
-            lines[0].contains("[######################........]  75 %"),
+            lines[0].contains("[#######################.......]  75 %"),
             "{}",
             lines[0]
         );
         assert!(lines[2].contains("7.0 days more, 27.0 days fit"), "{}", lines[2]);
         assert!(
-            lines[3].contains("door  [######################........]"),
+            lines[3].contains("door  [#######################.......]"),
             "{}",
             lines[3]
         );
