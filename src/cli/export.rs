@@ -190,7 +190,11 @@ fn told(clip: &Value, file: &Path) -> String {
         more => format!("{more} gaps"),
     };
     let size = words::bytes(clip["size_bytes"].as_f64().unwrap_or(0.0));
-    format!("{}: {}, {size}, {gaps}", file.display(), words::duration(seconds))
+    let cut = match clip["requested_to"].is_string() {
+        true => format!("; it ends at {}, when it was made", local(clip, "to")),
+        false => String::new(),
+    };
+    format!("{}: {}, {size}, {gaps}{cut}", file.display(), words::duration(seconds))
 }
 
 fn wait(client: &Client, id: &str, bar: &Bar) -> Result<Value, Failure> {

@@ -179,8 +179,12 @@ fn told(manifest: &ClipManifest) -> String {
         1 => "1 gap".to_owned(),
         count => format!("{count} gaps"),
     };
+    let cut = match shown.cut_to {
+        Some(at) => format!(", cut to {at}, when it was made"),
+        None => String::new(),
+    };
     format!(
-        "The manifest says: {} ({}), {} to {},\n  {:.3} s with {gaps}, cut from {} segments in mode {};\n  asked for by {}, made by {} at {}.\n",
+        "The manifest says: {} ({}), {} to {}{cut},\n  {:.3} s with {gaps}, cut from {} segments in mode {};\n  asked for by {}, made by {} at {}.\n",
         printable(&camera.name),
         camera.id,
         shown.shown.start,

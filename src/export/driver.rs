@@ -18,7 +18,7 @@ use super::plan::{Extras, the_one};
 use super::stop::Stop;
 use super::turn::Turns;
 use crate::index::Index;
-use crate::model::{CameraId, Clip, ClipMode, Edges, Job, JobId, JobState, Order, Span};
+use crate::model::{CameraId, Clip, ClipMode, Edges, Job, JobId, JobState, Order, Span, Timestamp};
 use crate::pipeline::Catalog;
 use crate::runtime::Clock;
 use crate::storage::{BoxKey, Draft, Reel, Shelf, Volumes};
@@ -80,6 +80,8 @@ pub struct Streamed {
     pub covered: Duration,
     /// Where nothing was recorded.
     pub holes: Vec<Span>,
+    /// Where it was cut, when it would have reached into the future.
+    pub cut_to: Option<Timestamp>,
     /// What a file of it would be called.
     pub file: String,
     /// What nobody deletes before this is dropped.
@@ -124,6 +126,7 @@ impl Exporter {
             let wanted = Wanted {
                 camera,
                 window,
+                requested_to: None,
                 mode,
                 extras,
                 burn_in: false,
@@ -152,6 +155,7 @@ impl Exporter {
             let wanted = Wanted {
                 camera,
                 window,
+                requested_to: None,
                 mode,
                 extras: Extras::default(),
                 burn_in: false,
@@ -160,6 +164,7 @@ impl Exporter {
                 pattern,
                 is_among_others: false,
             };
+            let wanted = wanted.until(desk.means.clock.now());
             let laid = desk.lay_out(&wanted, stop, &|_| ())?;
             let file = format!("{}.mp4", wanted.stem(&laid.camera, None));
             let part = the_one(laid.parts)?;
@@ -168,6 +173,7 @@ impl Exporter {
                 shown: part.shown,
                 covered: part.covered,
                 holes: part.holes,
+                cut_to: wanted.requested_to.map(|_| wanted.window.end),
                 file,
                 hold: StreamHold {
                     _held: laid.held,

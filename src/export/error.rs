@@ -27,6 +27,14 @@ pub enum ExportError {
     /// No frame lies in the span.
     #[error("no recorded footage in the requested range")]
     NothingThere,
+    /// It was recorded and cannot be read at this moment, or is still on its way.
+    #[error("not readable yet: {why}; ask again in {seconds} s")]
+    NotYet {
+        /// What is the matter.
+        why: String,
+        /// When to ask again.
+        seconds: u64,
+    },
     /// What one file would need two decoders for.
     #[error(
         "the pictures change at {at} (another codec, size or encoder setting), and one file holds only one kind; ask for a \
@@ -99,7 +107,7 @@ impl ExportError {
             Self::Mixed { .. } | Self::Cancelled => Fault::Conflict,
             Self::Unreadable { .. } => Fault::Corrupt,
             Self::Full { .. } => Fault::Full,
-            Self::Busy { .. } => Fault::Unavailable,
+            Self::Busy { .. } | Self::NotYet { .. } => Fault::Unavailable,
             Self::Storage(error) => error.fault(),
             Self::Index(error) => error.fault(),
             Self::Pipeline(error) => error.fault(),

@@ -76,6 +76,7 @@ pub(super) fn manifest(clip: &[u8]) -> ClipManifest {
         camera: door(),
         file: "gate.mp4".to_owned(),
         window: span,
+        requested_to: None,
         shown: span,
         covered: Duration::from_secs(25),
         size_bytes: clip.len() as u64,

@@ -25,6 +25,16 @@ pub struct Footage {
 }
 
 impl Footage {
+    /// What memory has of a segment that has no file that could be read.
+    pub(super) fn without_file(segment: Segment, edge: Option<Edge>) -> Self {
+        Self {
+            path: Path::new("").into(),
+            edge: edge.filter(|edge| edge.segment == segment.id),
+            segment,
+            movie: Movie::nothing(),
+        }
+    }
+
     /// Reads the tables of a segment's file.
     ///
     /// A file that is damaged, short or gone is footage without frames where it has none: the clip has a hole there, which
@@ -39,13 +49,17 @@ impl Footage {
         let (movie, trouble) = match Movie::read(&path) {
             Ok(movie) => {
                 let trouble = match &movie.shape {
+                    // It grows, and what it does not have yet is elsewhere.
+                    _ if segment.state == SegmentState::Open => None,
                     FileShape::Garbage(why) => Some(unreadable(why.clone())),
-                    FileShape::Empty if edge.is_none() => Some(unreadable("it holds no frame".to_owned())),
+                    FileShape::Empty => Some(unreadable("it holds no frame".to_owned())),
                     _ if movie.cut => Some(unreadable("it was cut after it was written".to_owned())),
                     // An index that was damaged may still tell of some.
-                    _ if segment.state == SegmentState::Closed && movie.frames() < segment.frames => Some(unreadable(
-                        format!("it holds {} frames instead of {}", movie.frames(), segment.frames),
-                    )),
+                    _ if movie.frames() < segment.frames => Some(unreadable(format!(
+                        "it holds {} frames instead of {}",
+                        movie.frames(),
+                        segment.frames
+                    ))),
                     _ => None,
                 };
                 (movie, trouble)

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use super::driver::Desk;
 use super::error::ExportError;
-use super::gathering::Held;
+use super::gathering::{Held, Patience};
 use super::making::{ROOM, Wanted};
 use super::plan::{Part, plan, plan_anew};
 use super::retake::{Anew, Retaker};
@@ -25,9 +25,10 @@ impl Desk {
     /// Holds what there is, reads where its frames are, and decides on them. `tell` hears how much of what has to be
     /// encoded is, from 0 to 1.
     pub(super) fn lay_out(&self, wanted: &Wanted, stop: &Stop, tell: &dyn Fn(f64)) -> Result<LaidOut, ExportError> {
-        let (mut held, camera) = Held::take(&self.means, &wanted.camera, wanted.window)?;
-        let mut reading = held.footage(&self.means, &wanted.camera, stop);
+        let patience = Patience::of(wanted.job.is_some(), stop);
         let (window, mode, extras) = (wanted.window, wanted.mode, wanted.extras);
+        let (mut held, camera) = Held::take(&self.means, &wanted.camera, window, patience)?;
+        let mut reading = held.footage(&self.means, window, patience);
         let anew = match (wanted.burn_in, mode) {
             (true, _) => Some(Anew::Burnt {
                 name: camera.name.clone(),
@@ -56,9 +57,13 @@ impl Desk {
             }
         };
         let (trouble, used) = (reading.trouble.take(), std::mem::take(&mut reading.used));
+        let not_yet = reading.not_yet.take();
         held.was_read(used);
         if stop.is_stopped() {
             return Err(ExportError::Cancelled);
+        }
+        if let Some(not_yet) = not_yet {
+            return Err(not_yet);
         }
         let parts = planned.map_err(|error| match (error, trouble) {
             // There is footage by the index, and it is the disk that does not give it.

@@ -28,6 +28,8 @@ const ENCODING: f64 = 0.95;
 pub(super) struct Wanted {
     pub(super) camera: CameraId,
     pub(super) window: Span,
+    /// The end that was asked for, once the window is cut to now.
+    pub(super) requested_to: Option<Timestamp>,
     pub(super) mode: ClipMode,
     pub(super) extras: Extras,
     pub(super) burn_in: bool,
@@ -39,6 +41,18 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
+    /// The same, but for what has not come yet: that is no gap. What lies wholly in the future is left as it is, and is not
+    /// there.
+    pub(super) fn until(&self, now: Timestamp) -> Self {
+        let Span { start, end } = self.window;
+        let is_cut = start < now && now < end;
+        Self {
+            window: if is_cut { Span::new(start, now) } else { self.window },
+            requested_to: is_cut.then_some(end),
+            ..self.clone()
+        }
+    }
+
     /// What its file is called, without the ending.
     pub(super) fn stem(&self, camera: &Camera, part: Option<usize>) -> String {
         self.pattern.fill(&Named {
@@ -62,6 +76,7 @@ impl Desk {
         (from, share): (f64, f64),
         stop: &Stop,
     ) -> Result<Vec<Clip>, ExportError> {
+        let wanted = &wanted.until(self.means.clock.now());
         let encoding = if wanted.burn_in { share * ENCODING } else { 0.0 };
         let LaidOut {
             held,
@@ -124,6 +139,7 @@ impl Desk {
             camera: wanted.camera.clone(),
             file: draft.file().to_owned(),
             window: wanted.window,
+            requested_to: wanted.requested_to,
             shown: part.shown,
             covered: part.covered,
             size_bytes: durable.size_bytes,

@@ -75,7 +75,8 @@ impl ClipManifest {
             },
             mode: clip.mode,
             shown: Shown {
-                asked: clip.window.into(),
+                asked: clip.requested().into(),
+                cut_to: clip.requested_to.map(|_| clip.window.end),
                 shown: clip.shown.into(),
                 covered_seconds: clip.covered.as_secs_f64(),
                 frames: clip.frames,
@@ -139,6 +140,10 @@ pub struct ClipFile {
 pub struct Shown {
     /// The window that was asked for.
     pub asked: Stretch,
+    /// Where the window was cut, when its end lay in the future: the moment at which the clip was made. Nothing is said of what
+    /// came after.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "maybe_exact")]
+    pub cut_to: Option<Timestamp>,
     /// From the start of the first picture that is shown to the end of the last.
     pub shown: Stretch,
     /// How long there are pictures within it, in seconds: how long the clip plays.
@@ -205,7 +210,7 @@ pub struct Source {
     pub open: bool,
     /// Whether the disk took it without complaint; a `suspect` one may not hold what was received.
     pub state: CopyState,
-    /// Its file, under the directory of recordings.
+    /// Its file, under the directory of recordings; empty when it had none yet, and its frames came from memory.
     pub file: String,
     /// The size of the file, when it was closed.
     pub size_bytes: Option<u64>,
@@ -216,13 +221,16 @@ pub struct Source {
 }
 
 impl Source {
-    /// What is to be said about a segment, by the copy it was read from; nothing of one without a file.
+    /// What is to be said about a segment, by the copy it was read from; nothing of a closed one without a file.
     pub fn of(segment: &Segment, chain: Option<ChainLink>) -> Option<Self> {
         let readable = [CopyState::Whole, CopyState::Open, CopyState::Suspect];
         let copy = readable
             .iter()
-            .find_map(|state| segment.copies.iter().find(|copy| copy.state == *state))?;
+            .find_map(|state| segment.copies.iter().find(|copy| copy.state == *state));
         let open = segment.state == SegmentState::Open;
+        if copy.is_none() && !open {
+            return None;
+        }
         Some(Self {
             id: segment.id,
             run: segment.run,
@@ -236,10 +244,10 @@ impl Source {
             camera_clock: segment.camera_clock,
             lost_packets: segment.lost_packets,
             open,
-            state: copy.state,
-            file: copy.path.clone(),
-            size_bytes: (!open).then_some(copy.size_bytes),
-            sha256: copy.sha256.filter(|_| !open).map(Fingerprint),
+            state: copy.map_or(CopyState::Open, |copy| copy.state),
+            file: copy.map(|copy| copy.path.clone()).unwrap_or_default(),
+            size_bytes: copy.filter(|_| !open).map(|copy| copy.size_bytes),
+            sha256: copy.filter(|_| !open).and_then(|copy| copy.sha256).map(Fingerprint),
             chain: chain.filter(|_| !open),
         })
     }
@@ -336,6 +344,24 @@ mod exact {
     }
 }
 
+/// A time to the nanosecond that may be missing.
+mod maybe_exact {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::model::Timestamp;
+
+    pub(super) fn serialize<S: Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+        match time {
+            Some(time) => super::exact::serialize(time, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+        Option::<Timestamp>::deserialize(deserializer)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -358,6 +384,7 @@ mod tests {
         assert_eq!(value["sources"][0]["sha256"], Fingerprint::of(b"segment 0").to_string());
         assert_eq!(value["sources"][0]["clock"], "arrival");
         assert_eq!(value["sources"][0]["camera_clock"]["offset_ns"], -1_234_567);
+        assert_eq!(value["shown"].get("cut_to"), None);
         assert_eq!(value["key"]["id"], key.public().id().to_string());
         let read: ClipManifest = serde_json::from_str(&text).unwrap();
         let named = Some(KeyNamed::from(&key.public()));
@@ -410,6 +437,12 @@ mod tests {
         let source = Source::of(&segment, None).unwrap();
         assert_eq!((source.open, source.size_bytes, source.sha256), (true, None, None));
         segment.copies.clear();
+        let source = Source::of(&segment, None).unwrap();
+        assert_eq!(
+            (source.open, source.file.as_str(), source.state),
+            (true, "", CopyState::Open)
+        );
+        segment.state = SegmentState::Closed;
         assert_eq!(Source::of(&segment, None), None);
     }
 }

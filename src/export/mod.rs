@@ -15,6 +15,7 @@ mod frame;
 mod gathering;
 mod laying;
 mod ledger;
+mod live;
 mod making;
 mod manifest;
 mod naming;

@@ -119,6 +119,7 @@ impl Desk {
             let wanted = Wanted {
                 camera: camera.clone(),
                 window: order.window,
+                requested_to: None,
                 mode: order.mode,
                 extras: Extras {
                     captions: order.captions,

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::model::{Codec, Hole, Pauses, RunId, Segment, SegmentId, SegmentState, Span, Timestamp, Track, Unit};
-use crate::pipeline::decoder_config;
-use crate::storage::{Piece, TrackCoding, TrackTable, picture_entry};
+use crate::model::{Codec, Edge, Hole, Pauses, RunId, Segment, SegmentId, SegmentState, Span, Timestamp, Track, Unit};
+use crate::pipeline::{SoundConfig, decoder_config, sound_config};
+use crate::storage::{Piece, TrackCoding, TrackTable, aac_entry, opus_entry, picture_entry};
 
 use super::footage::Footage;
+use super::live::{SAME, is_overlapping};
 use super::table::{Frame, PICTURE_SCALE, Place, last_decoded, of_file, of_memory, ticks};
 
 /// Footage of one run may have so long a pause where a file ends and the next begins, or a file and what memory has.
@@ -109,24 +110,28 @@ impl Strip {
         let Some(edge) = edge else {
             return of_file.into_iter().collect();
         };
-        // Times in a file are rounded to its ticks; frames are never so close.
-        const SAME: i64 = 1_000_000;
         let known = video.as_ref().and_then(|table| last_decoded(table, start));
         let newer = of_memory(&edge, Track::Video, known.map(|at| at.offset(SAME)), PICTURE_SCALE);
-        let scale = audio.map(|audio| audio.timescale);
-        let heard = of_file
-            .as_ref()
-            .and_then(|strip| strip.sound.as_ref()?.frames.last().map(|last| last.wall));
-        let sound = scale.map_or_else(Vec::new, |scale| {
-            of_memory(&edge, Track::Audio, heard.map(|at| at.offset(SAME)), scale)
+        let track = of_file.as_ref().and_then(|strip| strip.sound.as_ref());
+        let heard = track.and_then(|sound| sound.frames.last().map(|last| last.wall));
+        let track = track.map(|sound| Sound {
+            entry: sound.entry.clone(),
+            config: sound.config.clone(),
+            scale: sound.scale,
+            frames: Vec::new(),
+        });
+        let sound = track.or_else(|| sound_of_memory(&edge)).map(|track| Sound {
+            frames: of_memory(&edge, Track::Audio, heard.map(|at| at.offset(SAME)), track.scale),
+            ..track
         });
         match of_file {
-            Some(mut strip) if strip.goes_on_with(&newer) => {
+            Some(mut strip) if is_overlapping(&edge, known) || strip.goes_on_with(&newer) => {
                 strip.frames.extend(newer);
                 strip.drop_early();
                 strip.end = strip.natural_end(None);
-                if let Some(own) = &mut strip.sound {
-                    own.frames.extend(sound);
+                match (&mut strip.sound, sound) {
+                    (Some(own), Some(newer)) => own.frames.extend(newer.frames),
+                    (own, newer) => *own = own.take().or(newer.filter(|sound| !sound.frames.is_empty())),
                 }
                 vec![strip]
             }
@@ -136,8 +141,6 @@ impl Strip {
                     .as_ref()
                     .map(|strip| (strip.look.clone(), strip.entry.clone()))
                     .or_else(|| config.map(|config| look_of_memory(&edge.format, config)));
-                let track = of_file.as_ref().and_then(|strip| strip.sound.clone());
-                let sound = track.map(|track| Sound { frames: sound, ..track });
                 let in_memory = look.and_then(|(look, entry)| make(newer, look, entry, sound));
                 of_file.into_iter().chain(in_memory).collect()
             }
@@ -376,6 +379,26 @@ fn look_of_memory(format: &crate::model::VideoFormat, config: Vec<u8>) -> (Look,
         config: config.into(),
     };
     (look, entry)
+}
+
+/// What sound in memory is like; it has no frames yet.
+fn sound_of_memory(edge: &Edge) -> Option<Sound> {
+    let SoundConfig {
+        is_opus,
+        config,
+        rate,
+        channels,
+    } = sound_config(edge.caps.audio.as_deref()?)?;
+    let entry = match is_opus {
+        true => opus_entry(&config, rate, channels),
+        false => aac_entry(&config, rate, channels),
+    };
+    Some(Sound {
+        entry,
+        config: config.into(),
+        scale: rate,
+        frames: Vec::new(),
+    })
 }
 
 /// Sound stands to the pictures as it does in the file.

@@ -118,6 +118,16 @@ pub(super) fn of_memory(edge: &Edge, track: Track, after: Option<Timestamp>, sca
     units.map(frame).collect()
 }
 
+/// When the last picture of a file ends, on the clock on which its first was taken at `start`.
+pub(super) fn last_shown(table: &TrackTable, start: Timestamp) -> Option<Timestamp> {
+    let first = shown(table.first_shown()?);
+    let ends = table
+        .samples
+        .iter()
+        .map(|sample| shown(sample).saturating_add(i64::from(sample.duration)));
+    Some(start.offset(nanos(ends.max()?.saturating_sub(first), table.timescale)))
+}
+
 /// When the last sample of a file was decoded, on the clock on which its first was taken at `start`.
 pub(super) fn last_decoded(table: &TrackTable, start: Timestamp) -> Option<Timestamp> {
     let (first, last) = (table.first_shown()?, table.samples.last()?);

@@ -250,15 +250,17 @@ impl Checks {
             return Ok(());
         }
         let Some(sha256) = source.sha256 else {
-            let why = if source.open {
-                "was still being recorded when the clip was made"
-            } else {
-                "had no hash when the clip was made"
+            let why = match source.open {
+                true if name.is_empty() => "the newest segment had no file yet when the clip was made",
+                true => "was still being recorded when the clip was made",
+                false => "had no hash when the clip was made",
             };
             self.add(
                 About::Segment,
                 Outcome::Unproven,
-                format!("{name} {why}: nothing says how it has to be"),
+                format!("{name} {why}: nothing says how it has to be")
+                    .trim_start()
+                    .to_owned(),
             );
             return Ok(());
         };
@@ -300,6 +302,12 @@ fn nonsense(manifest: &ClipManifest) -> Vec<String> {
     }
     if shown.shown.end < shown.shown.start || shown.asked.end < shown.asked.start {
         found.push("its times run backwards".to_owned());
+    }
+    if shown
+        .cut_to
+        .is_some_and(|cut| cut < shown.asked.start || cut > shown.asked.end)
+    {
+        found.push("it was cut outside of what was asked for".to_owned());
     }
     let seconds = shown.shown.end.since(shown.shown.start).as_secs_f64();
     if shown.covered_seconds > seconds + 1.0 {

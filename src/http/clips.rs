@@ -218,7 +218,9 @@ impl From<ExportError> for Problem {
                 _ => Self::invalid(error.to_string()),
             },
             ExportError::NoCamera(id) => Self::no_camera(id.as_str()),
-            ExportError::Busy { seconds, .. } => Self::busy(error.to_string(), seconds),
+            ExportError::Busy { seconds, .. } | ExportError::NotYet { seconds, .. } => {
+                Self::busy(error.to_string(), seconds)
+            }
             ExportError::Cancelled => Self::unavailable("the clip was given up: camkeep is shutting down"),
             error => {
                 tracing::error!(%error, "a clip could not be made");

@@ -30,11 +30,14 @@ const START: HeaderName = HeaderName::from_static("x-camkeep-clip-start");
 const END: HeaderName = HeaderName::from_static("x-camkeep-clip-end");
 const COVERED: HeaderName = HeaderName::from_static("x-camkeep-clip-seconds");
 const GAPS: HeaderName = HeaderName::from_static("x-camkeep-clip-gaps");
+/// Where it was cut, when it would have reached into the future.
+const CUT_TO: HeaderName = HeaderName::from_static("x-camkeep-clip-cut-to");
 
 /// Answers with the part that is asked for.
 pub(super) fn send(streamed: Streamed, method: &Method, headers: &HeaderMap) -> Response {
     let size = streamed.reel.size_bytes();
     let tag = tag(&streamed.reel);
+    let cut_to = streamed.cut_to.map(|at| (CUT_TO, at.to_string()));
     let facts = [
         (header::ETAG, tag.clone()),
         // Asked for anew each time, because footage may still be growing into the window.
@@ -63,7 +66,7 @@ pub(super) fn send(streamed: Streamed, method: &Method, headers: &HeaderMap) -> 
             }
         }
     };
-    for (name, value) in facts {
+    for (name, value) in facts.into_iter().chain(cut_to) {
         put(&mut response, name, &value);
     }
     response

@@ -15,7 +15,7 @@ macro_rules! select_clips {
     ($rest:literal) => {
         concat!(
             "SELECT id, camera_id, path, from_ns, to_ns, start_ns, end_ns, covered_ns, size_bytes, sha256, frames, ",
-            "segment_count, holes, mode, asked_by, job_id, created_at_ns, expires_at_ns FROM clips ",
+            "segment_count, holes, mode, asked_by, job_id, created_at_ns, expires_at_ns, requested_to_ns FROM clips ",
             $rest
         )
     };
@@ -31,8 +31,8 @@ const BY_FILE: &str = select_clips!("WHERE path = ?1");
 const EXPIRED: &str = select_clips!("WHERE expires_at_ns <= ?1 ORDER BY expires_at_ns LIMIT ?2");
 const INSERT: &str = "
     INSERT INTO clips (id, camera_id, path, from_ns, to_ns, start_ns, end_ns, covered_ns, size_bytes, sha256, frames,
-        segment_count, holes, mode, asked_by, job_id, created_at_ns, expires_at_ns)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
+        segment_count, holes, mode, asked_by, job_id, created_at_ns, expires_at_ns, requested_to_ns)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)";
 const REMOVE: &str = "DELETE FROM clips WHERE id = ?1";
 
 impl Reader<'_> {
@@ -102,6 +102,7 @@ impl Writer<'_> {
                 clip.job.map(|job| job.0.as_bytes().to_vec()),
                 clip.created_at.as_nanos(),
                 clip.expires_at.map(Timestamp::as_nanos),
+                clip.requested_to.map(Timestamp::as_nanos),
             ],
         )?;
         Ok(())
@@ -119,6 +120,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Clip> {
         camera: camera_id(row, "camera_id")?,
         file: row.get("path")?,
         window: Span::new(time(row, "from_ns")?, time(row, "to_ns")?),
+        requested_to: maybe_time(row, "requested_to_ns")?,
         shown: Span::new(time(row, "start_ns")?, time(row, "end_ns")?),
         covered: Duration::from_nanos(count(row, "covered_ns")?),
         size_bytes: count(row, "size_bytes")?,
@@ -159,6 +161,7 @@ mod tests {
             camera: camera_id(camera),
             file: format!("{camera}_{number}.mp4"),
             window: span(0, 60),
+            requested_to: number.is_multiple_of(2).then(|| at(75)),
             shown: span(1, 59),
             covered: Duration::from_millis(57_960),
             size_bytes: 1_000_000,

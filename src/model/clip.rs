@@ -78,8 +78,10 @@ pub struct Clip {
     pub camera: CameraId,
     /// The name of its file in the directory of clips.
     pub file: String,
-    /// What was asked for.
+    /// What was asked for, as far as it had come.
     pub window: Span,
+    /// The end that was asked for, when it lay in the future: the window was cut to the moment at which the clip was made.
+    pub requested_to: Option<Timestamp>,
     /// From its first frame to the end of its last.
     pub shown: Span,
     /// How much it really holds.
@@ -104,6 +106,13 @@ pub struct Clip {
     pub created_at: Timestamp,
     /// When it goes; nothing when it stays until somebody removes it.
     pub expires_at: Option<Timestamp>,
+}
+
+impl Clip {
+    /// The window that was asked for, also what of it had not come.
+    pub fn requested(&self) -> Span {
+        Span::new(self.window.start, self.requested_to.unwrap_or(self.window.end))
+    }
 }
 
 /// What a job is to make.

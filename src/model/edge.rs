@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::camera::CameraId;
-use super::segment::{RunId, SegmentId, VideoFormat};
+use super::segment::{RunId, Segment, SegmentId, VideoFormat};
 use super::time::Timestamp;
 use super::unit::{TrackCaps, Unit};
 
@@ -24,8 +24,13 @@ pub struct Edge {
     /// How its units are to be read.
     pub caps: TrackCaps,
     /// The units in order of arrival, a keyframe of the pictures first. When that is the unit of `first_pts`, the whole
-    /// segment is here.
+    /// segment is here. None when memory holds nothing of it (any more).
     pub units: Vec<Unit>,
+    /// The segment as the recorder knows it at this moment. Its row in the index follows, and may lag behind or not be there
+    /// yet.
+    pub row: Segment,
+    /// Whether more of it may come. Otherwise its frames are all here or in the file, which is about to be closed.
+    pub grows: bool,
 }
 
 /// Who knows the live edges of cameras. Ask before the file is read, not after: what is written meanwhile is in both, and

@@ -111,6 +111,64 @@ pub fn decoder_config(caps: &str) -> Option<Vec<u8>> {
     Some(config.map_readable().ok()?.as_slice().to_vec())
 }
 
+/// Sound as caps describe it, in the words of MP4 files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SoundConfig {
+    /// Opus; AAC otherwise.
+    pub is_opus: bool,
+    /// What a file would hold as AudioSpecificConfig, or as the body of `dOps`.
+    pub config: Vec<u8>,
+    /// Samples a second.
+    pub rate: u32,
+    /// Channels.
+    pub channels: u32,
+}
+
+/// How sound of these caps is to be decoded; nothing when it is none that a file would hold.
+pub fn sound_config(caps: &str) -> Option<SoundConfig> {
+    init().ok()?;
+    let parsed = gst::Caps::from_str(caps).ok()?;
+    let structure = parsed.structure(0)?;
+    let number = |name: &str| {
+        structure
+            .get::<i32>(name)
+            .ok()
+            .and_then(|number| u32::try_from(number).ok())
+    };
+    let is_opus = structure.name() == "audio/x-opus";
+    let (mut rate, mut channels) = (number("rate"), number("channels"));
+    let config = if is_opus {
+        let header = structure.get::<gst::Array>("streamheader").ok();
+        let header = header.and_then(|headers| headers.first()?.get::<gst::Buffer>().ok());
+        let header = header.and_then(|header| Some(header.map_readable().ok()?.as_slice().to_vec()));
+        rate = rate.or(Some(48_000));
+        channels = channels.or(Some(1));
+        opus_config(header.as_deref(), rate?, channels?)?
+    } else {
+        decoder_config(caps)?
+    };
+    Some(SoundConfig {
+        is_opus,
+        config,
+        rate: rate?,
+        channels: channels?,
+    })
+}
+
+/// The body of `dOps` as mp4mux writes it: from the stream's own header when there is one. More than two channels, which need a
+/// table, are no sound of a camera.
+fn opus_config(header: Option<&[u8]>, rate: u32, channels: u32) -> Option<Vec<u8>> {
+    let (mut skip, mut gain, mut input) = ([0, 0], [0, 0], rate.to_be_bytes());
+    let channels = u8::try_from(channels)
+        .ok()
+        .filter(|channels| (1..=2).contains(channels))?;
+    // `OpusHead`, version, channels, pre-skip, rate, gain, each with its lowest byte first.
+    if let Some(&[s0, s1, r0, r1, r2, r3, g0, g1]) = header.and_then(|header| header.get(10..18)) {
+        (skip, input, gain) = ([s1, s0], [r3, r2, r1, r0], [g1, g0]);
+    }
+    Some([&[0, channels][..], &skip, &input, &gain, &[0]].concat())
+}
+
 fn failed(reason: impl std::fmt::Display) -> PipelineError {
     PipelineError::Failed {
         name: NAME.to_owned(),

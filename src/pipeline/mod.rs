@@ -67,7 +67,9 @@ pub use gate::Fate;
 pub use label::Label;
 pub use launch::{init, package_of, require};
 pub use line::{LaunchLine, spread};
-pub use mend::{Mended, Mending, Units, decoder_config, mend, opus_caps, sound_caps, video_caps};
+pub use mend::{
+    Mended, Mending, SoundConfig, Units, decoder_config, mend, opus_caps, sound_caps, sound_config, video_caps,
+};
 pub use property::{Property, source_properties};
 pub use record::{Cut, Feed, RecordSpec, Recording, record_filling};
 pub use refill::{RefillSpec, Refilling, Replayed, ReplayedUnit, TakenBy, refill_filling};

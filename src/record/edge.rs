@@ -14,22 +14,23 @@ impl Run {
         // Under the run's own lock, so that no segment begins between the two.
         let parts = self.tail.parts();
         let audio = &inner.caps.audio;
-        let edges = inner.pieces.iter().filter_map(|piece| {
-            let mut edge = edge_of(piece, &inner.map, &parts)?;
+        let edges = inner.pieces.iter().map(|piece| {
+            let mut edge = edge_of(piece, &inner.map, &parts, &inner.caps);
             // The tap knows of pictures only; what writes sound tells of it.
             edge.caps.audio.clone_from(audio);
-            Some(edge)
+            edge
         });
         edges.collect()
     }
 }
 
-fn edge_of(piece: &Piece, map: &ClockMap, parts: &[Part]) -> Option<Edge> {
-    let (mut units, caps) = cut_out(parts, piece.first_pts, piece.last_pts)?;
+fn edge_of(piece: &Piece, map: &ClockMap, parts: &[Part], caps: &TrackCaps) -> Edge {
+    let found = cut_out(parts, piece.first_pts, piece.last_pts);
+    let (mut units, caps) = found.unwrap_or_else(|| (Vec::new(), caps.clone()));
     if let Some(end) = piece.ends_before {
         units.retain(|unit| unit.pts < end);
     }
-    Some(Edge {
+    Edge {
         segment: piece.id,
         run: piece.origins.run,
         start: piece.start(map),
@@ -37,7 +38,9 @@ fn edge_of(piece: &Piece, map: &ClockMap, parts: &[Part]) -> Option<Edge> {
         format: piece.format,
         caps,
         units,
-    })
+        row: piece.segment(map),
+        grows: !piece.is_finished(),
+    }
 }
 
 /// The units of a segment whose first picture has the one time and whose last shown so far the other. The next segment

@@ -51,7 +51,9 @@ pub use journal::{Anchor, Entry, JournalContents, JournalHeader, JournalReader, 
 pub use layout::{Place, QUARANTINE, TailPlace, quarantine_path, reason_path};
 pub use lock::DaemonLock;
 pub use mirror_writer::{MirrorLane, MirrorTold, MirrorWriter};
-pub use reel::{HeadPlan, Laid, Piece, Reel, ReelReader, Showing, TrackKind, TrackPlan, picture_entry};
+pub use reel::{
+    HeadPlan, Laid, Piece, Reel, ReelReader, Showing, TrackKind, TrackPlan, aac_entry, opus_entry, picture_entry,
+};
 pub use reserve::Reserve;
 pub use seal::SealKey;
 pub use settings::{SavedCamera, Settings};

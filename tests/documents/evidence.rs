@@ -90,6 +90,7 @@ fn a_stranger_can_do_what_the_page_about_evidence_says() {
         camera: door(),
         file: "gate.mp4".to_owned(),
         window: span,
+        requested_to: None,
         shown: span,
         covered: span.duration(),
         size_bytes: 6,

@@ -26,6 +26,7 @@ mod handover;
 mod kit;
 mod kit_tests;
 mod left;
+mod live_edge;
 mod loss;
 mod many;
 mod mirror_branch;

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use uuid::Uuid;
 
+use super::super::live::{awaited, is_joined};
 use super::*;
 use crate::model::{
     CameraId, ClockSource, Codec, Container, Edge, GapCause, Hole, Origin, RunId, Segment, SegmentState, Track,
@@ -454,6 +455,8 @@ fn what_memory_has_follows_what_the_open_file_has() {
         format: footage.segment.format,
         caps: TrackCaps::default(),
         units: frames[from..].iter().map(unit).collect(),
+        row: footage.segment.clone(),
+        grows: true,
     };
     footage.edge = Some(edge(25));
     let part = the_one(exact(vec![footage.clone()], span(10_300, 12_700)).unwrap()).unwrap();
@@ -605,4 +608,205 @@ fn footage_is_taken_one_after_another() {
     let parts = plan(lazily, span(0, 6_000), ClipMode::Exact, Extras::default()).unwrap();
     assert_eq!(parts.len(), 1);
     assert!(taken.get() <= 4, "{} files were read for two", taken.get());
+}
+
+/// A camera that is being recorded, as far as its frames have come.
+#[derive(Debug, Clone, Copy)]
+struct Recorded {
+    /// Frames of a group of pictures, and groups of a segment.
+    gop: i64,
+    groups: i64,
+    bframes: bool,
+    /// Frames that have come.
+    came: i64,
+    /// Frames that the muxer holds back of what it was given.
+    lag: usize,
+    /// Frames that memory keeps before the last keyframe, and before the newest frame.
+    behind: i64,
+    keep: i64,
+    /// Whether the file of the last segment but one is still being closed.
+    is_closing: bool,
+}
+
+impl Recorded {
+    const ZERO: i64 = 77_000 * MS;
+
+    /// The frames of a segment as it will be, in order of decoding.
+    fn frames(self) -> Vec<Made> {
+        let groups = (0..self.groups).flat_map(|n| group(self.gop, self.bframes, n * self.gop));
+        groups.collect()
+    }
+
+    /// By how many frames decoding is ahead of showing.
+    fn ahead(self) -> i64 {
+        let ahead = self.frames().into_iter().enumerate();
+        ahead.map(|(n, made)| n as i64 - made.shown).max().unwrap()
+    }
+
+    fn length(self) -> i64 {
+        self.gop * self.groups
+    }
+
+    /// The oldest frame in memory, by the order of decoding.
+    fn oldest(self) -> i64 {
+        let last_key = (self.came - 1) / self.gop * self.gop;
+        let since = (last_key - self.behind).min(self.came - 1 - self.keep);
+        (since.max(0) / self.gop) * self.gop
+    }
+
+    /// What lies in files and in memory of the segments that are not over for long.
+    fn footage(self, shelf: &mut Shelf) -> Vec<Footage> {
+        let (frames, ahead, length) = (self.frames(), self.ahead(), self.length());
+        let last = (self.came - 1) / length;
+        let footage = (last - 2..=last).filter(|number| *number >= 0).map(|number| {
+            let begins = number * length;
+            let start = 10_000 + begins * FRAME;
+            let mut footage = shelf.footage(1, number as u32, start, &frames, 1);
+            // A file takes no longer to be closed than memory has the end of it.
+            let is_closing = self.is_closing && self.oldest() < last * length;
+            if number + 1 < last || (number < last && !is_closing) {
+                return footage;
+            }
+            let came = (self.came - begins).min(length) as usize;
+            // Whole groups are written, the last one when the next begins.
+            let given = if number < last {
+                came
+            } else {
+                came.saturating_sub(1) / self.gop as usize * self.gop as usize
+            };
+            footage.movie.shape = FileShape::Fragmented;
+            footage
+                .movie
+                .video
+                .as_mut()
+                .unwrap()
+                .samples
+                .truncate(given.saturating_sub(self.lag));
+            if given <= self.lag {
+                footage.movie = Movie::nothing();
+            }
+            let shown = frames[..came].iter().map(|made| made.shown).max().unwrap();
+            let end = start + (shown + 1) * FRAME;
+            let row = Segment {
+                state: SegmentState::Open,
+                ..segment(1, number as u32, start, end, came as u64)
+            };
+            let unit = |(n, made): (i64, &Made)| Unit {
+                track: Track::Video,
+                pts: Self::ZERO + (begins + made.shown) * FRAME * MS + 20_000,
+                dts: Self::ZERO + (begins + n - ahead) * FRAME * MS + 20_000,
+                duration: None,
+                keyframe: made.keyframe,
+                payload: Timestamp::from_millis(start + made.shown * FRAME)
+                    .as_nanos()
+                    .to_be_bytes()
+                    .to_vec()
+                    .into(),
+            };
+            let in_memory = (self.oldest() - begins).max(0) as usize;
+            let units = (0..).zip(&frames[..came]).skip(in_memory).map(unit);
+            footage.edge = Some(Edge {
+                segment: row.id,
+                run: row.run,
+                start: Timestamp::from_millis(start),
+                first_pts: Self::ZERO + begins * FRAME * MS + 20_000,
+                format: row.format,
+                caps: TrackCaps {
+                    video: "video/x-h264, codec_data=(buffer)01420001".to_owned(),
+                    audio: None,
+                },
+                units: units.collect(),
+                row: row.clone(),
+                grows: number == last,
+            });
+            footage.segment = row;
+            footage
+        });
+        footage.collect()
+    }
+
+    /// When each frame that has come is shown, in ns.
+    fn taken(self) -> Vec<i64> {
+        let frames = self.frames();
+        let all =
+            (0..self.came).map(|n| n / self.length() * self.length() + frames[(n % self.length()) as usize].shown);
+        let mut taken: Vec<i64> = all.map(|shown| (10_000 + shown * FRAME) * MS).collect();
+        taken.sort_unstable();
+        taken
+    }
+}
+
+fn recorded() -> impl Strategy<Value = Recorded> {
+    let gop = prop_oneof![1i64..10, 10i64..120, 120i64..1600];
+    let memory = (0usize..14, 50i64..60, 0i64..80);
+    (gop, 1i64..4, any::<bool>(), 1i64..4000, memory, any::<bool>()).prop_map(
+        |(gop, groups, bframes, came, (lag, behind, keep), is_closing)| Recorded {
+            gop,
+            groups,
+            bframes,
+            came,
+            lag,
+            behind,
+            keep,
+            is_closing,
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+    #[test]
+    fn what_ended_a_moment_ago_is_whole_in_every_phase_of_a_segment(
+        recorded in recorded(), ago in 0i64..4_000, length in 1i64..8_000,
+    ) {
+        let mut shelf = Shelf::new();
+        let footage = recorded.footage(&mut shelf);
+        // Now is when the next frame comes; the newest are on their way to be shown.
+        let to = 10_000 + recorded.came * FRAME - ago;
+        let window = span((to - length).max(10_000).max(10_000 + (recorded.came / recorded.length() - 1) * recorded.length() * FRAME), to);
+        prop_assume!(!window.is_empty());
+        let edges: Vec<Edge> = footage.iter().filter_map(|footage| footage.edge.clone()).collect();
+        let newest = recorded.came - 1 - recorded.ahead();
+        let awaited = awaited(&edges, window.end);
+        prop_assert_eq!(awaited.is_some(), 10_000 + newest * FRAME < to, "{:?}", awaited);
+        if awaited.is_some() {
+            return Ok(());
+        }
+        for footage in &footage {
+            prop_assert!(is_joined(&footage.segment, &footage.movie, footage.edge.as_ref(), window), "{:?}", footage.segment.span);
+        }
+        let wanted: Vec<i64> =
+            recorded.taken().into_iter().filter(|taken| window.contains(Timestamp::from_nanos(*taken))).collect();
+        prop_assume!(!wanted.is_empty());
+        let part = the_one(exact(footage, window).unwrap()).unwrap();
+        let shown: Vec<i64> = play(&part.reel).into_iter().map(|(taken, _)| taken).collect();
+        prop_assert_eq!(&shown, &wanted);
+        prop_assert_eq!(part.holes, []);
+    }
+}
+
+#[test]
+fn what_neither_file_nor_memory_has_is_known_to_lack() {
+    let recorded = Recorded {
+        gop: 25,
+        groups: 8,
+        bframes: false,
+        came: 190,
+        lag: 100,
+        behind: 0,
+        keep: 10,
+        is_closing: false,
+    };
+    let footage = recorded.footage(&mut Shelf::new());
+    let [footage] = &footage[..] else { panic!("one segment") };
+    let joined = |from, to| is_joined(&footage.segment, &footage.movie, footage.edge.as_ref(), span(from, to));
+    // The file ends with frame 75, and memory begins with frame 175.
+    assert!(joined(11_000, 12_900), "the file has all of it");
+    assert!(joined(17_100, 17_500), "memory has all of it");
+    assert!(!joined(12_500, 17_500) && !joined(14_000, 15_000) && !joined(16_000, 17_200));
+    let closed = segment(1, 0, 10_000, 17_600, 190);
+    assert!(
+        is_joined(&closed, &footage.movie, None, span(12_500, 17_500)),
+        "what is closed stays as it is"
+    );
 }

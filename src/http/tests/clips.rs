@@ -194,6 +194,7 @@ fn put_clip(desk: &Desk, number: u128, made: i64, expires: Option<i64>) -> Clip 
         camera: door(),
         file: format!("door_{number}.mp4"),
         window: Span::new(at(0), at(10)),
+        requested_to: None,
         shown: Span::new(at(0), at(9)),
         covered: Duration::from_secs(9),
         size_bytes: 10,

@@ -31,6 +31,8 @@ pub(in crate::http) struct ClipShown {
     manifest_url: String,
     from: Timestamp,
     to: Timestamp,
+    /// The end that was asked for, where it lay in the future and `to` is the moment at which the clip was made.
+    requested_to: Option<Timestamp>,
     requested_seconds: f64,
     covered_seconds: f64,
     /// When its first frame was taken: in mode `keyframe` that may be before `from`.
@@ -50,6 +52,7 @@ pub(in crate::http) struct ClipShown {
 
 impl From<Clip> for ClipShown {
     fn from(clip: Clip) -> Self {
+        let requested_seconds = clip.requested().seconds();
         Self {
             id: clip.id.0,
             camera_id: clip.camera,
@@ -58,7 +61,8 @@ impl From<Clip> for ClipShown {
             filename: clip.file,
             from: clip.window.start,
             to: clip.window.end,
-            requested_seconds: clip.window.seconds(),
+            requested_to: clip.requested_to,
+            requested_seconds,
             covered_seconds: clip.covered.as_secs_f64(),
             shown_from: clip.shown.start,
             shown_to: clip.shown.end,

@@ -9,7 +9,7 @@ mod head;
 mod roll;
 mod track;
 
-pub use entry::picture_entry;
+pub use entry::{aac_entry, opus_entry, picture_entry};
 pub use head::HeadPlan;
 pub use roll::{Piece, Reel, ReelReader};
 pub use track::{Laid, Showing, TrackKind, TrackPlan};

@@ -147,6 +147,15 @@ impl Daemon {
         answer(self.agent.post(self.url(path)).send_json(body))
     }
 
+    /// Has an answer's body written to a file, and gives its status.
+    #[track_caller]
+    pub(crate) fn fetch(&self, path: &str, file: &Path) -> u16 {
+        let mut response = self.agent.get(self.url(path)).call().expect("the daemon answers");
+        let mut file = std::fs::File::create(file).expect("a file for the body");
+        std::io::copy(&mut response.body_mut().as_reader(), &mut file).expect("the whole body");
+        response.status().as_u16()
+    }
+
     #[track_caller]
     pub(crate) fn put(&self, path: &str, body: &Value) -> Answer {
         answer(self.agent.put(self.url(path)).send_json(body))
