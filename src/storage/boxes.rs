@@ -13,8 +13,9 @@ use std::sync::Arc;
 
 use crate::model::Track;
 
+use super::fragments::read_fragment;
 use super::frames::TrackTable;
-use super::tables::{Tables, read_fragment, read_tables};
+use super::tables::{Tables, read_tables};
 use super::unit_reader::UnitReader;
 
 /// How a file was left.

@@ -13,6 +13,7 @@ mod copying;
 mod durable;
 mod ending;
 mod error;
+mod fragments;
 mod frames;
 mod holes;
 mod identity;
