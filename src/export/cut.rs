@@ -9,9 +9,10 @@ use crate::storage::{HeadPlan, Laid, Piece, Showing, TrackKind, TrackPlan};
 
 use super::captions::Captions;
 use super::error::ExportError;
+use super::look::Look;
 use super::plan::{Extras, Part};
 use super::sound::{Packet, SoundLine};
-use super::strip::{Look, Strip, picture_ticks};
+use super::strip::{Strip, picture_ticks};
 use super::table::{PICTURE_SCALE, nanos, rescale};
 
 /// Which frames of a strip are taken.

@@ -16,6 +16,7 @@ mod gathering;
 mod laying;
 mod ledger;
 mod live;
+mod look;
 mod making;
 mod manifest;
 mod naming;

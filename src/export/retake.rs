@@ -15,9 +15,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::error::ExportError;
+use super::look::Look;
 use super::sets::{Avc, entry_with, hevc_sets};
 use super::spool::Spool;
-use super::strip::{Look, Strip};
+use super::strip::Strip;
 use super::table::{Frame, Place};
 use crate::model::{Codec, Span, Timestamp, Track, Unit};
 use crate::pipeline::{Catalog, Encoding, Label, Patience, Retaking, Units, retake, video_caps};

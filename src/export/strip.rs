@@ -6,34 +6,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::model::{Codec, Edge, Hole, Pauses, RunId, Segment, SegmentId, SegmentState, Span, Timestamp, Track, Unit};
-use crate::pipeline::{SoundConfig, decoder_config, sound_config};
-use crate::storage::{Piece, TrackCoding, TrackTable, aac_entry, opus_entry, picture_entry};
+use crate::model::{Hole, Pauses, RunId, Segment, SegmentId, SegmentState, Span, Timestamp, Track, Unit};
+use crate::pipeline::decoder_config;
+use crate::storage::Piece;
 
 use super::footage::Footage;
 use super::live::{SAME, is_overlapping};
+use super::look::{Look, Sound, look_of, look_of_memory, sound_of, sound_of_memory};
 use super::table::{Frame, PICTURE_SCALE, Place, last_decoded, of_file, of_memory, ticks};
 
 /// Footage of one run may have so long a pause where a file ends and the next begins, or a file and what memory has.
 pub(super) const SEAM: Duration = Duration::from_secs(1);
-
-/// How pictures are to be decoded. Strips that are alike in this fit into one file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Look {
-    pub(super) codec: Codec,
-    pub(super) width: u32,
-    pub(super) height: u32,
-    pub(super) config: Bytes,
-}
-
-/// The sound of a strip.
-#[derive(Debug, Clone)]
-pub(super) struct Sound {
-    pub(super) entry: Bytes,
-    pub(super) config: Bytes,
-    pub(super) scale: u32,
-    pub(super) frames: Vec<Frame>,
-}
 
 /// Pictures without a seam, and their sound.
 #[derive(Debug, Clone)]
@@ -353,65 +336,6 @@ impl Strip {
 
 /// How long a single picture lasts when nothing says it: one of 25 a second.
 const USUAL: Duration = Duration::from_millis(40);
-
-fn look_of(table: &TrackTable) -> Option<(Look, Bytes)> {
-    let TrackCoding::Video {
-        codec, width, height, ..
-    } = table.coding
-    else {
-        return None;
-    };
-    let look = Look {
-        codec,
-        width,
-        height,
-        config: table.config.clone(),
-    };
-    Some((look, table.entry.clone()))
-}
-
-fn look_of_memory(format: &crate::model::VideoFormat, config: Vec<u8>) -> (Look, Bytes) {
-    let entry = picture_entry(format.codec, &config, format.width, format.height);
-    let look = Look {
-        codec: format.codec,
-        width: format.width,
-        height: format.height,
-        config: config.into(),
-    };
-    (look, entry)
-}
-
-/// What sound in memory is like; it has no frames yet.
-fn sound_of_memory(edge: &Edge) -> Option<Sound> {
-    let SoundConfig {
-        is_opus,
-        config,
-        rate,
-        channels,
-    } = sound_config(edge.caps.audio.as_deref()?)?;
-    let entry = match is_opus {
-        true => opus_entry(&config, rate, channels),
-        false => aac_entry(&config, rate, channels),
-    };
-    Some(Sound {
-        entry,
-        config: config.into(),
-        scale: rate,
-        frames: Vec::new(),
-    })
-}
-
-/// Sound stands to the pictures as it does in the file.
-fn sound_of(audio: &TrackTable, video: &TrackTable, start: Timestamp) -> Sound {
-    let began = |table: &TrackTable| table.samples.first().map_or(0, |first| table.pts(first));
-    let start = start.offset(began(audio).saturating_sub(began(video)));
-    Sound {
-        entry: audio.entry.clone(),
-        config: audio.config.clone(),
-        scale: audio.timescale,
-        frames: of_file(audio, start, audio.timescale),
-    }
-}
 
 /// A moment in ticks of the pictures.
 pub(super) fn picture_ticks(at: Timestamp) -> i64 {
