@@ -32,6 +32,7 @@ impl Footage {
             edge: edge.filter(|edge| edge.segment == segment.id),
             segment,
             movie: Movie::nothing(),
+            begins_again: false,
         }
     }
 

@@ -128,11 +128,13 @@ impl Desk {
 
 fn clip_of(manifest: ClipManifest, expires_at: Option<Timestamp>) -> Clip {
     let shown = manifest.shown;
+    let asked = Span::from(shown.asked);
     Clip {
         id: manifest.clip.id.unwrap_or_else(|| ClipId(Uuid::new_v4())),
         camera: manifest.camera.id,
         file: manifest.clip.file,
-        window: shown.asked.into(),
+        window: Span::new(asked.start, shown.cut_to.unwrap_or(asked.end)),
+        requested_to: shown.cut_to.map(|_| asked.end),
         shown: shown.shown.into(),
         covered: Duration::try_from_secs_f64(shown.covered_seconds).unwrap_or_default(),
         size_bytes: manifest.clip.size_bytes,
