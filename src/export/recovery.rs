@@ -9,7 +9,7 @@ use super::error::ExportError;
 use super::manifest::ClipManifest;
 use super::stop::Stop;
 use super::verify::{Outcome, Question, verify};
-use crate::model::{Clip, ClipId, Event, EventKind, Timestamp};
+use crate::model::{Clip, ClipId, Event, EventKind, Span, Timestamp};
 use crate::runtime::Shutdown;
 
 /// Rows read at a time.
