@@ -4,7 +4,6 @@ use gstreamer as gst;
 
 use crate::model::Unit;
 
-use super::alignment::Pictures;
 use super::branch::Branch;
 use super::sound_track::{Piece, SoundTrack};
 
@@ -33,8 +32,6 @@ pub(super) struct Branches {
     /// The sound that the feed knows of: that of the branch that is on.
     pub(super) announced: Option<String>,
     pub(super) track: SoundTrack,
-    /// The newest picture.
-    pub(super) pictures: Option<Pictures>,
     /// Sound that is in the branch already, whose segment the feed begins with the next picture.
     pub(super) untold: Vec<Unit>,
     /// Where the last branch ended, while none is on.

@@ -15,7 +15,7 @@ use crate::model::{Loss, TrackCaps, Unit};
 use super::error::PipelineError;
 use super::event::PipelineEvent;
 use super::record::{Cut, Feed, video_format};
-use super::sound::{clock_zero, now};
+use super::stream_time::now;
 use super::writing::{Passing, Writing};
 
 /// No camera holds more than this, whatever pre-roll is asked for: five minutes of 6 Mbit/s.
@@ -137,7 +137,7 @@ impl Gate {
     pub(super) fn take(&self, tap: &gst::Element, unit: Unit, buffer: &gst::Buffer) -> Result<(), gst::FlowError> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let now = now(Some(tap));
-        self.writing.picture_came(unit.dts, clock_zero(buffer, unit.pts), now);
+        self.writing.picture_came(now);
         let fate = self.feed.arrived(&unit);
         // With a keyframe another branch may be put on, and what was before belongs to that which is on.
         if unit.keyframe || !matches!(fate, Fate::Write { .. }) {

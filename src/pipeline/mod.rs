@@ -52,6 +52,7 @@ mod sound_plan;
 mod sound_track;
 mod source;
 mod straight;
+mod stream_time;
 mod template;
 mod voice;
 mod writing;

@@ -21,8 +21,9 @@ use super::gate::{Fate, Gate};
 use super::launch::launch;
 use super::ntp;
 use super::runner::{Runner, on_the_side};
-use super::sound::{Sound, now};
+use super::sound::Sound;
 use super::source::Source;
+use super::stream_time::now;
 use super::template::Filling;
 use super::writing::Writing;
 
@@ -189,6 +190,7 @@ impl Recording {
             factory: "splitmuxsink".to_owned(),
         })?;
         let sound = Sound::new(spec.audio, catalog, &feed, &writing);
+        sound.listen_to_pictures(&part("parse")?);
         let source = Source::bind(&part("source")?, spec, &feed, &sound);
         bind_tap(&part("tap")?, Gate::new(writing.clone(), feed.clone()), &feed);
         let runner = Runner::of_camera(pipeline, source.connection.clone(), move |message| source.hear(message));

@@ -16,7 +16,7 @@ use gstreamer_sdp::SDPMessageRef;
 use crate::model::{Track, Unit};
 use crate::runtime::{Clock, Instant, SystemClock, pause};
 
-use super::alignment::Alignment;
+use super::alignment::{Alignment, Heard};
 use super::catalog::Catalog;
 use super::error::PipelineError;
 use super::event::PipelineEvent;
@@ -24,6 +24,7 @@ use super::launch::launch;
 use super::record::Feed;
 use super::runner::{Runner, on_the_side};
 use super::sound_plan::{Plan, plan};
+use super::stream_time::{begun, clock_zero, now, running_time};
 use super::writing::Writing;
 
 /// A stream that the camera agreed to send shows its pad within this time of the others.
@@ -32,6 +33,8 @@ const SHOWN: Duration = Duration::from_secs(2);
 const BITRATE_A_CHANNEL: i32 = 48_000;
 /// A pipeline that broke is tried again after so long.
 const AGAIN: i64 = 10_000_000_000;
+/// While the camera has not said how its sound lies to its pictures, the first sound waits so long for more of both to compare.
+const HEARD_OUT: i64 = 400_000_000;
 
 /// A camera answers within this, or it will not.
 const ANSWERS: Duration = Duration::from_secs(3);
@@ -41,6 +44,7 @@ pub(super) struct Sound {
     catalog: Catalog,
     feed: Arc<dyn Feed>,
     writing: Arc<Writing>,
+    pictures: Mutex<Heard>,
     inner: Mutex<Inner>,
 }
 
@@ -54,12 +58,14 @@ struct Inner {
     /// Its sound comes, or will.
     is_promised: bool,
     plan: Option<Plan>,
+    heard: Heard,
     alignment: Alignment,
+    /// The first packets, with their times, while it is not decided where they lie; and since when. Nothing once it is.
+    early: Vec<(i64, gst::Buffer)>,
+    since: Option<i64>,
     chain: Option<Chain>,
     /// Not before this running time is a broken chain begun anew.
     again: i64,
-    /// The camera's clock at running time zero, by its reports on the sound.
-    zero: Option<i64>,
 }
 
 struct Chain {
@@ -75,6 +81,7 @@ impl Sound {
             catalog: catalog.clone(),
             feed: feed.clone(),
             writing: writing.clone(),
+            pictures: Mutex::default(),
             inner: Mutex::new(Inner {
                 wanted,
                 ..Inner::default()
@@ -197,16 +204,57 @@ impl Sound {
         );
     }
 
-    fn packet(self: &Arc<Self>, pad: &gst::Pad, mut packet: gst::Buffer) {
+    fn pictures(&self) -> std::sync::MutexGuard<'_, Heard> {
+        self.pictures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A packet of pictures, of which the first is looked at.
+    pub(super) fn picture_begins(&self, pad: &gst::Pad, info: &gst::PadProbeInfo<'_>) {
+        let first = match &info.data {
+            Some(gst::PadProbeData::Buffer(packet)) => Some(&**packet),
+            Some(gst::PadProbeData::BufferList(list)) => list.get(0),
+            _ => None,
+        };
+        let mut pictures = self.pictures();
+        if let (None, Some(packet)) = (pictures.begun, first) {
+            pictures.begun = begun(pad, packet);
+        }
+    }
+
+    /// Hears when pictures come: at the entry of the parser, before anybody holds them to put them in order.
+    pub(super) fn listen_to_pictures(self: &Arc<Self>, parser: &gst::Element) {
+        let Some(entry) = parser.static_pad("sink") else { return };
+        let sound = self.clone();
+        entry.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+            if let Some(buffer) = info.buffer()
+                && let Some(at) = running_time(pad, buffer.pts())
+            {
+                let mut pictures = sound.pictures();
+                pictures.came(at, now(pad.parent_element().as_ref()));
+                pictures.zero = clock_zero(buffer, at).or(pictures.zero);
+            }
+            gst::PadProbeReturn::Ok
+        });
+    }
+
+    fn packet(self: &Arc<Self>, pad: &gst::Pad, packet: gst::Buffer) {
         let Some(at) = running_time(pad, packet.pts()) else {
             return;
         };
         let now = now(pad.parent_element().as_ref());
-        let pictures = self.writing.pictures();
+        let pictures = *self.pictures();
         let mut inner = self.lock();
-        inner.zero = clock_zero(&packet, at).or(inner.zero);
-        let zero = inner.zero;
-        let at = inner.alignment.place(at, zero, pictures);
+        inner.heard.came(at, now);
+        inner.heard.zero = clock_zero(&packet, at).or(inner.heard.zero);
+        if inner.since.is_none() {
+            inner.since = Some(now);
+            inner.heard.begun = begun(pad, &packet);
+        }
+        inner.early.push((at, packet));
+        let is_early = now.saturating_sub(inner.since.unwrap_or(now)) < HEARD_OUT;
+        if is_early && !Alignment::is_told(&inner.heard, &pictures) {
+            return;
+        }
         let is_broken = |chain: &mut Chain| chain.is_broken.load(Ordering::Relaxed);
         // One that broke is begun anew later: what broke it may have been one packet.
         drop(inner.chain.take_if(is_broken));
@@ -217,13 +265,24 @@ impl Sound {
                 Err(error) => self.feed.sound_trouble(error.to_string()),
             }
         }
-        let Some(chain) = &inner.chain else { return };
-        let Ok(at) = u64::try_from(at) else { return };
-        let packet = packet.make_mut();
-        packet.set_pts(gst::ClockTime::from_nseconds(at));
-        packet.set_dts(gst::ClockTime::NONE);
-        // Refused only when the chain is on its way down.
-        let _ = chain.packets.push_buffer(packet.to_owned());
+        let Inner {
+            early,
+            heard,
+            alignment,
+            chain,
+            ..
+        } = &mut *inner;
+        for (at, mut packet) in early.drain(..) {
+            let at = alignment.place(at, heard, &pictures);
+            let (Some(chain), Ok(at)) = (&chain, u64::try_from(at)) else {
+                continue;
+            };
+            let packet = packet.make_mut();
+            packet.set_pts(gst::ClockTime::from_nseconds(at));
+            packet.set_dts(gst::ClockTime::NONE);
+            // Refused only when the chain is on its way down.
+            let _ = chain.packets.push_buffer(packet.to_owned());
+        }
     }
 
     fn begin(self: &Arc<Self>, inner: &Inner, pad: &gst::Pad) -> Result<Chain, PipelineError> {
@@ -337,32 +396,4 @@ fn packet_length(caps: &gst::CapsRef) -> Option<u64> {
         .ok()
         .and_then(|rate| u64::try_from(rate).ok())?;
     1_024_000_000_000u64.checked_div(rate)
-}
-
-/// How far the pipeline of an element is, ns.
-pub(super) fn now(element: Option<&gst::Element>) -> i64 {
-    let now = element.and_then(|element| element.current_running_time());
-    now.and_then(|now| i64::try_from(now.nseconds()).ok()).unwrap_or(0)
-}
-
-fn running_time(pad: &gst::Pad, time: Option<gst::ClockTime>) -> Option<i64> {
-    let segment = pad.sticky_event::<gst::event::Segment>(0)?;
-    let time = segment
-        .segment()
-        .downcast_ref::<gst::ClockTime>()?
-        .to_running_time(time?)?;
-    i64::try_from(time.nseconds()).ok()
-}
-
-/// The camera's clock at running time zero, from what a buffer of this running time says of its origin.
-pub(super) fn clock_zero(buffer: &gst::BufferRef, running: i64) -> Option<i64> {
-    buffer
-        .iter_meta::<gst::ReferenceTimestampMeta>()
-        .find(|meta| {
-            meta.reference()
-                .structure(0)
-                .is_some_and(|it| it.name() == "timestamp/x-ntp")
-        })
-        .and_then(|meta| i64::try_from(meta.timestamp().nseconds()).ok())
-        .map(|ntp| ntp.saturating_sub(running))
 }

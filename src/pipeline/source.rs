@@ -327,10 +327,15 @@ impl Source {
     /// Counts the packets of one stream, and says what stands behind them.
     fn watch_stream(self: &Arc<Self>, pad: &gst::Pad) {
         let (on, numbers, last) = (self.clone(), Arc::new(Numbers::default()), Last::default());
+        let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
+        let is_of_pictures = media(&caps) == Some("video");
         pad.add_probe(
             gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST,
             move |pad, info| {
                 on.packets.are_in_order(numbers::count(info));
+                if is_of_pictures {
+                    on.sound.picture_begins(pad, info);
+                }
                 let missing = numbers.missing(pad, info);
                 if missing > 0 {
                     on.feed.lost(missing);

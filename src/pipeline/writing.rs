@@ -14,7 +14,6 @@ use gstreamer as gst;
 
 use crate::model::{TrackCaps, Unit};
 
-use super::alignment::Pictures;
 use super::branch::{self, Branch, Promise};
 use super::branches::{Branches, Telling};
 use super::catalog::Catalog;
@@ -223,10 +222,8 @@ impl Writing {
     }
 
     /// A picture came, whatever becomes of it.
-    pub(super) fn picture_came(&self, dts: i64, zero: Option<i64>, now: i64) {
-        let mut state = self.lock();
-        state.pictures = Some(Pictures { latest: dts, zero });
-        state.pictures_since.get_or_insert(now);
+    pub(super) fn picture_came(&self, now: i64) {
+        self.lock().pictures_since.get_or_insert(now);
     }
 
     /// Nothing more is written for now. The branch closes its file and is forgotten then. Called in the stream.
@@ -265,11 +262,6 @@ impl Writing {
     /// Where units go. Not while the lock is held: whoever takes them may wait for the disk.
     fn exit(&self) -> Option<gst::Pad> {
         self.lock().on.as_ref().and_then(Branch::exit)
-    }
-
-    /// What sound is compared with that comes now.
-    pub(super) fn pictures(&self) -> Option<Pictures> {
-        self.lock().pictures
     }
 
     /// Sound of this kind came. Called on the thread of the sound.

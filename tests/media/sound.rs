@@ -10,16 +10,13 @@ use camkeep::pipeline::demo::{AudioCodec, FakeCamera, Microphone, StreamOptions}
 
 use crate::kit::desk::{Desk, Equipment};
 use crate::kit::referee;
+use crate::kit::wait::pause;
 use crate::recorder::assert_exact;
 
 /// The referee hears with so many samples a second.
 const RATE: usize = 8000;
-/// By now, in seconds, the camera has said by its reports how its sound lies to its pictures. Before, only their arrival
-/// tells it, and a camera may begin with a second of old sound.
-pub(crate) const TOLD: f64 = 3.2;
-/// The same where it sends to somebody else already: it reports about every five seconds, and not sooner for who comes in
-/// between.
-pub(crate) const TOLD_LATER: f64 = 6.5;
+/// The first packet of a run, in seconds: what is decoded of it alone is no sound yet. From then on the time has to be right.
+const FIRST: f64 = 0.2;
 
 pub(crate) fn camera(audio: AudioCodec, microphone: Microphone) -> FakeCamera {
     FakeCamera::start(StreamOptions {
@@ -111,16 +108,23 @@ pub(crate) fn packets(path: &Path) -> Vec<(f64, f64)> {
         .collect()
 }
 
+/// Whether a file holds pictures in another order than they are shown.
+fn has_pictures_out_of_order(path: &Path) -> bool {
+    let output = Command::new("ffprobe")
+        .args(["-v", "error", "-select_streams", "v", "-of", "csv=p=0"])
+        .args(["-show_entries", "frame=pict_type"])
+        .arg(path)
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .any(|line| line.starts_with('B'))
+}
+
 /// Each segment has sound from its first picture to its last, which goes on in the next; a tick is heard where the second
 /// turns.
 #[track_caller]
 pub(crate) fn assert_heard(desk: &Desk, segments: &[Segment], codec: &str) {
-    assert_heard_from(desk, segments, codec, TOLD);
-}
-
-/// The same; it is asked for the right time from this second on.
-#[track_caller]
-pub(crate) fn assert_heard_from(desk: &Desk, segments: &[Segment], codec: &str, from: f64) {
     let mut reached = None;
     for (number, segment) in segments.iter().enumerate() {
         let path = desk.path(segment);
@@ -134,7 +138,7 @@ pub(crate) fn assert_heard_from(desk: &Desk, segments: &[Segment], codec: &str, 
         let told = segment.span.start.since(segments[0].span.start).as_secs_f64();
         let heard = ticks(&samples);
         assert!(heard.len() + 2 >= segment.span.seconds() as usize, "{heard:?}");
-        for tick in heard.into_iter().filter(|tick| told + tick > from) {
+        for tick in heard.into_iter().filter(|tick| told + tick > FIRST) {
             let off = (start + tick + 0.5).rem_euclid(1.0) - 0.5;
             assert!(
                 off.abs() < 0.1,
@@ -147,13 +151,13 @@ pub(crate) fn assert_heard_from(desk: &Desk, segments: &[Segment], codec: &str, 
         {
             let hole = begins - reached.unwrap_or(begins);
             assert!(
-                begins < from || hole <= 0.05,
+                begins < FIRST || hole <= 0.05,
                 "segment {number}: a hole of {hole:.3} s at {begins:.3} s"
             );
             reached = Some(ends);
         }
         // The first packet of a file is decoded without the one before it, which half of it needs.
-        let from = ((from - told).max(0.15) * RATE as f64) as usize;
+        let from = ((FIRST - told).max(0.15) * RATE as f64) as usize;
         let until = samples.len().saturating_sub(RATE / 4);
         if from < until {
             let (silence, at) = longest_silence(&samples[from..until]);
@@ -203,6 +207,71 @@ fn other_sound_that_can_be_decoded_becomes_aac() {
         assert!(segment.has_audio);
         assert_eq!(referee::probe(&desk.path(segment)).audio().unwrap().codec, "aac");
         assert!(ticks(&hear(&desk.path(segment))).len() + 2 >= segment.span.seconds() as usize);
+    }
+}
+
+/// The ticks of a camera's first file are heard when its pictures show that the second turns, from the first frame on.
+fn in_time_from_the_first_frame(audio: AudioCodec, sender_reports: bool, seed: u64) {
+    let mut luck = fastrand::Rng::with_seed(seed);
+    let fps = luck.choice([8, 15, 25, 30]).unwrap();
+    let bframes = luck.choice([0, 0, 1, 2, 3]).unwrap();
+    let options = StreamOptions {
+        audio,
+        sender_reports,
+        fps,
+        gop_frames: luck.u32(5.max(fps / 2)..2 * fps),
+        bframes,
+        main_profile: bframes > 0,
+        key_on_play: luck.bool(),
+        ..StreamOptions::small()
+    };
+    let what = format!("seed {seed}, {options:?}");
+    let camera = FakeCamera::start(options).unwrap();
+    let mut desk = Desk::new();
+    pause(Duration::from_millis(luck.u64(..1000)));
+    let segments = record(&mut desk, &camera, 5, 1);
+    let path = desk.path(&segments[0]);
+    let pictures = referee::read_stamps(&path);
+    let (start, begins) = (pictures[0].time_ns as f64 / 1e9 - pictures[0].pts, pictures[0].pts);
+    let sound = packets(&path);
+    let lasts = sound[1].1 - sound[1].0;
+    let first = sound[0].0 - begins;
+    assert!(
+        (-0.001..lasts + 0.02).contains(&first),
+        "{what}: sound begins {first:.3} s after the pictures"
+    );
+    for pair in sound.windows(2) {
+        let hole = pair[1].0 - pair[0].1;
+        assert!(hole.abs() < 0.02, "{what}: a hole of {hole:.3} s at {:.3} s", pair[0].1);
+    }
+    let heard = ticks(&hear(&path));
+    assert!(
+        heard.len() + 2 >= segments[0].span.seconds() as usize,
+        "{what}: {heard:?}"
+    );
+    if bframes > 0 {
+        assert!(has_pictures_out_of_order(&path), "{what}: no B-frames");
+    }
+    // What is decoded of the first packet alone is no sound yet.
+    for tick in heard.into_iter().filter(|tick| *tick > begins + lasts + 0.05) {
+        let off = (start + tick + 0.5).rem_euclid(1.0) - 0.5;
+        assert!(
+            off.abs() < 0.02 + lasts,
+            "{what}: the tick at {tick:.3} s is off by {off:.3} s"
+        );
+    }
+}
+
+#[test]
+fn sound_and_pictures_are_in_time_from_the_first_frame_on() {
+    let kinds = [AudioCodec::Aac, AudioCodec::Opus, AudioCodec::Pcmu];
+    for sender_reports in [true, false] {
+        std::thread::scope(|scope| {
+            for kind in kinds {
+                let seed = fastrand::u64(..);
+                scope.spawn(move || in_time_from_the_first_frame(kind, sender_reports, seed));
+            }
+        });
     }
 }
 

@@ -67,6 +67,10 @@ pub(super) fn relay_text(options: &StreamOptions) -> &'static str {
 /// everything else is set as a property afterwards.
 pub(super) fn launch_text(options: &StreamOptions) -> String {
     let video = match options.codec {
+        // Nobody asks the payloader for a profile, and then it asks the encoder for constrained baseline.
+        VideoCodec::H264 if options.main_profile => {
+            "appsrc name=video ! x264enc name=encoder ! video/x-h264,profile=main ! rtph264pay name=pay0 pt=96 config-interval=-1"
+        }
         VideoCodec::H264 => "appsrc name=video ! x264enc name=encoder ! rtph264pay name=pay0 pt=96 config-interval=-1",
         VideoCodec::H265 => "appsrc name=video ! x265enc name=encoder ! rtph265pay name=pay0 pt=96 config-interval=-1",
     };

@@ -101,10 +101,15 @@ pub struct StreamOptions {
     pub bitrate_kbps: u32,
     /// B-frames between two others. Any number but 0 delays what is sent by as many frames.
     pub bframes: u32,
+    /// Whether H.264 is of the profile main. Otherwise it is of constrained baseline, in which no B-frame is made whatever
+    /// `bframes` says.
+    pub main_profile: bool,
     /// Whether there is sound, and how it is compressed.
     pub audio: AudioCodec,
     /// What is wrong with the sound, if there is any.
     pub microphone: Microphone,
+    /// Whether it sends the reports that tell how its sound lies to its pictures.
+    pub sender_reports: bool,
     /// The RTP timestamp of the video at the start; at random without it. Near 2^32 it wraps soon.
     pub rtp_offset: Option<u32>,
     /// Whether a new client gets a keyframe at once. Without it a client waits for the end of the GOP, as with
@@ -125,8 +130,10 @@ impl Default for StreamOptions {
             gop_frames: 50,
             bitrate_kbps: 1000,
             bframes: 0,
+            main_profile: false,
             audio: AudioCodec::None,
             microphone: Microphone::Works,
+            sender_reports: true,
             rtp_offset: None,
             key_on_play: true,
         }

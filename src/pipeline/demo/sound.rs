@@ -7,18 +7,24 @@ use gstreamer as gst;
 /// Makes sound up to an instant, piece by piece without a seam.
 pub(super) struct Sound {
     rate: u32,
+    /// Pieces are dated so much before they begin.
+    early: gst::ClockTime,
     started: Option<gst::ClockTime>,
     samples: u64,
+    /// Whether a piece was given since the last interruption.
+    is_begun: bool,
     /// Whether the latest piece was the first since an interruption.
     begins_anew: bool,
 }
 
 impl Sound {
-    pub(super) fn new(rate: u32) -> Self {
+    pub(super) fn new(rate: u32, early: gst::ClockTime) -> Self {
         Self {
             rate,
+            early,
             started: None,
             samples: 0,
+            is_begun: false,
             begins_anew: false,
         }
     }
@@ -33,20 +39,22 @@ impl Sound {
         self.started = None;
     }
 
-    /// The piece from where the last one ended to `at`, 16 bit little endian, with the time it begins at. `time_us`
-    /// is what the clock on the wall says at `at`. The first piece after an interruption is empty and not given.
+    /// The piece from where the last one ended to `at`, 16 bit little endian, with its date. `time_us` is what the clock on
+    /// the wall says at `at`. The first piece after an interruption is empty and not given, nor is one from before all dates.
     pub(super) fn until(&mut self, at: gst::ClockTime, time_us: u64) -> Option<(gst::ClockTime, Vec<u8>)> {
         let Some(started) = self.started else {
             self.started = Some(at);
             self.samples = 0;
+            self.is_begun = false;
             return None;
         };
         let rate = u64::from(self.rate);
         let wanted = at.checked_sub(started)?.mseconds() * rate / 1000;
         let count = wanted.checked_sub(self.samples).filter(|count| *count > 0)?;
-        self.begins_anew = self.samples == 0;
         let begins = started + gst::ClockTime::from_nseconds(self.samples * 1_000_000_000 / rate);
         self.samples = wanted;
+        let begins = begins.checked_sub(self.early)?;
+        self.begins_anew = !std::mem::replace(&mut self.is_begun, true);
         let piece = (0..count).flat_map(|n| {
             let before = (count - n) * 1_000_000 / rate;
             let second = (time_us.saturating_sub(before) % 1_000_000) as f64 / 1e6;
@@ -64,7 +72,7 @@ mod tests {
 
     #[test]
     fn the_pieces_join_without_a_seam_and_an_interruption_starts_anew() {
-        let mut sound = Sound::new(8000);
+        let mut sound = Sound::new(8000, gst::ClockTime::ZERO);
         let (mut samples, start) = (0, gst::ClockTime::from_mseconds(500));
         assert_eq!(sound.until(start, 0), None);
         for tick in 1..=100u64 {
@@ -82,5 +90,15 @@ mod tests {
         assert!(sound.begins_anew());
         assert!(sound.until(later + gst::ClockTime::from_mseconds(80), 80_000).is_some());
         assert!(!sound.begins_anew());
+    }
+
+    #[test]
+    fn pieces_that_are_dated_early_begin_where_dates_do() {
+        let mut sound = Sound::new(8000, gst::ClockTime::from_mseconds(100));
+        for (ms, begins) in [(40, None), (80, None), (120, None), (160, Some(20)), (200, Some(60))] {
+            let piece = sound.until(gst::ClockTime::from_mseconds(ms), ms * 1_000);
+            assert_eq!(piece.map(|(begins, _)| begins.mseconds()), begins);
+            assert_eq!(sound.begins_anew(), begins == Some(20));
+        }
     }
 }

@@ -19,7 +19,7 @@ use super::sound::Sound;
 use super::storage::{CameraClock, Encoding, Shelf, Unit, encoded_caps};
 
 /// What voaacenc makes of 16 kHz is heard 1600 samples late; a camera dates its sound as it was taken.
-const VOICE_DELAY_NS: i64 = 100_000_000;
+const VOICE_DELAY: gst::ClockTime = gst::ClockTime::from_mseconds(100);
 
 /// A frame that left the camera, whether a client read it or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -255,16 +255,14 @@ impl Stream {
         set_up_source(source, &self.raw_caps(self.size()));
         set_up_encoder(&self.options, &encoder);
         gate.watch_encoder(&encoder.static_pad("src").ok_or("its encoder has no exit")?);
-        if let Some(exit) = bin.by_name("voice").and_then(|voice| voice.static_pad("src")) {
-            exit.set_offset(-VOICE_DELAY_NS);
-        }
+        let early = bin.by_name("voice").map_or(gst::ClockTime::ZERO, |_| VOICE_DELAY);
         let audio = bin
             .by_name("audio")
             .and_downcast::<gst_app::AppSrc>()
             .zip(self.options.audio.rate());
         let microphone = audio.map(|(source, rate)| {
             set_up_source(&source, &sound_caps(rate));
-            (source, Sound::new(rate))
+            (source, Sound::new(rate, early))
         });
         let pump = Pump::start(self.clone(), gate.clone(), source.clone(), microphone)
             .map_err(|_| "no thread can be started")?;
@@ -347,6 +345,13 @@ fn watch_exits(stream: &Weak<Stream>, gate: &Arc<Gate>, media: &gst_rtsp_server:
     // A sender report tells when a frame was taken, not when it was sent.
     rtpbin.set_property("rtcp-sync-send-time", false);
     for number in 0..media.n_streams() as usize {
+        let is_silent = stream.upgrade().is_some_and(|stream| !stream.options.sender_reports);
+        if let Some(pad) = rtpbin
+            .static_pad(&format!("send_rtcp_src_{number}"))
+            .filter(|_| is_silent)
+        {
+            pad.add_probe(gst::PadProbeType::BUFFER, |_, _| gst::PadProbeReturn::Handled);
+        }
         let clock = stream.upgrade().and_then(|stream| stream.clock.clone());
         if let Some((clock, pad)) = clock.zip(rtpbin.static_pad(&format!("send_rtcp_src_{number}"))) {
             clock.date_reports(&pad);
