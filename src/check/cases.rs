@@ -18,7 +18,7 @@ use crate::storage::{
 use super::driver::Check;
 use super::error::CheckError;
 use super::plan::{FileFacts, Inside, RowFacts};
-use super::repair::Left;
+use super::repair::{Beside, Left};
 
 /// Everything found of one segment, and what its row says.
 pub(super) struct Case {
@@ -91,7 +91,7 @@ impl Check {
     ) -> Result<Option<Case>, CheckError> {
         let mut left = Left::new(segment, path);
         left.journal = journal.as_deref().and_then(|path| self.read_journal(path));
-        left.next_start = self.next_start(&left.segment)?;
+        left.beside = self.look_beside(&left.segment)?;
         let file = self.look_inside(&mut left)?;
         Ok(Some(Case {
             row: Some(RowFacts::Open),
@@ -127,7 +127,7 @@ impl Check {
         let mut left = Left::new(segment, relative);
         left.start_is_known = has_row;
         left.journal = Some(journal);
-        left.next_start = self.next_start(&left.segment)?;
+        left.beside = self.look_beside(&left.segment)?;
         let copy = self.own_copy(&left.segment);
         let row = match (&copy, left.segment.state) {
             _ if !has_row => None,
@@ -179,7 +179,7 @@ impl Check {
             (None, None) => return Ok(Unknown::Foreign),
         };
         let mut left = Left::new(segment, path.to_owned());
-        left.next_start = self.next_start(&left.segment)?;
+        left.beside = self.look_beside(&left.segment)?;
         let file = Some(facts_of(&movie));
         left.movie = Some(movie);
         Ok(Unknown::Ours(Box::new(Case {
@@ -200,7 +200,7 @@ impl Check {
         }
         let row = Some(row_of(&segment, copy));
         let mut left = Left::new(segment, copy.path.clone());
-        left.next_start = self.next_start(&left.segment)?;
+        left.beside = self.look_beside(&left.segment)?;
         let file = self.look_at_copy(&mut left, copy)?;
         Ok(Some(Case {
             row,
@@ -272,17 +272,22 @@ impl Check {
             .is_some_and(|copy| self.volume.absolute(&copy.path).exists())
     }
 
-    /// When the next segment of the same run begins.
-    fn next_start(&self, segment: &Segment) -> Result<Option<Timestamp>, CheckError> {
-        let around = Span::new(segment.span.start, segment.span.end.plus(AROUND));
-        let (camera, run, next) = (segment.camera.clone(), segment.run, segment.sequence.saturating_add(1));
+    /// What lies beside a segment: the next one of its run, and footage of other runs.
+    fn look_beside(&self, segment: &Segment) -> Result<Beside, CheckError> {
+        let around = Span::new(segment.span.start.minus(AROUND), segment.span.end.plus(AROUND));
+        let (camera, run) = (segment.camera.clone(), segment.run);
         let nearby = self
             .index
             .read_blocking(move |reader| reader.segments(&camera, Some(around), 64, None))?;
-        Ok(nearby
-            .iter()
-            .find(|other| other.run == run && other.sequence == next)
-            .map(|other| other.span.start))
+        let others = || nearby.iter().filter(|other| other.id != segment.id);
+        let next = |other: &&Segment| other.run == run && other.sequence == segment.sequence.saturating_add(1);
+        let starts = || others().map(|other| other.span.start);
+        let began_before = others().filter(|other| other.span.start < segment.span.start);
+        Ok(Beside {
+            next: others().find(next).map(|other| other.span.start),
+            before: began_before.map(|other| other.span.end).max(),
+            after: starts().filter(|start| *start > segment.span.start).min(),
+        })
     }
 }
 
@@ -331,7 +336,7 @@ fn segment_of_journal(journal: &JournalContents, now: Timestamp) -> Segment {
         origin: Origin::Live,
         clock: journal.anchor.clock,
         camera_clock: None,
-        lost_packets: 0,
+        lost_packets: journal.lost_packets,
         frames: journal.frames,
         created_at: now,
         copies: Vec::new(),

@@ -13,6 +13,7 @@ use crate::storage::{TailPlace, Volume};
 
 use super::cases::{Case, Unknown};
 use super::error::CheckError;
+use super::hand_over;
 use super::plan::{Action, JournalFacts, RowFacts, plan};
 use super::repair::{Bench, Left, is_torn, remove_journal};
 use super::report::Report;
@@ -82,6 +83,9 @@ impl Check {
         let mut report = Report::default();
         let mut handled = BTreeSet::new();
         let mut journals: BTreeMap<TailPlace, PathBuf> = survey.journals.into_iter().collect();
+        if self.mends() {
+            hand_over::settle(&mut journals);
+        }
         // What was left open first: people look at the newest footage first.
         for segment in survey.open {
             let place = TailPlace {

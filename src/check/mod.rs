@@ -12,6 +12,7 @@ mod cases;
 mod chain;
 mod driver;
 mod error;
+mod hand_over;
 mod mirror;
 mod plan;
 mod recover;

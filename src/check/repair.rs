@@ -38,8 +38,19 @@ pub(super) struct Left {
     pub(super) movie: Option<Movie>,
     /// Its journal.
     pub(super) journal: Option<JournalContents>,
+    /// What lies beside it of the same camera.
+    pub(super) beside: Beside,
+}
+
+/// What lies beside a segment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Beside {
     /// When the next segment of its run begins, if there is one.
-    pub(super) next_start: Option<Timestamp>,
+    pub(super) next: Option<Timestamp>,
+    /// Where other footage ends that began before it.
+    pub(super) before: Option<Timestamp>,
+    /// Where other footage begins that began after it.
+    pub(super) after: Option<Timestamp>,
 }
 
 /// The tools for mending.
@@ -148,6 +159,7 @@ impl Bench<'_> {
             )));
         }
         let mut segment = left.closed(&movie, span_of(left, &mended, is_dated));
+        segment.lost_packets = left.lost_packets(mended.frames, is_dated);
         Identity::append(beside, &segment)?;
         // Our own reader agrees; so must one that does not know how the file came about. A box that is too busy to ask it
         // is no reason to leave footage unmended.
@@ -219,16 +231,30 @@ impl Left {
             path,
             movie: None,
             journal: None,
-            next_start: None,
+            beside: Beside::default(),
         }
     }
 
-    /// Segments of a run join: where the next one is known to begin, this one ends.
+    /// Segments of a run join: where the next one is known to begin, this one ends. It does not reach into one of another run
+    /// either; one that lies far into it is of a clock that was set.
     fn join(&self, span: Span) -> Span {
-        match self.next_start {
-            Some(next) if !is_far(next, span.end) => Span::new(span.start, next),
-            _ => span,
-        }
+        let is_near = |at: &Timestamp| !is_far(*at, span.end);
+        let next = self.beside.next.filter(is_near);
+        let after = self.beside.after.filter(|after| is_near(after) && *after < span.end);
+        Span::new(span.start, next.or(after).unwrap_or(span.end).max(span.start))
+    }
+
+    /// Packets that never came, and what came and is in no file, where the journal had a part in the `frames` of the new one.
+    fn lost_packets(&self, frames: u64, is_dated: bool) -> u64 {
+        let known = self.segment.lost_packets;
+        let Some(journal) = self.journal.as_ref().filter(|_| is_dated) else {
+            return known;
+        };
+        let dropped = journal
+            .frames
+            .saturating_add(journal.missed_units)
+            .saturating_sub(frames);
+        known.max(journal.lost_packets) + dropped
     }
 
     /// The segment as it is with what this file holds.
@@ -267,17 +293,23 @@ impl Left {
 /// From the first frame that was kept to the end of the last.
 fn span_of(left: &Left, mended: &Mended, is_dated: bool) -> Span {
     let (first, end) = (mended.start.unwrap_or(0), mended.end.unwrap_or(0));
-    let length = end.saturating_sub(first);
+    let known = left.segment.span.start;
     let journal = left.journal.as_ref().filter(|_| is_dated);
-    let by_journal = journal.map(|journal| journal.anchor.wall.offset(first));
-    let start = match by_journal {
-        // The first frames were lost with the file, or nobody else knows when it began.
-        Some(start) if !left.start_is_known || is_far(start, left.segment.span.start) => start,
+    let Some(journal) = journal else {
         // A file's times count from where its footage begins, and what was hidden in front could not be written again.
-        None if has_lead_in(left) => left.segment.span.start.offset(first),
-        _ => left.segment.span.start,
+        let start = if has_lead_in(left) { known.offset(first) } else { known };
+        return left.join(Span::new(start, start.offset(end.saturating_sub(first))));
     };
-    left.join(Span::new(start, start.offset(length)))
+    let by_journal = |pts| journal.anchor.wall.offset(pts);
+    let start = match by_journal(first) {
+        // The first frames were lost with the file, or nobody else knows when it began.
+        start if !left.start_is_known || (start > known && is_far(start, known)) => start,
+        // The map has learnt since the row was written that frames came earlier, but not earlier than footage that was there.
+        start if start < known => left.beside.before.map_or(start, |before| start.max(before)).min(known),
+        _ => known,
+    };
+    // Whatever moved its start, it ends where its last frame does.
+    left.join(Span::new(start, by_journal(end).max(start)))
 }
 
 fn has_lead_in(left: &Left) -> bool {
@@ -313,4 +345,106 @@ pub(super) fn remove_journal(path: &PathBuf) {
 /// Whether a file's identity could not be added because its end is torn: writing it anew mends that.
 pub(super) fn is_torn(error: &CheckError) -> bool {
     matches!(error, CheckError::Storage(StorageError::Damaged { .. }))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::{ClockSource, TrackCaps, fixture};
+    use crate::storage::{Anchor, JournalHeader};
+
+    const MS: i64 = 1_000_000;
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(1_790_000_000_000 + millis)
+    }
+
+    /// What is left of a segment whose row says that it began at `row`, with a journal whose time 0 was at 0.
+    fn left(row: i64, frames: u64, beside: Beside) -> Left {
+        let segment = fixture::segment(1, Span::new(at(row), at(row + 1000)));
+        let anchor = Anchor {
+            wall: at(0),
+            clock: ClockSource::Arrival,
+        };
+        let header = JournalHeader {
+            camera: segment.camera.clone(),
+            segment: segment.id,
+            run: segment.run,
+            sequence: 0,
+            format: segment.format,
+            caps: TrackCaps::default(),
+            anchor,
+            takes_over: None,
+        };
+        Left {
+            journal: Some(JournalContents {
+                path: PathBuf::new(),
+                header,
+                anchor,
+                caps: TrackCaps::default(),
+                units: frames,
+                frames,
+                first_pts: None,
+                end_pts: None,
+                missed_units: 0,
+                lost_packets: 0,
+                whole_bytes: 0,
+                left_bytes: 0,
+            }),
+            beside,
+            ..Left::new(segment, String::new())
+        }
+    }
+
+    fn mended(first: i64, end: i64) -> Mended {
+        Mended {
+            frames: 1,
+            packets: 0,
+            start: Some(first * MS),
+            end: Some(end * MS),
+            trouble: None,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_mended_ends_where_its_frames_end_and_reaches_into_nothing(
+            first in 0i64..5000, length in 40i64..10_000, late in 0i64..3000, before in -400i64..3000, after in -400i64..2000
+        ) {
+            // The row was told that it begins later than its frames do: the map had not settled, or footage was there already.
+            let (row, end) = (first + late, first + length);
+            let before = (before < late).then_some(first + before);
+            let next = (end + after > row).then_some(end + after);
+            let beside = Beside { next: None, before: before.map(at), after: next.map(at) };
+            let span = span_of(&left(row, 1, beside), &mended(first, end), true);
+            prop_assert!(span.start >= at(first) && span.start <= at(row));
+            prop_assert!(before.is_none_or(|before| span.start >= at(before)));
+            prop_assert!(span.end <= at(end).max(span.start));
+            let is_cut = next.is_some_and(|next| next < end && end - next <= 500);
+            prop_assert!(!is_cut || next.is_some_and(|next| span.end <= at(next).max(span.start)));
+            if !is_cut && end >= first.max(before.unwrap_or(first)) {
+                prop_assert_eq!(span.end, at(end));
+            }
+        }
+    }
+
+    #[test]
+    fn what_came_and_is_in_no_file_is_told() {
+        let mut left = left(0, 50, Beside::default());
+        assert_eq!(left.lost_packets(50, true), 0);
+        assert_eq!(left.lost_packets(48, true), 2);
+        left.journal.as_mut().unwrap().lost_packets = 7;
+        left.segment.lost_packets = 5;
+        assert_eq!(left.lost_packets(50, true), 7);
+        left.journal.as_mut().unwrap().missed_units = 3;
+        assert_eq!((left.lost_packets(50, true), left.lost_packets(53, true)), (10, 7));
+        assert_eq!(
+            left.lost_packets(1, false),
+            5,
+            "nothing is known of how many there were"
+        );
+    }
 }

@@ -158,3 +158,14 @@ impl std::fmt::Display for PipelineEvent {
         }
     }
 }
+
+/// Packets of pictures that never came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Missing {
+    /// How many.
+    pub packets: u64,
+    /// When the picture is shown of which a packet came next (running time, ns), where that is known.
+    pub before: Option<i64>,
+    /// How many of them count as that picture's; the others count as of what comes before it.
+    pub own: u64,
+}

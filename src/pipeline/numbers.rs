@@ -1,12 +1,15 @@
 //! The numbers of packets: in order, where one is missing, a packet never came; and whether they can be put in order at all.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use gst::prelude::*;
 use gstreamer as gst;
 
 use crate::runtime::Instant;
+
+use super::event::Missing;
+use super::running_time::running_time;
 
 /// Over how long packets are weighed that come against those that can be put in order.
 const WEIGHING: Duration = Duration::from_secs(4);
@@ -17,48 +20,70 @@ pub(super) const AT_RANDOM: &str = "the camera numbers its packets at random, so
 const MOST: u16 = 3000;
 /// No packet has come.
 const NONE: u32 = u32::MAX;
+/// No running time is so small.
+const UNKNOWN: i64 = i64::MIN;
 
 /// The number of the last packet of one stream, whose packets come in order from one thread.
-pub(super) struct Numbers(AtomicU32);
+pub(super) struct Numbers {
+    last: AtomicU32,
+    /// When the picture is shown to which it belongs (running time, ns); less than nothing when that is not known.
+    shown: AtomicI64,
+    /// Whether it is the last one of that picture.
+    is_last: AtomicBool,
+}
 
 impl Default for Numbers {
     fn default() -> Self {
-        Self(AtomicU32::new(NONE))
+        Self {
+            last: AtomicU32::new(NONE),
+            shown: AtomicI64::new(UNKNOWN),
+            is_last: AtomicBool::new(true),
+        }
     }
 }
 
 impl Numbers {
-    /// How many packets of pictures are missing before those that pass this probe.
-    pub(super) fn missing(&self, pad: &gst::Pad, info: &gst::PadProbeInfo<'_>) -> u64 {
-        match self.gap(info) {
-            0 => 0,
-            missing if carries_pictures(pad) => missing,
-            _ => 0,
-        }
-    }
-
-    fn gap(&self, info: &gst::PadProbeInfo<'_>) -> u64 {
-        let of = |packet: &gst::BufferRef| number(packet).map_or(0, |number| u64::from(self.next(number)));
+    /// Tells which packets of pictures are missing among those that pass this probe, and before them.
+    pub(super) fn missing(&self, pad: &gst::Pad, info: &gst::PadProbeInfo<'_>, mut tell: impl FnMut(Missing)) {
+        let mut of = |packet: &gst::BufferRef| {
+            let Some((number, is_last)) = number(packet) else {
+                return;
+            };
+            let shown = running_time(pad, packet.pts());
+            let before = self.shown.swap(shown.unwrap_or(UNKNOWN), Ordering::Relaxed);
+            let was_last = self.is_last.swap(is_last, Ordering::Relaxed);
+            let packets = u64::from(self.next(number));
+            if packets > 0 && carries_pictures(pad) {
+                let is_within = shown == Some(before);
+                tell(Missing {
+                    packets,
+                    before: shown,
+                    own: own(packets, is_within, was_last),
+                });
+            }
+        };
         match &info.data {
             Some(gst::PadProbeData::Buffer(packet)) => of(packet),
-            Some(gst::PadProbeData::BufferList(list)) => list.iter().map(of).sum(),
-            _ => 0,
+            Some(gst::PadProbeData::BufferList(list)) => list.iter().for_each(of),
+            _ => {}
         }
     }
 
-    /// Those up to this one came, and did not pass.
+    /// Those up to this one, the last of a picture, came and did not pass.
     pub(super) fn went_on(&self, last: u16) {
-        self.0.store(u32::from(last), Ordering::Relaxed);
+        self.last.store(u32::from(last), Ordering::Relaxed);
+        self.shown.store(UNKNOWN, Ordering::Relaxed);
+        self.is_last.store(true, Ordering::Relaxed);
     }
 
     fn next(&self, number: u16) -> u16 {
-        let last = self.0.swap(u32::from(number), Ordering::Relaxed);
+        let last = self.last.swap(u32::from(number), Ordering::Relaxed);
         let Ok(last) = u16::try_from(last) else { return 0 };
         match number.wrapping_sub(last.wrapping_add(1)) {
             missing @ 0..=MOST => missing,
             // The same one again, or one that is late after all: nothing is missing because of it.
             back if back > u16::MAX - MOST => {
-                self.0.store(u32::from(last), Ordering::Relaxed);
+                self.last.store(u32::from(last), Ordering::Relaxed);
                 0
             }
             // At least one is, or it would be the next.
@@ -118,11 +143,22 @@ fn carries_pictures(pad: &gst::Pad) -> bool {
     media == Some("video")
 }
 
-/// The number stands in bytes 2 and 3 of an RTP packet.
-fn number(packet: &gst::BufferRef) -> Option<u16> {
-    let mut bytes = [0; 2];
-    packet.copy_to_slice(2, &mut bytes).ok()?;
-    Some(u16::from_be_bytes(bytes))
+/// How many of some packets that are missing between two are of the picture of the second: all when the first is of the same
+/// one. One packet is of the first's picture when that one has not ended. Of more nobody can say, and both are told.
+fn own(packets: u64, is_within: bool, was_last: bool) -> u64 {
+    match packets {
+        _ if is_within => packets,
+        1 => u64::from(was_last),
+        more => more - more / 2,
+    }
+}
+
+/// The number stands in bytes 2 and 3 of an RTP packet, and in front of it whether it is the last one of its picture.
+fn number(packet: &gst::BufferRef) -> Option<(u16, bool)> {
+    let mut bytes = [0; 3];
+    packet.copy_to_slice(1, &mut bytes).ok()?;
+    let [kind, high, low] = bytes;
+    Some((u16::from_be_bytes([high, low]), kind & 0x80 != 0))
 }
 
 #[cfg(test)]
@@ -137,6 +173,16 @@ mod tests {
     #[test]
     fn a_number_that_is_left_out_is_a_packet_that_never_came() {
         assert_eq!(missing([7, 8, 11, 12, 10, 13, 13, 15]), [0, 0, 2, 0, 0, 0, 0, 1]);
+    }
+
+    #[test]
+    fn packets_between_two_pictures_are_told_of_both_and_counted_once() {
+        assert_eq!(own(3, true, false), 3);
+        assert_eq!((own(1, false, true), own(1, false, false)), (1, 0));
+        for packets in 2..100 {
+            let own = own(packets, false, packets % 2 == 0);
+            assert!(own > 0 && own < packets);
+        }
     }
 
     #[test]

@@ -16,11 +16,12 @@ use super::catalog::Catalog;
 use super::copying::bind_copies;
 use super::decode_order;
 use super::error::PipelineError;
-use super::event::PipelineEvent;
+use super::event::{Missing, PipelineEvent};
 use super::gate::{Fate, Gate};
 use super::launch::launch;
 use super::ntp;
 use super::runner::{Runner, on_the_side};
+use super::running_time::running_time;
 use super::sound::Sound;
 use super::source::Source;
 use super::stream_time::now;
@@ -61,8 +62,9 @@ pub trait Feed: Send + Sync + 'static {
     fn announced(&self, _format: VideoFormat, _caps: TrackCaps) {}
     /// Something came, if only the rest of a group of pictures that cannot be shown.
     fn heard(&self);
-    /// So many packets of the pictures are missing before what comes next.
-    fn lost(&self, _packets: u64) {}
+    /// Packets of pictures never came. Told before the unit of the packet that came next, and maybe before some that were
+    /// complete already.
+    fn lost(&self, _missing: Missing) {}
     /// The camera says when, by its own clock, the unit of this time was taken. Told before the unit itself.
     fn camera_time(&self, pts: i64, taken: Timestamp);
     /// An access unit has come, whose times (running time, ns) are these by the camera's ticks: when it is shown and when it is
@@ -329,21 +331,12 @@ pub(super) fn camera_time(buffer: &gst::BufferRef) -> Option<Timestamp> {
 }
 
 pub(super) fn unit(pad: &gst::Pad, buffer: &gst::Buffer, keyframe: bool) -> Option<Unit> {
-    let segment = pad.sticky_event::<gst::event::Segment>(0)?;
-    let segment = segment.segment().downcast_ref::<gst::ClockTime>()?;
-    let running = |time: Option<gst::ClockTime>| {
-        use gst::Signed;
-        match segment.to_running_time_full(time?)? {
-            Signed::Positive(time) => i64::try_from(time.nseconds()).ok(),
-            Signed::Negative(time) => i64::try_from(time.nseconds()).ok().map(std::ops::Neg::neg),
-        }
-    };
-    let pts = running(buffer.pts())?;
+    let pts = running_time(pad, buffer.pts())?;
     let map = buffer.clone().into_mapped_buffer_readable().ok()?;
     Some(Unit {
         track: Track::Video,
         pts,
-        dts: running(buffer.dts()).unwrap_or(pts),
+        dts: running_time(pad, buffer.dts()).unwrap_or(pts),
         duration: buffer.duration().map(gst::ClockTime::nseconds),
         keyframe,
         payload: bytes::Bytes::from_owner(map),

@@ -95,10 +95,7 @@ impl ReplaySource {
             pad.add_probe(
                 gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST,
                 move |pad, info| {
-                    let missing = numbers.missing(pad, info);
-                    if missing > 0 {
-                        on.feed.lost(missing);
-                    }
+                    numbers.missing(pad, info, |missing| on.feed.lost(missing.packets));
                     gst::PadProbeReturn::Ok
                 },
             );

@@ -336,10 +336,7 @@ impl Source {
                 if is_of_pictures {
                     on.sound.picture_begins(pad, info);
                 }
-                let missing = numbers.missing(pad, info);
-                if missing > 0 {
-                    on.feed.lost(missing);
-                }
+                numbers.missing(pad, info, |missing| on.feed.lost(missing));
                 if let Some((source, payload)) = last.other(info)
                     && let Some(behind) = Behind::of(pad, &numbers, &on.packets)
                 {

@@ -9,9 +9,10 @@ use std::time::Duration;
 use crate::model::{Pace, RunId, TimeSource, Timestamp, Unit, VideoFormat};
 use crate::pipeline::Fate;
 use crate::runtime::Instant;
+use crate::storage::TakesOver;
 
 use super::piece::{Origins, source_at};
-use super::relay::{Go, KEPT_BACK, Line, Offer, Relay};
+use super::relay::{Doubled, Go, KEPT_BACK, Line, Offer, Relay};
 use super::run::{Inner, Run, RunNews};
 use super::tail::Strand;
 
@@ -112,6 +113,10 @@ impl Run {
 
     /// What becomes of a unit that has come.
     pub(super) fn pass(&self, inner: &mut Inner, unit: &Unit) -> Fate {
+        // Everything up to the unit before this one is in this run's journal by now.
+        if let Some(doubled) = inner.doubled.take() {
+            doubled.lane.take_back(doubled.from.at);
+        }
         if let Some(fate) = self.take_over(inner, unit) {
             return fate;
         }
@@ -143,13 +148,6 @@ impl Run {
         self.lock().gives = None;
     }
 
-    /// What was given to another run goes from the journal; called once that one's journal has it.
-    pub(super) fn forget_given(&self) {
-        if let (Some(at), Some(lane)) = (self.lock().given, &self.lane) {
-            lane.take_back(at);
-        }
-    }
-
     /// What becomes of a unit of a run that may have to give it to another.
     fn give(&self, inner: &mut Inner, unit: &Unit) -> Option<Fate> {
         let Inner {
@@ -162,14 +160,20 @@ impl Run {
         else {
             return None;
         };
-        let Some(end) = relay.answer(line, map, unit) else {
+        let journal = |at| {
+            let segment = pieces.back()?.id;
+            let lane = self.lane.clone()?;
+            let from = TakesOver { segment, at };
+            Some(Doubled { from, lane })
+        };
+        let Some(end) = relay.answer(line, map, unit, journal) else {
             let behind = unit.pts.saturating_sub(KEPT_BACK);
             return Some(Fate::WriteLate { behind });
         };
         if let Some(piece) = pieces.back_mut().filter(|piece| !piece.is_finished()) {
             piece.hand_over(map, &end, line);
         }
-        (inner.last_end, inner.given) = (Some(end.wall), Some(end.at));
+        inner.last_end = Some(end.wall);
         inner.over = true;
         Some(Fate::End { at: end.at })
     }
@@ -191,7 +195,8 @@ impl Run {
         };
         (inner.takes, inner.door) = (None, Door::Open);
         Some(match go {
-            Go::After { pts, end } => {
+            Go::After { pts, end, doubled } => {
+                inner.doubled = doubled;
                 // The two maps know the same moment to some milliseconds. When they do not, another clock was chosen.
                 match inner.map.wall_at(pts).nanos_since(end).unsigned_abs() < ANOTHER_CLOCK.as_nanos() as u64 {
                     true => inner.shut = Some((pts, end)),

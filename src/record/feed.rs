@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::model::{Codec, Loss, Timestamp, TrackCaps, Unit, VideoFormat};
-use crate::pipeline::{Cut, Fate, Feed, PipelineEvent};
+use crate::pipeline::{Cut, Fate, Feed, Missing, PipelineEvent};
 
 use super::group::Overrun;
 use super::run::{Run, RunNews};
@@ -28,13 +28,11 @@ impl Feed for Run {
     }
 
     fn heard(&self) {
-        // What is missing of something that is not kept is nothing to tell.
-        self.lock().damage.forget();
         self.pulse.heard.store(self.clock.instant().0, Ordering::Relaxed);
     }
 
-    fn lost(&self, packets: u64) {
-        self.lock().damage.lose(packets);
+    fn lost(&self, missing: Missing) {
+        self.lock().damage.lose(missing);
     }
 
     fn times(&self, pts: i64, dts: i64) -> (i64, i64) {
@@ -46,13 +44,15 @@ impl Feed for Run {
         if are_believed != before {
             self.tell(RunNews::Ticks(are_believed));
         }
-        match placed {
+        let (shown, decoded) = match placed {
             Placed::At { pts, dts } => (pts, dts),
             Placed::Jumped(nanos) => {
                 inner.jumped = Some(nanos);
                 (pts, dts)
             }
-        }
+        };
+        inner.damage.place(pts, shown);
+        (shown, decoded)
     }
 
     fn arrived(&self, unit: &Unit) -> Fate {
@@ -72,7 +72,6 @@ impl Feed for Run {
             return Fate::Drop;
         }
         self.date(&mut inner, unit, arrival);
-        inner.damage.came(unit.pts);
         if let Some(overrun) = inner.group.came(unit) {
             self.tell(RunNews::Overrun(overrun));
             if let Overrun::Endless(_) = overrun {

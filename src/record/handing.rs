@@ -63,7 +63,6 @@ impl Driver {
         if let Some(old) = self.session.replace(session) {
             old.run.keep_on();
             self.covered_until = old.run.covered_until().or(self.covered_until);
-            old.run.forget_given();
             tracing::info!(camera = %self.camera.id, from = %old.run.id(), to = %run, "handed over");
             old.end(&mut self.work, self.down.clone());
         }

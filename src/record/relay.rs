@@ -16,6 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 use crate::model::{Timestamp, Unit};
+use crate::storage::{TailLane, TakesOver};
 
 use super::clockmap::ClockMap;
 
@@ -41,8 +42,17 @@ pub(super) struct Offer {
     pub(super) payload: Bytes,
 }
 
+/// Whose journal still has what the taking run has too.
+#[derive(Debug, Clone)]
+pub(super) struct Doubled {
+    /// How it is told apart, and from where on.
+    pub(super) from: TakesOver,
+    /// The way to it.
+    pub(super) lane: TailLane,
+}
+
 /// How the taking run may begin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) enum Go {
     /// With the keyframe of this time, where the other has ended.
     After {
@@ -50,6 +60,8 @@ pub(super) enum Go {
         pts: i64,
         /// The end of the other's last frame.
         end: Timestamp,
+        /// The other's journal.
+        doubled: Option<Doubled>,
     },
     /// With what it has; the other has ended by itself, here.
     Alone(Option<Timestamp>),
@@ -83,14 +95,20 @@ impl Relay {
 
     /// How the taking run may begin, once it may.
     pub(super) fn go(&self) -> Option<Go> {
-        match self.lock().0 {
-            Stage::Go(go) => Some(go),
+        match &self.lock().0 {
+            Stage::Go(go) => Some(go.clone()),
             _ => None,
         }
     }
 
-    /// The giving run answers what is offered. Where it ends, if it does.
-    pub(super) fn answer(&self, line: &Line, map: &ClockMap, unit: &Unit) -> Option<End> {
+    /// The giving run answers what is offered. Where it ends, if it does; `journal` says who has what was given from there on.
+    pub(super) fn answer(
+        &self,
+        line: &Line,
+        map: &ClockMap,
+        unit: &Unit,
+        journal: impl FnOnce(i64) -> Option<Doubled>,
+    ) -> Option<End> {
         let (stage, is_held) = &mut *self.lock();
         let Stage::Offered(offer) = stage else { return None };
         if *is_held {
@@ -104,7 +122,11 @@ impl Relay {
             }
             Verdict::Take(end) => {
                 let pts = offer.pts;
-                *stage = Stage::Go(Go::After { pts, end: end.wall });
+                *stage = Stage::Go(Go::After {
+                    pts,
+                    end: end.wall,
+                    doubled: journal(end.at),
+                });
                 Some(end)
             }
         }
@@ -288,7 +310,7 @@ mod tests {
         let relay = Relay::new();
         relay.offer(|| offer);
         let next = unit(last + 1, (last + 1) % 10 == 0, (last + 1) as u8);
-        let end = relay.answer(&line, &map, &next);
+        let end = relay.answer(&line, &map, &next, |_| None);
         (
             end.map(|end| end.at / 40 / MS),
             matches!(relay.lock().0, Stage::Offered(_)),
@@ -330,11 +352,11 @@ mod tests {
         let relay = Relay::new();
         relay.offer(|| offer(90, 0, 90, true));
         assert!(!relay.hold(true));
-        assert_eq!(relay.answer(&line, &map, &unit(96, false, 0)), None);
+        assert_eq!(relay.answer(&line, &map, &unit(96, false, 0), |_| None), None);
         assert!(!relay.hold(false));
-        let end = relay.answer(&line, &map, &unit(96, false, 0)).unwrap();
+        let given = relay.answer(&line, &map, &unit(96, false, 0), |_| None).unwrap();
         assert!(relay.hold(true));
-        assert_eq!(relay.go(), Some(Go::After { pts: 77, end: end.wall }));
+        assert!(matches!(relay.go(), Some(Go::After { pts: 77, end, .. }) if end == given.wall));
     }
 
     #[test]

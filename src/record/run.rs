@@ -20,7 +20,7 @@ use super::damage::Damage;
 use super::door::{Door, Terms};
 use super::group::{Group, Overrun};
 use super::piece::{Origins, Piece};
-use super::relay::{Line, Relay};
+use super::relay::{Doubled, Line, Relay};
 use super::setting::Setting;
 use super::tail::Strand;
 use super::ticks::Ticks;
@@ -112,8 +112,8 @@ pub(super) struct Inner {
     pub(super) gives: Option<(Arc<Relay>, Line)>,
     /// This run is to take over from another.
     pub(super) takes: Option<Arc<Relay>>,
-    /// Running time from which on another run has the footage.
-    pub(super) given: Option<i64>,
+    /// The journal of the run that this one took over from, until it is shortened by what this one's has.
+    pub(super) doubled: Option<Doubled>,
     /// Footage before this is there already.
     pub(super) floor: Option<Timestamp>,
     /// The wall clock was set: the next keyframe that comes begins a run with a map of its own.
@@ -166,7 +166,7 @@ impl Run {
             origins: Arc::new(origins),
             gives: None,
             takes: terms.takes,
-            given: None,
+            doubled: None,
             floor: terms.floor,
             redate: false,
             redated: None,
@@ -237,9 +237,15 @@ impl Run {
         let mut inner = self.lock();
         inner.over = true;
         let Inner {
-            map, pieces, last_end, ..
+            map,
+            pieces,
+            last_end,
+            damage,
+            ..
         } = &mut *inner;
         if let Some(piece) = pieces.back_mut().filter(|piece| !piece.is_finished()) {
+            // The pictures of which they were never came either.
+            piece.lost_packets += damage.take_all();
             piece.finish(map, None);
             *last_end = Some(piece.span(map).end);
         }
@@ -352,6 +358,7 @@ impl Run {
                     wall,
                     clock: inner.origins.clock,
                 },
+                takes_over: inner.doubled.as_ref().map(|doubled| doubled.from),
             });
         }
         inner.pieces.push_back(piece);
@@ -359,8 +366,11 @@ impl Run {
 
     /// Gives a unit to the journal, and what the clock map has learnt since; its segment is told what was lost before it.
     pub(super) fn keep(&self, inner: &mut Inner, unit: Unit) {
-        inner.tell_lost(&unit);
+        let lost = inner.tell_lost(&unit);
         let Some(lane) = &self.lane else { return };
+        if lost > 0 {
+            lane.lost(lost);
+        }
         // Only the first segment of a run moves, while the map settles.
         let is_placed = inner.pieces.back().is_some_and(Piece::is_placed);
         if let (1, false, Some(zero)) = (inner.sequence, is_placed, inner.map.zero())

@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::model::coverage::holes;
 use crate::model::{Span, Timestamp};
 
-use super::placing::Frame;
+use super::placing::{Frame, PAUSE, usual_interval};
 
 /// One segment to be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,13 +35,15 @@ pub(super) struct Cutting {
     pub(super) sequence: u32,
 }
 
-/// What lies between two frames when nothing says it.
-const USUAL: i64 = 40_000_000;
-/// A longer pause than this, or than three frames, is a hole in what came.
-const PAUSE: i64 = 1_000_000_000;
-
-/// Cuts what came, in order of decoding, to what is wanted. Segments are as long as `length`, to the next keyframe.
-pub(super) fn cut(frames: &[Frame], walls: &[Timestamp], wanted: &[Span], length: Duration) -> Vec<Cutting> {
+/// Cuts what came, in order of decoding, to what is wanted, without the frames that are `here` already. Segments are as long as
+/// `length`, to the next keyframe.
+pub(super) fn cut(
+    frames: &[Frame],
+    walls: &[Timestamp],
+    here: &[bool],
+    wanted: &[Span],
+    length: Duration,
+) -> Vec<Cutting> {
     let interval = usual_interval(walls);
     let mut cuttings: Vec<Cutting> = Vec::new();
     let mut run = 0;
@@ -55,6 +57,7 @@ pub(super) fn cut(frames: &[Frame], walls: &[Timestamp], wanted: &[Span], length
             let knife = Knife {
                 frames,
                 walls,
+                here,
                 stretch: stretch.clone(),
                 hole,
                 interval,
@@ -65,16 +68,6 @@ pub(super) fn cut(frames: &[Frame], walls: &[Timestamp], wanted: &[Span], length
         }
     }
     cuttings
-}
-
-/// What usually lies between two frames that follow one another.
-fn usual_interval(walls: &[Timestamp]) -> i64 {
-    let mut sorted = walls.to_vec();
-    sorted.sort_unstable();
-    let steps = sorted.windows(2).map(|pair| pair[1].nanos_since(pair[0]));
-    let mut steps: Vec<i64> = steps.filter(|step| *step > 0 && *step <= PAUSE).collect();
-    steps.sort_unstable();
-    steps.get(steps.len() / 2).copied().unwrap_or(USUAL)
 }
 
 /// Parts of what came in which time goes on and pictures are of one kind.
@@ -103,6 +96,7 @@ fn stretches(frames: &[Frame], walls: &[Timestamp], interval: i64) -> Vec<Range<
 struct Knife<'a> {
     frames: &'a [Frame],
     walls: &'a [Timestamp],
+    here: &'a [bool],
     stretch: Range<usize>,
     hole: Span,
     interval: i64,
@@ -117,18 +111,25 @@ impl Knife<'_> {
         self.frames.get(number).is_some_and(|frame| frame.keyframe)
     }
 
-    /// Whether a frame is nearer to the inside of the hole than to what lies outside.
+    fn is_here(&self, number: usize) -> bool {
+        self.here.get(number).is_some_and(|is_here| *is_here)
+    }
+
+    /// Whether a frame is not here yet, and nearer to the inside of the hole than to what lies outside.
     fn is_inside(&self, number: usize) -> bool {
         let half = self.interval / 2;
         let wall = self.wall(number).offset(half);
-        wall >= self.hole.start && wall < self.hole.end
+        !self.is_here(number) && wall >= self.hole.start && wall < self.hole.end
     }
 
     fn cut(&self, length: Duration, run: u32) -> Vec<Cutting> {
         let Some((begin, first)) = self.begin() else {
             return Vec::new();
         };
-        let after = |number: &usize| self.wall(*number).offset(self.interval / 2) >= self.hole.end;
+        let after = |number: &usize| {
+            let is_next = self.is_here(*number) && self.wall(*number) > self.wall(first);
+            is_next || self.wall(*number).offset(self.interval / 2) >= self.hole.end
+        };
         let end = (first + 1..self.stretch.end).find(after).unwrap_or(self.stretch.end);
         let half = self.interval / 2;
         let off = self.hole.start.nanos_since(self.wall(first));
@@ -241,7 +242,7 @@ mod tests {
         // The frame before the hole was taken at 1360, the first after it at 4400.
         for off in [-17, 0, 17] {
             let hole = span(1400 + off, 4400 + off);
-            let cuttings = cut(&frames, &walls, &[hole], LONG);
+            let cuttings = cut(&frames, &walls, &[], &[hole], LONG);
             assert_eq!(spans(&cuttings), [hole], "{off}");
             assert_eq!(cuttings[0].frames, 25..110, "{off}");
             assert_eq!(cuttings[0].shift_ns, off * 1_000_000);
@@ -251,7 +252,7 @@ mod tests {
     #[test]
     fn segments_are_as_long_as_they_should_be_and_join() {
         let (frames, walls) = came(0..200);
-        let cuttings = cut(&frames, &walls, &[span(400, 6400)], Duration::from_secs(2));
+        let cuttings = cut(&frames, &walls, &[], &[span(400, 6400)], Duration::from_secs(2));
         assert_eq!(spans(&cuttings), [span(400, 3000), span(3000, 5000), span(5000, 6400)]);
         let places: Vec<_> = cuttings.iter().map(|cutting| (cutting.run, cutting.sequence)).collect();
         assert_eq!(places, [(0, 0), (0, 1), (0, 2)]);
@@ -262,15 +263,15 @@ mod tests {
     fn what_came_short_too_long_or_twice_is_taken_once() {
         let (frames, walls) = came(0..100);
         assert_eq!(
-            spans(&cut(&frames, &walls, &[span(2000, 9000)], LONG)),
+            spans(&cut(&frames, &walls, &[], &[span(2000, 9000)], LONG)),
             [span(2000, 4000)]
         );
         let (frames, walls) = came((0..100).chain(50..200));
-        let cuttings = cut(&frames, &walls, &[span(400, 6400)], LONG);
+        let cuttings = cut(&frames, &walls, &[], &[span(400, 6400)], LONG);
         assert_eq!(spans(&cuttings), [span(400, 4000), span(4000, 6400)]);
         assert_eq!((cuttings[0].run, cuttings[1].run), (0, 1));
         let (frames, walls) = came((100..200).chain(0..100));
-        let mut both = spans(&cut(&frames, &walls, &[span(400, 6400)], LONG));
+        let mut both = spans(&cut(&frames, &walls, &[], &[span(400, 6400)], LONG));
         both.sort();
         assert_eq!(both, [span(400, 4000), span(4000, 6400)]);
     }
@@ -279,21 +280,21 @@ mod tests {
     fn what_begins_without_a_keyframe_begins_with_the_next() {
         let (frames, walls) = came(30..200);
         assert_eq!(
-            spans(&cut(&frames, &walls, &[span(400, 6400)], LONG)),
+            spans(&cut(&frames, &walls, &[], &[span(400, 6400)], LONG)),
             [span(2000, 6400)]
         );
         let (frames, walls) = came(30..45);
-        assert_eq!(cut(&frames, &walls, &[span(400, 6400)], LONG), []);
+        assert_eq!(cut(&frames, &walls, &[], &[span(400, 6400)], LONG), []);
     }
 
     #[test]
     fn a_hole_in_what_came_stays_one_and_other_pictures_begin_another_run() {
         let (frames, walls) = came((0..60).chain(90..200));
-        let cuttings = cut(&frames, &walls, &[span(400, 6400)], LONG);
+        let cuttings = cut(&frames, &walls, &[], &[span(400, 6400)], LONG);
         assert_eq!(spans(&cuttings), [span(400, 2400), span(4000, 6400)]);
         let (mut frames, walls) = came(0..200);
         frames.iter_mut().skip(100).for_each(|frame| frame.look = 1);
-        let cuttings = cut(&frames, &walls, &[span(400, 6400)], LONG);
+        let cuttings = cut(&frames, &walls, &[], &[span(400, 6400)], LONG);
         assert_eq!(spans(&cuttings), [span(400, 4000), span(4000, 6400)]);
         assert_eq!((cuttings[1].look, cuttings[1].run), (1, 1));
     }
@@ -302,7 +303,7 @@ mod tests {
     fn several_holes_are_filled_from_one_answer() {
         let (frames, walls) = came(0..200);
         let wanted = [span(400, 1200), span(2000, 3000)];
-        assert_eq!(spans(&cut(&frames, &walls, &wanted, LONG)), wanted);
+        assert_eq!(spans(&cut(&frames, &walls, &[], &wanted, LONG)), wanted);
     }
 
     proptest! {
@@ -318,7 +319,7 @@ mod tests {
             }
             let wanted: Vec<Span> = holes.iter().map(|(from, long)| span(*from, from + long)).collect();
             let wanted = crate::model::coverage::merge(wanted, Duration::ZERO);
-            let cuttings = cut(&frames, &walls, &wanted, Duration::from_secs(length));
+            let cuttings = cut(&frames, &walls, &[], &wanted, Duration::from_secs(length));
             let mut sorted = spans(&cuttings);
             sorted.sort();
             prop_assert!(sorted.windows(2).all(|pair| pair[0].end <= pair[1].start), "{sorted:?}");

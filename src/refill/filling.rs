@@ -156,22 +156,19 @@ impl Scene {
         Ok(reports.map_or(measured, |reports| measured.refined_by(reports)))
     }
 
-    /// The frames that are here at both edges of all that is wanted.
-    fn edges(&self, means: &Means, wanted: &[Span], segments: &[Segment]) -> Edges {
+    /// The frames that are here at both edges of each hole.
+    fn edges(&self, means: &Means, wanted: &[Span], segments: &[Segment]) -> Vec<Edges> {
         let live = means.edges.edges(&self.gap.camera);
         let root = means.volume.root();
-        let of = |hole: Option<&Span>| hole.map(|hole| edges(root, segments, *hole, &live)).unwrap_or_default();
-        Edges {
-            before: of(wanted.first()).before,
-            after: of(wanted.last()).after,
-        }
+        wanted.iter().map(|hole| edges(root, segments, *hole, &live)).collect()
     }
 
     /// What is asked for: from the keyframe that the first frame needs to some frames that are here already.
-    fn asking(&self, means: &Means, wanted: &[Span], edges: &Edges) -> Span {
+    fn asking(&self, means: &Means, wanted: &[Span], edges: &[Edges]) -> Span {
         let start = wanted.first().map_or(self.gap.span.start, |hole| hole.start);
         let end = wanted.last().map_or(self.gap.span.end, |hole| hole.end);
-        let keyframes = edges.before.iter().filter(|frame| frame.keyframe);
+        let before = edges.first().into_iter().flat_map(|edge| &edge.before);
+        let keyframes = before.filter(|frame| frame.keyframe);
         let lead = keyframes.map(|frame| frame.wall).max().map_or(LEAD, |keyframe| {
             start.since(keyframe).saturating_add(SPARE).min(LONGEST_LEAD)
         });
@@ -194,7 +191,7 @@ impl Scene {
         let edges = self.edges(means, &wanted, &segments);
         let placed = place(&came.frames, asked.span, asked.ahead_ns, &edges);
         let length = Duration::from_secs(u64::from(self.camera.segment_seconds));
-        let cuttings = cut(&came.frames, &placed.walls, &wanted, length);
+        let cuttings = cut(&came.frames, &placed.walls, &placed.here, &wanted, length);
         tracing::debug!(
             camera = %self.camera.id, gap = self.gap.id.0, frames = came.frames.len(), segments = cuttings.len(),
             by = ?placed.by, ahead_ns = placed.ahead_ns, first = ?placed.walls.first(), "what came is placed"

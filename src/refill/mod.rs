@@ -16,6 +16,8 @@ mod placing;
 mod plan;
 mod receiving;
 mod spool;
+#[cfg(test)]
+mod tests;
 mod writing;
 
 pub use driver::{Refiller, Running};

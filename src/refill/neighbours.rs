@@ -6,35 +6,50 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::placing::{Edges, Known};
-use crate::model::{CopyState, Edge, Segment, Span, Timestamp, Track};
+use crate::model::{CopyState, Edge, Segment, Span, Timestamp, Track, Unit};
 use crate::storage::{Movie, Sample};
 
 /// So far from an edge a segment may lie and still be its neighbour.
 const NEAR: Duration = Duration::from_secs(2);
-/// So many frames of a neighbour are looked at: some groups of pictures of most cameras.
+/// So many frames at an edge are looked at: some groups of pictures of most cameras. Before a hole it is more where a group of
+/// pictures is longer.
 const MOST: usize = 250;
 
 /// A piece of a segment's footage.
 type Piece<'a> = (&'a Segment, Span);
 
-/// The footage at both edges of a hole, out of the segments near it. Both may be of one segment, when the hole lies in it.
-fn neighbours(segments: &[Segment], hole: Span) -> (Option<Piece<'_>>, Option<Piece<'_>>) {
+/// The footage before and after a hole that leads up to it without a pause, from the nearest on. Both may be of one segment, when
+/// the hole lies in it.
+fn neighbours(segments: &[Segment], hole: Span) -> (Vec<Piece<'_>>, Vec<Piece<'_>>) {
     let pieces = || {
         let of = |segment| Segment::covered(segment).into_iter().map(move |piece| (segment, piece));
         segments.iter().flat_map(of)
     };
-    let before = pieces()
-        .filter(|(_, piece)| piece.start < hole.start && piece.end <= hole.start.plus(NEAR))
-        .max_by_key(|(_, piece)| piece.end)
-        .filter(|(_, piece)| piece.end.plus(NEAR) >= hole.start);
-    let after = pieces()
-        .filter(|(_, piece)| piece.end > hole.end && piece.start.plus(NEAR) >= hole.end)
-        .min_by_key(|(_, piece)| piece.start)
-        .filter(|(_, piece)| piece.start <= hole.end.plus(NEAR));
-    (before, after)
+    let is_before = |(_, piece): &Piece<'_>| piece.start < hole.start && piece.end <= hole.start.plus(NEAR);
+    let is_after = |(_, piece): &Piece<'_>| piece.end > hole.end && piece.start.plus(NEAR) >= hole.end;
+    let mut before: Vec<Piece<'_>> = pieces().filter(is_before).collect();
+    before.sort_by_key(|(_, piece)| std::cmp::Reverse(piece.end));
+    let mut after: Vec<Piece<'_>> = pieces().filter(is_after).collect();
+    after.sort_by_key(|(_, piece)| piece.start);
+    let (mut begins, mut ends) = (hole.start, hole.end);
+    let leads_up = |(_, piece): &Piece<'_>| {
+        let is_near = piece.end.plus(NEAR) >= begins;
+        begins = piece.start;
+        is_near
+    };
+    let follows = |(_, piece): &Piece<'_>| {
+        let is_near = piece.start <= ends.plus(NEAR);
+        ends = piece.end;
+        is_near
+    };
+    (
+        before.into_iter().take_while(leads_up).collect(),
+        after.into_iter().take_while(follows).collect(),
+    )
 }
 
-/// The frames at both edges of a hole. What cannot be read says nothing; `live` is what memory has of files that grow.
+/// The frames at both edges of a hole, in order of time. What cannot be read says nothing; `live` is what memory has of files
+/// that grow.
 pub(super) fn edges(root: &Path, segments: &[Segment], hole: Span, live: &[Edge]) -> Edges {
     let (before, after) = neighbours(segments, hole);
     let read = |(segment, piece): Piece<'_>, from_end: bool| {
@@ -48,35 +63,54 @@ pub(super) fn edges(root: &Path, segments: &[Segment], hole: Span, live: &[Edge]
             }),
         }
     };
-    Edges {
-        before: before.map(|piece| read(piece, true)).unwrap_or_default(),
-        after: after.map(|piece| read(piece, false)).unwrap_or_default(),
+    let mut edges = Edges::default();
+    for piece in before {
+        let mut frames = read(piece, true);
+        frames.append(&mut edges.before);
+        edges.before = frames;
+        if edges.before.len() >= MOST {
+            break;
+        }
     }
+    for piece in after {
+        edges.after.extend(read(piece, false));
+        if edges.after.len() >= MOST {
+            break;
+        }
+    }
+    edges
 }
 
-/// Whether a frame is on the right side of the hole beside a piece; times are rounded, and no hole is as short as this.
-fn is_in(piece: Span, wall: Timestamp, from_end: bool) -> bool {
+/// Whether a frame is in a piece; times are rounded, and no hole beside it is as short as this.
+fn is_in(piece: Span, wall: Timestamp) -> bool {
     const ROUNDING: Duration = Duration::from_millis(500);
+    wall < piece.end.plus(ROUNDING) && wall.plus(ROUNDING) >= piece.start
+}
+
+/// Which of the frames of a piece are looked at, of which these are the keyframes: with the last ones comes the keyframe that they
+/// need.
+fn looked_at(keyframes: &[bool], from_end: bool) -> std::ops::Range<usize> {
+    let count = keyframes.len();
+    let keyframe = keyframes.iter().rposition(|keyframe| *keyframe).unwrap_or(count);
     match from_end {
-        true => wall < piece.end.plus(ROUNDING),
-        false => wall.plus(ROUNDING) >= piece.start,
+        true => count.saturating_sub(MOST).min(keyframe)..count,
+        false => 0..count.min(MOST),
     }
 }
 
 fn of_memory(edge: &Edge, piece: Span, from_end: bool) -> Vec<Known> {
-    let wall = |unit: &crate::model::Unit| edge.start.offset(unit.pts.saturating_sub(edge.first_pts));
+    let wall = |unit: &Unit| edge.start.offset(unit.pts.saturating_sub(edge.first_pts));
     let units = edge.units.iter().filter(|unit| unit.track == Track::Video);
-    let units = units.filter(|unit| is_in(piece, wall(unit), from_end));
-    let known = |unit: &crate::model::Unit| Known {
-        wall: edge.start.offset(unit.pts.saturating_sub(edge.first_pts)),
+    let units: Vec<&Unit> = units.filter(|unit| is_in(piece, wall(unit))).collect();
+    let keyframes: Vec<bool> = units.iter().map(|unit| unit.keyframe).collect();
+    let known = |unit: &&Unit| Known {
+        wall: wall(unit),
         keyframe: unit.keyframe,
         size: u32::try_from(unit.payload.len()).unwrap_or(u32::MAX),
         crc: crc32fast::hash(&unit.payload),
     };
-    match from_end {
-        true => units.rev().take(MOST).map(known).collect(),
-        false => units.take(MOST).map(known).collect(),
-    }
+    let looked_at = units.get(looked_at(&keyframes, from_end)).unwrap_or_default();
+    looked_at.iter().map(known).collect()
 }
 
 fn of_file(root: &Path, segment: &Segment, piece: Span, from_end: bool) -> std::io::Result<Vec<Known>> {
@@ -95,20 +129,21 @@ fn of_file(root: &Path, segment: &Segment, piece: Span, from_end: bool) -> std::
     let zero = table.pts(first);
     let is_of_piece = |sample: &Sample| {
         let wall = segment.span.start.offset(table.pts(sample).saturating_sub(zero));
-        is_in(piece, wall, from_end)
+        is_in(piece, wall)
     };
-    let of_piece = match from_end {
-        true => table.samples.iter().rposition(is_of_piece),
-        false => table.samples.iter().position(is_of_piece),
-    };
-    let Some(at) = of_piece else {
+    let (first, last) = (
+        table.samples.iter().position(is_of_piece),
+        table.samples.iter().rposition(is_of_piece),
+    );
+    let (Some(first), Some(last)) = (first, last) else {
         return Ok(Vec::new());
     };
-    let some = match from_end {
-        true => (at + 1).saturating_sub(MOST)..=at,
-        false => at..=(at + MOST).min(table.samples.len()).saturating_sub(1),
-    };
-    let units = movie.units(file, Track::Video).between(some);
+    let samples = table.samples.get(first..=last).unwrap_or_default();
+    let keyframes: Vec<bool> = samples.iter().map(|sample| sample.keyframe).collect();
+    let some = looked_at(&keyframes, from_end);
+    let units = movie
+        .units(file, Track::Video)
+        .between(first + some.start..=(first + some.end).saturating_sub(1));
     let known = units.map(|unit| {
         let unit = unit?;
         Ok(Known {
@@ -153,14 +188,16 @@ mod tests {
         let segments = [segment(0, 10), segment(10, 20), segment(32, 40), segment(40, 50)];
         let spans = |hole| {
             let (before, after) = neighbours(&segments, hole);
-            (before.map(|it| it.1), after.map(|it| it.1))
+            let spans = |pieces: Vec<Piece<'_>>| pieces.iter().map(|it| it.1).collect::<Vec<_>>();
+            (spans(before), spans(after))
         };
+        let [first, second, third, fourth] = [0, 1, 2, 3].map(|number: usize| segments[number].span);
         assert_eq!(
             spans(Span::new(at(20), at(32))),
-            (Some(segments[1].span), Some(segments[2].span))
+            (vec![second, first], vec![third, fourth])
         );
-        assert_eq!(spans(Span::new(at(50), at(60))), (Some(segments[3].span), None));
-        assert_eq!(spans(Span::new(at(55), at(60))), (None, None));
+        assert_eq!(spans(Span::new(at(50), at(60))), (vec![fourth, third], vec![]));
+        assert_eq!(spans(Span::new(at(55), at(60))), (vec![], vec![]));
         // A hole inside a segment has two edges of one file.
         let hole = Span::new(at(3), at(7));
         let mut paused = segment(0, 10);
@@ -170,8 +207,8 @@ mod tests {
         }];
         let segments = [paused];
         let (before, after) = neighbours(&segments, hole);
-        assert_eq!(before.map(|it| it.1), Some(Span::new(at(0), at(3))));
-        assert_eq!(after.map(|it| it.1), Some(Span::new(at(7), at(10))));
+        assert_eq!(before.first().map(|it| it.1), Some(Span::new(at(0), at(3))));
+        assert_eq!(after.first().map(|it| it.1), Some(Span::new(at(7), at(10))));
         assert_eq!(footage(&segments).len(), 0, "nothing of it can be played");
     }
 }

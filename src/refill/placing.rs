@@ -4,7 +4,7 @@
 //! is here already: the camera is asked for a little more than what lacks, and a frame that has the same bytes as one at the
 //! edge of the gap is that one. What the two say of its time is the distance of the clocks, to the frame.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use crate::model::{Span, Timestamp};
@@ -69,6 +69,8 @@ pub(super) struct Placed {
     pub(super) by: By,
     /// How far the camera's clock is ahead, in nanoseconds.
     pub(super) ahead_ns: i64,
+    /// Which of them are here already, in the order in which they came.
+    pub(super) here: Vec<bool>,
 }
 
 /// Reports that say another time than that of a replay are those of now: some cameras send them so.
@@ -79,37 +81,87 @@ const STEP: i64 = 500_000_000;
 const AGREE: i64 = 100_000_000;
 /// A frame of fewer bytes may be like another one by chance.
 const TELLING: u32 = 64;
+/// So many frames that are too small to tell anything tell something together.
+const ENOUGH: i64 = 3;
+/// What lies between two frames when nothing says it.
+const USUAL: i64 = 40_000_000;
+/// A longer pause than this, or than three frames, is a hole in what came.
+pub(super) const PAUSE: i64 = 1_000_000_000;
 /// Clocks that move so far from each other over a gap were set in it, and nobody knows when.
 const DRIFT: i64 = 2_000_000_000;
 
-/// Places frames that were asked for by `asked`, on a camera's clock that is `ahead_ns` ahead.
-pub(super) fn place(frames: &[Frame], asked: Span, ahead_ns: i64, edges: &Edges) -> Placed {
+/// Places frames that were asked for by `asked`, on a camera's clock that is `ahead_ns` ahead. `edges` are those of each hole
+/// that is to be filled, in order of time.
+pub(super) fn place(frames: &[Frame], asked: Span, ahead_ns: i64, edges: &[Edges]) -> Placed {
     let (camera, is_told) = camera_times(frames, asked);
-    let before = distance(frames, &camera, &edges.before);
-    let after = distance(frames, &camera, &edges.after);
-    let (first, second) = match (before, after) {
-        (Some(before), Some(after)) if (after.1 - before.1).abs() <= DRIFT && after.0 > before.0 => (before, after),
-        (Some(only), _) | (None, Some(only)) => (only, only),
-        (None, None) => {
-            let walls = camera.iter().map(|taken| taken.offset(-ahead_ns)).collect();
-            return Placed {
-                walls,
-                by: if is_told { By::Clock } else { By::Request },
-                ahead_ns,
-            };
+    let stream = Stream::new(frames, &camera);
+    let mut ties: Vec<Tie> = Vec::new();
+    let mut here = vec![false; frames.len()];
+    for (known, is_before) in edges
+        .iter()
+        .flat_map(|edge| [(&edge.before, true), (&edge.after, false)])
+    {
+        let again = stream.find(known, ahead_ns, ties.last());
+        let nearest = match is_before {
+            true => again.iter().max_by_key(|found| found.wall),
+            false => again.iter().min_by_key(|found| found.wall),
+        };
+        let Some(tie) = nearest.and_then(|found| Some(Tie::new(*camera.get(found.number)?, found.wall))) else {
+            continue;
+        };
+        if ties.last().is_some_and(|last| tie.taken < last.taken) {
+            continue;
         }
-    };
-    let between = second.0.nanos_since(first.0).max(1);
-    let wall = |taken: &Timestamp| {
-        let share = taken.nanos_since(first.0).clamp(0, between);
-        let drift = i128::from(second.1 - first.1) * i128::from(share) / i128::from(between);
-        taken.offset(first.1 + i64::try_from(drift).unwrap_or(0))
-    };
-    Placed {
-        walls: camera.iter().map(wall).collect(),
-        by: By::Neighbours,
-        ahead_ns: if is_told { -first.1 } else { ahead_ns },
+        for found in &again {
+            if let Some(is_here) = here.get_mut(found.number) {
+                *is_here = true;
+            }
+        }
+        ties.push(tie);
     }
+    Placed {
+        walls: camera.iter().map(|taken| wall_at(&ties, *taken, ahead_ns)).collect(),
+        by: match ties.is_empty() {
+            false => By::Neighbours,
+            true if is_told => By::Clock,
+            true => By::Request,
+        },
+        ahead_ns: ties.first().filter(|_| is_told).map_or(ahead_ns, |tie| -tie.apart),
+        here,
+    }
+}
+
+/// A moment by both clocks.
+#[derive(Debug, Clone, Copy)]
+struct Tie {
+    /// By the camera's.
+    taken: Timestamp,
+    /// How far this box's is ahead, in nanoseconds.
+    apart: i64,
+}
+
+impl Tie {
+    fn new(taken: Timestamp, wall: Timestamp) -> Self {
+        let apart = wall.nanos_since(taken);
+        Self { taken, apart }
+    }
+}
+
+/// A moment of the camera by this box's clock: exact at each tie, and even between two of them.
+fn wall_at(ties: &[Tie], taken: Timestamp, ahead_ns: i64) -> Timestamp {
+    let next = ties.partition_point(|tie| tie.taken <= taken);
+    let (before, after) = (next.checked_sub(1).and_then(|last| ties.get(last)), ties.get(next));
+    let apart = match (before, after) {
+        (Some(before), Some(after)) => {
+            let between = i128::from(after.taken.nanos_since(before.taken).max(1));
+            let share = i128::from(taken.nanos_since(before.taken));
+            let drift = i128::from(after.apart - before.apart) * share / between;
+            before.apart + i64::try_from(drift).unwrap_or(0)
+        }
+        (Some(only), None) | (None, Some(only)) => only.apart,
+        (None, None) => -ahead_ns,
+    };
+    taken.offset(apart)
 }
 
 /// When each frame was taken by the camera's clock, and whether the camera told.
@@ -169,37 +221,129 @@ fn are_of_sending(
     frames.iter().any(falls_behind)
 }
 
-/// How far this box's clock is ahead of the camera's by frames that both know, and at which moment of the camera. Frames whose
-/// bytes are there twice say nothing.
-fn distance(frames: &[Frame], camera: &[Timestamp], known: &[Known]) -> Option<(Timestamp, i64)> {
-    let mut came: HashMap<(u32, u32), Option<Timestamp>> = HashMap::new();
-    for (frame, taken) in frames.iter().zip(camera) {
-        came.entry((frame.size, frame.crc))
-            .and_modify(|only| *only = None)
-            .or_insert(Some(*taken));
+/// What usually lies between two frames that follow one another.
+pub(super) fn usual_interval(walls: &[Timestamp]) -> i64 {
+    let mut sorted = walls.to_vec();
+    sorted.sort_unstable();
+    let steps = sorted.windows(2).map(|pair| pair[1].nanos_since(pair[0]));
+    let mut steps: Vec<i64> = steps.filter(|step| *step > 0 && *step <= PAUSE).collect();
+    steps.sort_unstable();
+    steps.get(steps.len() / 2).copied().unwrap_or(USUAL)
+}
+
+/// A frame that came and is here already.
+#[derive(Debug, Clone, Copy)]
+struct Found {
+    /// Which of those that came.
+    number: usize,
+    /// When it was taken, by this box's clock.
+    wall: Timestamp,
+}
+
+/// What came, to be looked through for frames that are here already.
+struct Stream<'a> {
+    frames: &'a [Frame],
+    camera: &'a [Timestamp],
+    /// By their bytes.
+    alike: HashMap<(u32, u32), Vec<usize>>,
+    interval: i64,
+}
+
+impl<'a> Stream<'a> {
+    fn new(frames: &'a [Frame], camera: &'a [Timestamp]) -> Self {
+        let mut alike: HashMap<(u32, u32), Vec<usize>> = HashMap::new();
+        for (number, frame) in frames.iter().enumerate() {
+            alike.entry((frame.size, frame.crc)).or_default().push(number);
+        }
+        let interval = usual_interval(camera);
+        Self {
+            frames,
+            camera,
+            alike,
+            interval,
+        }
     }
-    let mut twice: HashMap<(u32, u32), usize> = HashMap::new();
-    for frame in known {
-        *twice.entry((frame.size, frame.crc)).or_default() += 1;
+
+    /// Those of `known` that came again. Bytes that are there more than once are told apart by their times.
+    fn find(&self, known: &[Known], ahead_ns: i64, tie: Option<&Tie>) -> Vec<Found> {
+        let expected = tie.map_or(-ahead_ns, |tie| tie.apart);
+        let drifts = |apart: &i64| tie.is_none_or(|tie| (apart - tie.apart).abs() <= DRIFT);
+        let near = self.apart_by_order(known, expected);
+        let single = self.apart_by_bytes(known).filter(drifts);
+        let apart = match (near, single) {
+            // Pictures that come again and again, group by group, fit in many places: they are where they are expected.
+            (Some((0, apart)), _) | (None | Some(_), Some(apart)) | (Some((_, apart)), None) => apart,
+            (None, None) => return Vec::new(),
+        };
+        let mut taken = HashSet::new();
+        let found = known.iter().filter_map(|frame| {
+            let alike = self.alike.get(&(frame.size, frame.crc))?;
+            let agree = if alike.len() == 1 { AGREE } else { self.interval / 2 };
+            let off = |number: &usize| {
+                let camera = self.camera.get(*number)?;
+                Some((frame.wall.nanos_since(*camera) - apart).abs()).filter(|off| *off <= agree)
+            };
+            let free = alike.iter().filter(|number| !taken.contains(*number));
+            let (_, number) = free.filter_map(|number| Some((off(number)?, *number))).min()?;
+            taken.insert(number);
+            Some(Found {
+                number,
+                wall: frame.wall,
+            })
+        });
+        found.collect()
     }
-    let mut matches: Vec<(i64, Timestamp)> = known
-        .iter()
-        .filter(|frame| frame.size >= TELLING && twice.get(&(frame.size, frame.crc)) == Some(&1))
-        .filter_map(|frame| {
-            let taken = (*came.get(&(frame.size, frame.crc))?)?;
-            Some((frame.wall.nanos_since(taken), taken))
-        })
-        .collect();
-    matches.sort_unstable();
-    let (middle, _) = *matches.get(matches.len() / 2)?;
-    let agreed: Vec<&(i64, Timestamp)> = matches
-        .iter()
-        .filter(|(apart, _)| (apart - middle).abs() <= AGREE)
-        .collect();
-    // One that disagrees with most was like another by chance.
-    (agreed.len() * 2 > matches.len()).then_some(())?;
-    let (_, at) = **agreed.get(agreed.len() / 2)?;
-    Some((at, middle))
+
+    /// How far this box's clock is ahead of the camera's, by frames whose bytes are there once only.
+    fn apart_by_bytes(&self, known: &[Known]) -> Option<i64> {
+        let mut times: HashMap<(u32, u32), usize> = HashMap::new();
+        for frame in known {
+            *times.entry((frame.size, frame.crc)).or_default() += 1;
+        }
+        let single = known.iter().filter_map(|frame| {
+            let bytes = (frame.size, frame.crc);
+            let [number] = self.alike.get(&bytes)?.as_slice() else {
+                return None;
+            };
+            let is_telling = frame.size >= TELLING && times.get(&bytes) == Some(&1);
+            let camera = self.camera.get(*number).filter(|_| is_telling)?;
+            Some(frame.wall.nanos_since(*camera))
+        });
+        let mut aparts: Vec<i64> = single.collect();
+        aparts.sort_unstable();
+        let middle = *aparts.get(aparts.len() / 2)?;
+        let agreed = aparts.iter().filter(|apart| (*apart - middle).abs() <= AGREE).count();
+        // One that disagrees with most was like another by chance.
+        (agreed * 2 > aparts.len()).then_some(middle)
+    }
+
+    /// The same near what is expected, frame by frame in the order in which they came: frames may all look like others, as those
+    /// of a still picture do. With it comes how many frames do not fit; of what fits as well it is the nearest.
+    fn apart_by_order(&self, known: &[Known], expected: i64) -> Option<(i64, i64)> {
+        let mut fits: BTreeMap<i64, (i64, bool)> = BTreeMap::new();
+        for (place, frame) in (0i64..).zip(known) {
+            for number in self.alike.get(&(frame.size, frame.crc)).into_iter().flatten() {
+                let apart = frame.wall.nanos_since(*self.camera.get(*number)?);
+                if (apart - expected).abs() <= DRIFT {
+                    let (fit, is_telling) = fits.entry(i64::try_from(*number).ok()? - place).or_default();
+                    *fit += 1;
+                    *is_telling |= frame.size >= TELLING;
+                }
+            }
+        }
+        let (came, count) = (i64::try_from(self.frames.len()).ok()?, i64::try_from(known.len()).ok()?);
+        let judged = fits.into_iter().filter_map(|(shift, (fit, is_telling))| {
+            let (from, until) = ((-shift).max(0), (came - shift).min(count));
+            let odd = until - from - fit;
+            let middle = from + (until - from) / 2;
+            let frame = known.get(usize::try_from(middle).ok()?)?;
+            let taken = self.camera.get(usize::try_from(middle + shift).ok()?)?;
+            let apart = frame.wall.nanos_since(*taken);
+            let is_enough = is_telling || fit >= ENOUGH;
+            (is_enough && odd * 10 <= fit).then_some((odd, (apart - expected).abs(), apart))
+        });
+        judged.min().map(|(odd, _, apart)| (odd, apart))
+    }
 }
 
 #[cfg(test)]
@@ -245,7 +389,7 @@ mod tests {
     fn a_camera_s_own_times_are_taken_back_by_what_its_clock_is_ahead() {
         let ahead = 37_000_000_000;
         let frames: Vec<Frame> = (0..50).map(|n| frame(n, ahead, Some(TakenBy::Extension))).collect();
-        let placed = place(&frames, asked(), ahead, &Edges::default());
+        let placed = place(&frames, asked(), ahead, &[]);
         assert_eq!(placed.by, By::Clock);
         assert_eq!(placed.walls, (0..50).map(|n| at(n * 40)).collect::<Vec<_>>());
     }
@@ -264,7 +408,7 @@ mod tests {
                 before: (0..20).map(|n| known(n, 0)).collect(),
                 after: (50..80).map(|n| known(n, 0)).collect(),
             };
-            let placed = place(&frames, asked(), 0, &edges);
+            let placed = place(&frames, asked(), 0, &[edges.clone()]);
             assert_eq!(placed.by, By::Neighbours, "{ahead}");
             assert_eq!(
                 placed.walls,
@@ -281,7 +425,7 @@ mod tests {
     fn reports_that_begin_late_hold_for_what_came_before_them() {
         let mut frames: Vec<Frame> = (0..50).map(|n| frame(n, 0, Some(TakenBy::Reports))).collect();
         frames.iter_mut().take(30).for_each(|frame| frame.taken = None);
-        let placed = place(&frames, asked(), 0, &Edges::default());
+        let placed = place(&frames, asked(), 0, &[]);
         assert_eq!(
             (placed.walls[0], placed.walls[49], placed.by),
             (at(0), at(49 * 40), By::Clock)
@@ -292,7 +436,7 @@ mod tests {
     fn reports_that_tell_the_time_of_now_are_not_believed() {
         let later = 86_400_000_000_000;
         let frames: Vec<Frame> = (0..50).map(|n| frame(n, later, Some(TakenBy::Reports))).collect();
-        let placed = place(&frames, asked(), 0, &Edges::default());
+        let placed = place(&frames, asked(), 0, &[]);
         assert_eq!((placed.walls[0], placed.by), (asked().start, By::Request));
     }
 
@@ -308,10 +452,10 @@ mod tests {
             before: (0..20).map(|n| known(n, 0)).collect(),
             after: (180..200).map(|n| known(n, 0)).collect(),
         };
-        let placed = place(&frames, asked(), 0, &edges);
+        let placed = place(&frames, asked(), 0, &[edges.clone()]);
         assert_eq!(placed.by, By::Neighbours);
         assert_eq!(placed.walls, (0..200).map(|n| at(n * 40)).collect::<Vec<_>>());
-        assert_eq!(place(&frames, asked(), 0, &Edges::default()).by, By::Request);
+        assert_eq!(place(&frames, asked(), 0, &[]).by, By::Request);
     }
 
     #[test]
@@ -321,7 +465,7 @@ mod tests {
             before: vec![known(0, 0)],
             after: vec![known(100, 1_000_000)],
         };
-        let placed = place(&frames, asked(), 0, &edges);
+        let placed = place(&frames, asked(), 0, &[edges.clone()]);
         assert_eq!(placed.walls[50], at(2000).offset(500_000));
         assert_eq!(placed.walls[100], at(4000).offset(1_000_000));
     }
@@ -342,7 +486,7 @@ mod tests {
             before: vec![alike],
             after: vec![alike],
         };
-        assert_eq!(place(&frames, asked(), 0, &edges).by, By::Clock);
+        assert_eq!(place(&frames, asked(), 0, &[edges.clone()]).by, By::Clock);
     }
 
     proptest! {
@@ -355,7 +499,7 @@ mod tests {
             let frames: Vec<Frame> = (first..first + count).map(|n| frame(n, ahead, by)).collect();
             let edges = Edges { before: (first - 5..first + overlap).map(|n| known(n, 0)).collect(), after: vec![] };
             let asked = Span::new(at(first * 40).offset(ahead), at((first + count) * 40).offset(ahead));
-            let placed = place(&frames, asked, ahead + error, &edges);
+            let placed = place(&frames, asked, ahead + error, &[edges]);
             prop_assert!(placed.walls.windows(2).all(|pair| pair[1].nanos_since(pair[0]) == FRAME));
             let off = placed.walls[0].nanos_since(at(first * 40));
             if overlap > 0 {

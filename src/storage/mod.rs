@@ -48,7 +48,10 @@ pub use frames::{Sample, TrackCoding, TrackTable};
 pub use holes::{holes_left, holes_of};
 pub use identity::Identity;
 pub use inventory::{Files, FoundFile, find_tails};
-pub use journal::{Anchor, Entry, JournalContents, JournalHeader, JournalReader, JournalWriter, Units, read_journal};
+pub use journal::{
+    Anchor, Entry, JournalContents, JournalHeader, JournalReader, JournalWriter, TakesOver, Units, read_journal,
+    shorten_journal,
+};
 pub use layout::{Place, QUARANTINE, TailPlace, quarantine_path, reason_path};
 pub use lock::DaemonLock;
 pub use mirror_writer::{MirrorLane, MirrorTold, MirrorWriter};

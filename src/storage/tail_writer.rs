@@ -82,6 +82,7 @@ enum What {
     Unit(Unit),
     Anchor(Anchor),
     Caps(TrackCaps),
+    Lost(u64),
     TakeBack(i64),
     Finish(SegmentId),
     Stop,
@@ -187,6 +188,11 @@ impl TailLane {
     /// The units from here on are to be read in another way.
     pub fn caps(&self, caps: TrackCaps) {
         self.order(What::Caps(caps));
+    }
+
+    /// So many packets never came before the next unit.
+    pub fn lost(&self, packets: u64) {
+        self.order(What::Lost(packets));
     }
 
     /// The last units that are shown at this time or later are in another run's journal.
@@ -332,6 +338,11 @@ impl Journals {
                     open.put(&self.complain, |writer| writer.append_caps(&caps));
                 }
             }
+            What::Lost(packets) => {
+                if let Some(open) = self.open.get_mut(&order.lane) {
+                    open.put(&self.complain, |writer| writer.append_lost(packets));
+                }
+            }
             What::TakeBack(at) => {
                 if let Some(open) = self.open.get_mut(&order.lane) {
                     open.put(&self.complain, |writer| writer.take_back(at));
@@ -424,6 +435,7 @@ mod tests {
                 wall: Timestamp::from_seconds(1_790_000_000),
                 clock: ClockSource::Arrival,
             },
+            takes_over: None,
         }
     }
 

@@ -228,6 +228,7 @@ fn header_of(segment: &Segment, caps: &TrackCaps, first_pts: i64) -> JournalHead
             wall: segment.span.start.offset(-first_pts),
             clock: ClockSource::Arrival,
         },
+        takes_over: None,
     }
 }
 

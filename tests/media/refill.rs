@@ -10,7 +10,7 @@ use camkeep::pipeline::demo::{Misbehaviour, ReportTimes, Speed, StorageOptions};
 use serde_json::{Value, json};
 
 use crate::daemon_site::{SOON, now_ns};
-use crate::kit::wait::{wait_for, wait_until};
+use crate::kit::wait::{pause, wait_for, wait_until};
 
 use site::{Form, GATE, LONG, RefillSite};
 
@@ -110,6 +110,37 @@ fn reports_that_tell_the_time_of_sending_mislead_nobody() {
             ..StorageOptions::default()
         },
     );
+}
+
+#[test]
+fn a_latency_that_is_another_after_the_gap_doubles_no_frame() {
+    let seed = fastrand::u64(..);
+    let mut random = fastrand::Rng::with_seed(seed);
+    let [before, after] = if random.bool() { [0, 900] } else { [900, 0] };
+    println!("seed {seed}: frames come {before} ms late before the gap and {after} ms late after it");
+    let options = StorageOptions {
+        speed: Speed::Unlimited,
+        ..StorageOptions::default()
+    };
+    let (site, proxy) = RefillSite::behind_a_proxy(Form::Hikvision, options);
+    // As if the camera had been recorded with another latency from the beginning: a new session.
+    for (pause_ms, late) in [(3500, before), (random.u64(5000..7000), after)] {
+        site.camera.cut_live(true).unwrap();
+        proxy.delay(Duration::from_millis(late));
+        pause(Duration::from_millis(pause_ms));
+        site.camera.cut_live(false).unwrap();
+        let back = now_ns();
+        wait_for(LONG, "the camera to be recorded again", || {
+            let rows = site.site.rows(GATE);
+            match rows.iter().any(|row| row.open && row.end_ns > back + 3_000_000_000) {
+                true => Ok(()),
+                false => Err(rows.last().cloned()),
+            }
+        });
+    }
+    site.wait_filled(2);
+    site.assert_each_once_until(i64::MAX);
+    site.assert_told_truly();
 }
 
 #[test]

@@ -9,5 +9,5 @@ mod record;
 mod writer;
 
 pub use reader::{Entry, JournalContents, JournalReader, Units, read_journal};
-pub use record::{Anchor, JournalHeader};
-pub use writer::JournalWriter;
+pub use record::{Anchor, JournalHeader, TakesOver};
+pub use writer::{JournalWriter, shorten_journal};

@@ -21,6 +21,8 @@ pub enum Entry {
     Caps(TrackCaps),
     /// So many units are missing here.
     Hole(u64),
+    /// So many packets never came before the next unit.
+    Lost(u64),
 }
 
 /// Reads records one after the other, holding one at a time.
@@ -85,6 +87,7 @@ impl<R: Read> JournalReader<R> {
             Kind::Anchor => record::parse_anchor(&payload).map(Entry::Anchor),
             Kind::Caps => record::parse_caps(&payload).map(Entry::Caps),
             Kind::Hole => record::parse_hole(&payload).map(Entry::Hole),
+            Kind::Lost => record::parse_lost(&payload).map(Entry::Lost),
             // A journal has one header.
             Kind::Header => None,
         };
@@ -157,6 +160,8 @@ pub struct JournalContents {
     pub end_pts: Option<i64>,
     /// Units that came and could not be written. If there are any, the journal alone is not all that came.
     pub missed_units: u64,
+    /// Packets that never came of what is in it.
+    pub lost_packets: u64,
     /// Bytes of whole records.
     pub whole_bytes: u64,
     /// Bytes behind them: a torn record, or none.
@@ -217,6 +222,7 @@ fn sum_up<R: Read>(header: JournalHeader, mut reader: JournalReader<R>) -> Resul
         first_pts: None,
         end_pts: None,
         missed_units: 0,
+        lost_packets: 0,
         whole_bytes: 0,
         left_bytes: 0,
     };
@@ -235,6 +241,7 @@ fn sum_up<R: Read>(header: JournalHeader, mut reader: JournalReader<R>) -> Resul
             Entry::Anchor(anchor) => contents.anchor = anchor,
             Entry::Caps(caps) => contents.caps = caps,
             Entry::Hole(missed) => contents.missed_units = contents.missed_units.saturating_add(missed),
+            Entry::Lost(packets) => contents.lost_packets = contents.lost_packets.saturating_add(packets),
         }
     }
     contents.whole_bytes = reader.whole_bytes();
@@ -272,6 +279,7 @@ pub(super) mod tests {
                 wall: Timestamp::from_nanos(1_790_000_000_123_456_789),
                 clock: ClockSource::Arrival,
             },
+            takes_over: None,
         }
     }
 
@@ -296,6 +304,7 @@ pub(super) mod tests {
                 Entry::Anchor(anchor) => journal.append_anchor(*anchor),
                 Entry::Caps(caps) => journal.append_caps(caps),
                 Entry::Hole(missed) => journal.append_hole(*missed),
+                Entry::Lost(packets) => journal.append_lost(*packets),
             }
             .unwrap();
         }
@@ -436,7 +445,9 @@ pub(super) mod tests {
         });
         let caps =
             (".{0,9}", any::<Option<String>>()).prop_map(|(video, audio)| Entry::Caps(TrackCaps { video, audio }));
-        let entry = prop_oneof![8 => unit, 1 => anchor, 1 => caps, 1 => any::<u64>().prop_map(Entry::Hole)];
+        let hole = any::<u64>().prop_map(Entry::Hole);
+        let lost = any::<u64>().prop_map(Entry::Lost);
+        let entry = prop_oneof![8 => unit, 1 => anchor, 1 => caps, 1 => hole, 1 => lost];
         proptest::collection::vec(entry, 0..8)
     }
 

@@ -76,6 +76,17 @@ pub struct JournalHeader {
     pub caps: TrackCaps,
     /// Where its running time lies on the wall clock, as far as was known when it began.
     pub anchor: Anchor,
+    /// From which journal it takes over, where the run took over from another one.
+    pub takes_over: Option<TakesOver>,
+}
+
+/// The journal of another run that ends where one begins. Until it is shortened both have the same while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakesOver {
+    /// Whose journal it is.
+    pub segment: SegmentId,
+    /// What is shown at this time or later, on the running time of that journal, belongs to the one that takes over.
+    pub at: i64,
 }
 
 /// A header as it is written. Names are law: journals may outlive the program that wrote them by one update.
@@ -93,6 +104,8 @@ struct HeaderText {
     caps: CapsText,
     #[serde(flatten)]
     anchor: Anchor,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    takes_over: Option<TakesOver>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -122,6 +135,11 @@ struct HoleText {
     missed_units: u64,
 }
 
+#[derive(Serialize, Deserialize)]
+struct LostText {
+    lost_packets: u64,
+}
+
 /// What kinds of records there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -130,11 +148,13 @@ pub(super) enum Kind {
     Anchor = 3,
     Caps = 4,
     Hole = 5,
+    Lost = 6,
 }
 
 impl Kind {
     fn parse(byte: u8) -> Option<Self> {
-        [Self::Header, Self::Unit, Self::Anchor, Self::Caps, Self::Hole]
+        use Kind::{Anchor, Caps, Header, Hole, Lost, Unit};
+        [Header, Unit, Anchor, Caps, Hole, Lost]
             .into_iter()
             .find(|kind| *kind as u8 == byte)
     }
@@ -263,6 +283,7 @@ pub(super) fn put_header(into: &mut Vec<u8>, header: &JournalHeader) -> Result<(
         fps: header.format.fps,
         caps: CapsText::of(&header.caps),
         anchor: header.anchor,
+        takes_over: header.takes_over,
     };
     put_text(into, 0, Kind::Header, &text)
 }
@@ -305,6 +326,11 @@ pub(super) fn put_hole(into: &mut Vec<u8>, seed: u32, missed_units: u64) -> Resu
     put_text(into, seed, Kind::Hole, &HoleText { missed_units })
 }
 
+/// Puts a record into a buffer that says how many packets never came before the next unit.
+pub(super) fn put_lost(into: &mut Vec<u8>, seed: u32, lost_packets: u64) -> Result<(), String> {
+    put_text(into, seed, Kind::Lost, &LostText { lost_packets })
+}
+
 /// Reads a header's payload.
 pub(super) fn parse_header(payload: &[u8]) -> Option<JournalHeader> {
     let text: HeaderText = serde_json::from_slice(payload).ok()?;
@@ -321,6 +347,7 @@ pub(super) fn parse_header(payload: &[u8]) -> Option<JournalHeader> {
         },
         caps: text.caps.into_caps(),
         anchor: text.anchor,
+        takes_over: text.takes_over,
     })
 }
 
@@ -341,4 +368,11 @@ pub(super) fn parse_hole(payload: &[u8]) -> Option<u64> {
     serde_json::from_slice::<HoleText>(payload)
         .ok()
         .map(|text| text.missed_units)
+}
+
+/// Reads how many packets never came.
+pub(super) fn parse_lost(payload: &[u8]) -> Option<u64> {
+    serde_json::from_slice::<LostText>(payload)
+        .ok()
+        .map(|text| text.lost_packets)
 }

@@ -6,6 +6,7 @@ use std::io::{self, IoSlice};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::reader::{Entry, JournalReader};
 use super::record::{self, Anchor, JournalHeader};
 use crate::model::{SegmentId, Track, TrackCaps, Unit};
 use crate::storage::durable::{parent, sync_directory};
@@ -27,6 +28,8 @@ pub struct JournalWriter {
     name_synced: bool,
     /// Where the last units begin, and the times of those that are pictures.
     units: VecDeque<(u64, Option<i64>)>,
+    /// Where that begins which was lost before the next unit: it belongs to it.
+    lost: Option<u64>,
 }
 
 impl JournalWriter {
@@ -58,6 +61,7 @@ impl JournalWriter {
             buffer: Vec::new(),
             name_synced: false,
             units: VecDeque::new(),
+            lost: None,
         }
     }
 
@@ -68,7 +72,7 @@ impl JournalWriter {
 
     /// Appends a unit.
     pub fn append(&mut self, unit: &Unit) -> Result<(), StorageError> {
-        let begins = self.length;
+        let begins = self.lost.take().unwrap_or(self.length);
         self.put(&unit.payload, |buffer, seed| record::put_unit(buffer, seed, unit))?;
         if self.units.len() == KNOWN {
             self.units.pop_front();
@@ -105,6 +109,14 @@ impl JournalWriter {
     /// Appends that units are missing here: the journal alone is not all that came.
     pub fn append_hole(&mut self, missed_units: u64) -> Result<(), StorageError> {
         self.put(&[], |buffer, seed| record::put_hole(buffer, seed, missed_units))
+    }
+
+    /// Appends that so many packets never came before the next unit.
+    pub fn append_lost(&mut self, packets: u64) -> Result<(), StorageError> {
+        let begins = self.length;
+        self.put(&[], |buffer, seed| record::put_lost(buffer, seed, packets))?;
+        self.lost = self.lost.or(Some(begins));
+        Ok(())
     }
 
     /// Brings what was appended to the disk.
@@ -148,6 +160,28 @@ impl JournalWriter {
             }
         }
     }
+}
+
+/// Takes back the last units of a journal that somebody left, as [`JournalWriter::take_back`] does.
+pub fn shorten_journal(path: &Path, at: i64) -> Result<(), StorageError> {
+    let (_, mut reader) = JournalReader::open(path)?;
+    let mut length = None;
+    loop {
+        let begins = reader.whole_bytes();
+        match reader.next_entry()? {
+            Some(Entry::Unit(unit)) if unit.track == Track::Video && unit.pts < at => length = None,
+            // What was lost before a unit goes with it.
+            Some(Entry::Unit(_) | Entry::Lost(_)) => length = length.or(Some(begins)),
+            Some(_) => {}
+            None => break,
+        }
+    }
+    let Some(length) = length else { return Ok(()) };
+    let cut = OpenOptions::new()
+        .write(true)
+        .open(path)
+        .and_then(|file| file.set_len(length).and_then(|()| file.sync_data()));
+    cut.map_err(|error| StorageError::io("shorten the journal", path, error))
 }
 
 /// Writes two pieces one behind the other, as a rule in one call.

@@ -8,6 +8,7 @@ use camkeep::pipeline::demo::{FakeCamera, Storage, StorageOptions};
 use serde_json::{Value, json};
 
 use crate::daemon_site::{Row, SOON, Site, assert_none_lost, now_ns, tiny};
+use crate::kit::proxy::Proxy;
 use crate::kit::referee::{self, Stamp};
 use crate::kit::storage::{camera_with, storage};
 use crate::kit::wait::{pause, wait_for};
@@ -61,6 +62,23 @@ impl RefillSite {
     #[track_caller]
     pub(crate) fn with(form: Form, options: StorageOptions, attempts: u32, by_itself: bool) -> Self {
         let camera = camera_with(options);
+        let url = camera.url();
+        Self::of(camera, &url, form, attempts, by_itself)
+    }
+
+    /// One whose live view comes through a network that can be made slow.
+    #[track_caller]
+    pub(crate) fn behind_a_proxy(form: Form, options: StorageOptions) -> (Self, Proxy) {
+        let camera = camera_with(options);
+        let proxy = Proxy::start(camera.port());
+        let url = camera
+            .url()
+            .replace(&format!(":{}/", camera.port()), &format!(":{}/", proxy.port()));
+        (Self::of(camera, &url, form, 3, true), proxy)
+    }
+
+    #[track_caller]
+    fn of(camera: FakeCamera, url: &str, form: Form, attempts: u32, by_itself: bool) -> Self {
         let beside = FakeCamera::start(tiny()).unwrap();
         let mut site = Site::empty();
         site.boot_with(|command| {
@@ -68,7 +86,7 @@ impl RefillSite {
         });
         let keeps = storage(&camera);
         let mut body = json!({
-            "id": GATE, "name": "Gate", "main_stream_url": camera.url(), "segment_seconds": 4, "anr_enabled": by_itself,
+            "id": GATE, "name": "Gate", "main_stream_url": url, "segment_seconds": 4, "anr_enabled": by_itself,
             "address": "127.0.0.1", "rtsp_port": camera.port(), "http_port": keeps.onvif_port(),
         });
         match form {
@@ -217,9 +235,21 @@ impl RefillSite {
         self.assert_whole_until(i64::MAX);
     }
 
-    /// The same for what began before a moment.
+    /// The same for what began before a moment; and each frame stands where its time says, by a clock that is this box's own.
     #[track_caller]
     pub(crate) fn assert_whole_until(&self, moment_ns: i64) {
+        for row in self.assert_each_once_until(moment_ns) {
+            let shown = referee::read_stamps(&self.site.path(GATE, &row));
+            for stamp in &shown {
+                let off = row.start_ns as f64 / 1e9 + (stamp.pts - shown[0].pts) - stamp.time_ns as f64 / 1e9;
+                assert!(off.abs() < 0.15, "frame {} of {row:?} is {off} s off", stamp.counter);
+            }
+        }
+    }
+
+    /// Every frame before a moment is there once, and no two segments overlap.
+    #[track_caller]
+    pub(crate) fn assert_each_once_until(&self, moment_ns: i64) -> Vec<Row> {
         let mut rows = self.settled_rows();
         rows.retain(|row| row.start_ns < moment_ns);
         for pair in rows.windows(2) {
@@ -241,12 +271,8 @@ impl RefillSite {
             assert_eq!(referee::decode_errors(&file), Vec::<String>::new(), "{row:?}");
             let shown = referee::read_stamps(&file);
             assert_eq!(shown.len() as u64, row.frames, "{row:?}");
-            // Each frame stands where its time says, by a clock that is this box's own.
-            for stamp in &shown {
-                let off = row.start_ns as f64 / 1e9 + (stamp.pts - shown[0].pts) - stamp.time_ns as f64 / 1e9;
-                assert!(off.abs() < 0.15, "frame {} of {row:?} is {off} s off", stamp.counter);
-            }
         }
+        rows
     }
 
     /// A clip over a gap shows every frame once, each as long after the other as they were taken.
