@@ -408,7 +408,7 @@ mod tests {
                 before: (0..20).map(|n| known(n, 0)).collect(),
                 after: (50..80).map(|n| known(n, 0)).collect(),
             };
-            let placed = place(&frames, asked(), 0, &[edges.clone()]);
+            let placed = place(&frames, asked(), 0, std::slice::from_ref(&edges));
             assert_eq!(placed.by, By::Neighbours, "{ahead}");
             assert_eq!(
                 placed.walls,
@@ -452,7 +452,7 @@ mod tests {
             before: (0..20).map(|n| known(n, 0)).collect(),
             after: (180..200).map(|n| known(n, 0)).collect(),
         };
-        let placed = place(&frames, asked(), 0, &[edges.clone()]);
+        let placed = place(&frames, asked(), 0, std::slice::from_ref(&edges));
         assert_eq!(placed.by, By::Neighbours);
         assert_eq!(placed.walls, (0..200).map(|n| at(n * 40)).collect::<Vec<_>>());
         assert_eq!(place(&frames, asked(), 0, &[]).by, By::Request);
@@ -465,7 +465,7 @@ mod tests {
             before: vec![known(0, 0)],
             after: vec![known(100, 1_000_000)],
         };
-        let placed = place(&frames, asked(), 0, &[edges.clone()]);
+        let placed = place(&frames, asked(), 0, std::slice::from_ref(&edges));
         assert_eq!(placed.walls[50], at(2000).offset(500_000));
         assert_eq!(placed.walls[100], at(4000).offset(1_000_000));
     }
@@ -486,7 +486,7 @@ mod tests {
             before: vec![alike],
             after: vec![alike],
         };
-        assert_eq!(place(&frames, asked(), 0, &[edges.clone()]).by, By::Clock);
+        assert_eq!(place(&frames, asked(), 0, std::slice::from_ref(&edges)).by, By::Clock);
     }
 
     proptest! {

@@ -328,28 +328,18 @@ impl Journals {
                 }
                 self.shared.queued_bytes.fetch_sub(cost, Ordering::Relaxed);
             }
-            What::Anchor(anchor) => {
-                if let Some(open) = self.open.get_mut(&order.lane) {
-                    open.put(&self.complain, |writer| writer.append_anchor(anchor));
-                }
-            }
-            What::Caps(caps) => {
-                if let Some(open) = self.open.get_mut(&order.lane) {
-                    open.put(&self.complain, |writer| writer.append_caps(&caps));
-                }
-            }
-            What::Lost(packets) => {
-                if let Some(open) = self.open.get_mut(&order.lane) {
-                    open.put(&self.complain, |writer| writer.append_lost(packets));
-                }
-            }
-            What::TakeBack(at) => {
-                if let Some(open) = self.open.get_mut(&order.lane) {
-                    open.put(&self.complain, |writer| writer.take_back(at));
-                }
-            }
+            What::Anchor(anchor) => self.put(order.lane, |writer| writer.append_anchor(anchor)),
+            What::Caps(caps) => self.put(order.lane, |writer| writer.append_caps(&caps)),
+            What::Lost(packets) => self.put(order.lane, |writer| writer.append_lost(packets)),
+            What::TakeBack(at) => self.put(order.lane, |writer| writer.take_back(at)),
             What::Finish(segment) => self.finish(order.lane, segment),
             What::Stop => {}
+        }
+    }
+
+    fn put(&mut self, lane: u64, append: impl FnOnce(&mut JournalWriter) -> Result<(), StorageError>) {
+        if let Some(open) = self.open.get_mut(&lane) {
+            open.put(&self.complain, append);
         }
     }
 
