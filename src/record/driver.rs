@@ -91,6 +91,10 @@ pub(super) struct Driver {
     pub(super) down: mpsc::UnboundedSender<IsDown>,
     pub(super) downs: mpsc::UnboundedReceiver<IsDown>,
     pub(super) work: Tasks,
+    /// Tries the camera's port, and tells whether it is open.
+    pub(super) knocking: Tasks,
+    pub(super) knocked: mpsc::UnboundedSender<bool>,
+    knocks: mpsc::UnboundedReceiver<bool>,
     pub(super) covered_until: Option<Timestamp>,
     /// Lost, and people were told so; until frames come again.
     pub(super) outage: bool,
@@ -123,6 +127,7 @@ impl Driver {
         } = adopted;
         let (tell, hear) = mpsc::unbounded_channel();
         let (down, downs) = mpsc::unbounded_channel();
+        let (knocked, knocks) = mpsc::unbounded_channel();
         let patience = Patience {
             stall: setting.stall,
             connect: setting.connect,
@@ -154,6 +159,9 @@ impl Driver {
             down,
             downs,
             work: Tasks::new(),
+            knocking: Tasks::new(),
+            knocked,
+            knocks,
             outage: false,
             regained: None,
             begun: 0,
@@ -175,8 +183,9 @@ impl Driver {
         self.aim();
         loop {
             let (wall, now) = (self.setting.clock.now(), self.now());
-            let machine = self.machine.wake().map(|wake| wake.since(now));
-            let wake = machine.into_iter().chain(self.intent.wake(wall, now)).min();
+            let machine = self.machine.wake().into_iter().chain(self.machine.next_knock());
+            let machine = machine.map(|wake| wake.since(now));
+            let wake = machine.chain(self.intent.wake(wall, now)).min();
             tokio::select! {
                 command = commands.recv() => match command {
                     Some(Command::Apply(camera)) => self.apply(*camera),
@@ -199,6 +208,7 @@ impl Driver {
                 },
                 Some((run, news)) = self.hear.recv() => self.heard(run, news),
                 Some(down) = self.downs.recv() => self.is_down(down),
+                Some(is_open) = self.knocks.recv() => self.step(Input::Knocked(is_open)),
                 Some(end) = self.work.next_end() => if let Err(error) = end {
                     tracing::error!(camera = %self.camera.id, error, "a task of the recorder died");
                 },
@@ -241,6 +251,7 @@ impl Driver {
                 Order::BeginBeside => self.begin_beside(),
                 Order::DropBeside => self.drop_beside(),
                 Order::TakeOver => self.take_over(),
+                Order::Knock => self.knock(),
             }
         }
     }

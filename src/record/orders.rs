@@ -40,6 +40,8 @@ pub(super) enum Input {
     TakenOver,
     /// A run that was ended is down.
     Down,
+    /// The camera's port was tried: whether it is open.
+    Knocked(bool),
     /// Time passed.
     Tick,
 }
@@ -65,4 +67,6 @@ pub(super) enum Order {
     DropBeside,
     /// The run beside is the one that is on; take the other down.
     TakeOver,
+    /// Try the camera's port, and tell whether it is open.
+    Knock,
 }

@@ -24,6 +24,7 @@ use std::time::Duration;
 use crate::model::{CameraState, Loss};
 use crate::runtime::{Backoff, Instant};
 
+use super::knocking::Knocking;
 pub(super) use super::orders::{Input, Order, Wish};
 
 /// How patient a camera's recording is.
@@ -93,6 +94,8 @@ pub(super) struct Machine {
     /// The volume took nothing, so that no camera was asked for anything.
     no_camera_was_asked: bool,
     pub(super) backoff: Backoff,
+    /// What is known of the camera's port while it is waited for.
+    pub(super) knocking: Option<Knocking>,
     patience: Patience,
     /// A run has begun beside the one that is on; whether a frame of it came.
     pub(super) beside: Option<bool>,
@@ -113,6 +116,7 @@ impl Machine {
             refusals: 0,
             no_camera_was_asked: false,
             backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(30)),
+            knocking: None,
             patience,
             beside: None,
             going: 0,
@@ -184,6 +188,7 @@ impl Machine {
             Input::BesideAgain => self.drop_beside(),
             Input::TakenOver => self.take_over(),
             Input::Down => self.down(now, luck),
+            Input::Knocked(is_open) => self.knocked(now, is_open),
             Input::Tick => self.tick(now),
         }
     }
@@ -304,12 +309,13 @@ impl Machine {
             self.backoff.next_wait(luck)
         };
         self.state = State::Waiting { until: now.plus(wait) };
+        self.knocking = Knocking::after(self.loss.as_ref().map(|(loss, _)| *loss), now);
         Vec::new()
     }
 
     fn tick(&mut self, now: Instant) -> Vec<Order> {
         if self.wake().is_none_or(|wake| now < wake) {
-            return Vec::new();
+            return self.knock(now);
         }
         match self.state {
             State::Connecting { heard, .. } if now.since(heard) >= self.patience.connect => {
@@ -543,6 +549,7 @@ mod tests {
             Just(Input::BesideAgain),
             Just(Input::TakenOver),
             Just(Input::Down),
+            any::<bool>().prop_map(Input::Knocked),
             Just(Input::Tick),
         ]
     }
@@ -588,6 +595,7 @@ mod tests {
                         Order::Hold => { prop_assert!(on && writes); writes = false; }
                         Order::End => { prop_assert!(on); (on, going) = (false, going + 1); }
                         Order::Report(..) | Order::Break => prop_assert!(on),
+                        Order::Knock => prop_assert!(!on && going == 0),
                     }
                 }
                 prop_assert!(u8::from(on) + u8::from(beside) + going <= 2);
