@@ -108,8 +108,8 @@ pub(super) struct Ticks {
 struct Last {
     /// As the camera said it.
     pts: i64,
-    /// The latest that any frame so far is shown, as the camera said it.
-    newest: i64,
+    /// How long after it is decoded a picture is shown at most, so far.
+    delay: i64,
     raw_dts: i64,
     /// As it was told.
     dts: i64,
@@ -165,8 +165,9 @@ impl Ticks {
     /// A frame came with these times. Without `due` nothing is known yet that it could be compared with.
     pub(super) fn place(&mut self, pts: i64, dts: i64, arrival: Instant, due: Option<Due>) -> Placed {
         let (mut once, mut earliest) = (0, i64::MIN);
-        // A picture that is shown before one that came already is not late: only the newest says how late a camera is.
-        let newest = self.last.map_or(pts, |last| last.newest.max(pts));
+        // A picture that is shown before one that came already is not late for that: all are judged by when they are decoded.
+        let delay = pts.saturating_sub(dts).clamp(0, REORDER);
+        let delay = self.last.map_or(delay, |last| last.delay.max(delay));
         if let Some(last) = self.last {
             let (step, gap) = (pts.saturating_sub(last.pts), nanos(arrival.since(last.arrival)));
             let ahead = step.saturating_sub(gap);
@@ -176,7 +177,9 @@ impl Ticks {
             self.compare(pts, arrival);
             let mut least = STEP;
             if let Some(due) = due {
-                let late = due.at.saturating_sub(newest.saturating_add(self.shift));
+                let late = due
+                    .at
+                    .saturating_sub(dts.saturating_add(delay).saturating_add(self.shift));
                 match self.is_believed {
                     true => once = self.corrected(late, (step, gap), arrival, due.is_settled),
                     false => self.shift = self.shift.saturating_add(followed(late, gap, due.is_settled)),
@@ -192,7 +195,7 @@ impl Ticks {
         let decoded = dts.saturating_add(self.shift).saturating_add(once).max(earliest);
         self.last = Some(Last {
             pts,
-            newest,
+            delay,
             raw_dts: dts,
             dts: decoded,
             arrival,
