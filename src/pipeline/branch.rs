@@ -6,7 +6,6 @@ use gstreamer as gst;
 use std::sync::Arc;
 
 use super::catalog::Catalog;
-use super::ending::Ending;
 use super::error::PipelineError;
 use super::launch::launch_part;
 use super::record::{Feed, bind_segments};
@@ -26,8 +25,6 @@ pub(super) struct Branch {
     /// When its first picture is shown.
     pub(super) from: Option<i64>,
     pub(super) held: Option<Held>,
-    /// Where the file that is written ends.
-    pub(super) ending: Ending,
     /// Whether it was told that its stream is over.
     is_ended: bool,
 }
@@ -84,7 +81,6 @@ impl Branch {
             sound: None,
             from: None,
             held: None,
-            ending: Ending::default(),
             is_ended: false,
         }
     }
@@ -158,8 +154,7 @@ impl Branch {
     }
 
     /// A new file begins with the unit of these times.
-    pub(super) fn cut(&mut self, pts: i64, dts: i64) {
-        self.ending = Ending::default();
+    pub(super) fn cut(&self, pts: i64, dts: i64) {
         if let Some(sound) = &self.sound {
             sound.file_begins(pts);
         }

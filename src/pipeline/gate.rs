@@ -201,9 +201,10 @@ impl Gate {
             return Ok(());
         }
         held.is_open = true;
-        if let Some(buffer) = self.write(held, tap, &caps, unit, buffer.clone(), now)?
-            && held.gather(buffer, is_key, now)
-        {
+        if !self.write(held, tap, &caps, unit, now)? {
+            return Ok(());
+        }
+        if held.gather(buffer, is_key, now) {
             self.hand_over(held);
         }
         Ok(())
@@ -241,8 +242,8 @@ impl Gate {
             // What is kept back belongs to the branch that is on.
             self.pass_on(held, |_| true)?;
         }
-        let pts = unit.pts;
-        if let Some(buffer) = self.write(held, tap, &caps, unit, buffer.clone(), now)? {
+        let (pts, buffer) = (unit.pts, buffer.clone());
+        if self.write(held, tap, &caps, unit, now)? {
             held.late.push_back(Late { pts, buffer });
         }
         Ok(())
@@ -280,7 +281,7 @@ impl Gate {
         for group in std::mem::take(&mut held.groups) {
             held.is_open = true;
             for (unit, buffer) in group.units {
-                if let Some(buffer) = self.write(held, tap, &group.caps, unit, buffer, now)? {
+                if self.write(held, tap, &group.caps, unit, now)? {
                     self.writing.push(buffer)?;
                 }
             }
@@ -288,17 +289,15 @@ impl Gate {
         Ok(())
     }
 
-    /// Tells the feed of a unit that goes to the writer, and sees to it that there is a branch for it. Gives the unit as it is
-    /// written.
+    /// Tells the feed of a unit that goes to the writer, and sees to it that there is a branch for it.
     fn write(
         &self,
         held: &mut Held,
         tap: &gst::Element,
         caps: &gst::Caps,
         unit: Unit,
-        mut buffer: gst::Buffer,
         now: i64,
-    ) -> Result<Option<gst::Buffer>, PipelineError> {
+    ) -> Result<bool, PipelineError> {
         self.tell(held, caps, now);
         if let Some(tracks) = self.writing.be_ready(tap, caps, &unit, now)?
             && let Some(format) = video_format(caps)
@@ -309,7 +308,7 @@ impl Gate {
         match self.feed.unit(unit) {
             Cut::Drop => {
                 self.writing.picture_dropped(&passing);
-                return Ok(None);
+                return Ok(false);
             }
             Cut::Here => {
                 self.pass_on(held, |_| true)?;
@@ -318,10 +317,8 @@ impl Gate {
             }
             Cut::Continue => {}
         }
-        if let Some(length) = self.writing.picture_passes(&passing, now) {
-            buffer.make_mut().set_duration(gst::ClockTime::from_nseconds(length));
-        }
-        Ok(Some(buffer))
+        self.writing.picture_passes(&passing, now);
+        Ok(true)
     }
 }
 
@@ -354,11 +351,11 @@ impl Held {
     }
 
     /// Puts a unit to those that go to the writer next; whether they go now.
-    fn gather(&mut self, unit: gst::Buffer, is_key: bool, now: i64) -> bool {
+    fn gather(&mut self, unit: &gst::Buffer, is_key: bool, now: i64) -> bool {
         if self.next.is_empty() {
             self.since = now;
         }
-        self.next.push(unit);
+        self.next.push(unit.clone());
         is_key || now - self.since >= MOMENT
     }
 
@@ -427,7 +424,7 @@ mod tests {
         let (mut held, unit) = (held(), gst::Buffer::new());
         let mut handfuls = Vec::new();
         for n in 0..22 {
-            if held.gather(unit.clone(), n % 10 == 0, n * 40_000_000) {
+            if held.gather(&unit, n % 10 == 0, n * 40_000_000) {
                 handfuls.push((n, std::mem::take(&mut held.next).len()));
             }
         }

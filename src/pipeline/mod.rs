@@ -10,13 +10,11 @@ mod connection;
 mod copying;
 mod courier;
 mod debug;
-mod decode_order;
 mod decoding;
 #[cfg(feature = "demo-camera")]
 pub mod demo;
 mod discover;
 mod doors;
-mod ending;
 mod error;
 mod event;
 mod export;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +14,6 @@ use crate::runtime::{claim_files, claim_room, pause};
 
 use super::catalog::Catalog;
 use super::copying::bind_copies;
-use super::decode_order;
 use super::error::PipelineError;
 use super::event::{Missing, PipelineEvent};
 use super::gate::{Fate, Gate};
@@ -242,11 +241,8 @@ impl Recording {
 /// Counts and cuts at the tap's entry, before any branch sees a unit.
 fn bind_tap(tap: &gst::Element, gate: Gate, feed: &Arc<dyn Feed>) {
     let Some(pad) = tap.static_pad("sink") else { return };
-    decode_order::date(&pad);
     let (feed, tap) = (feed.clone(), tap.downgrade());
     let started = AtomicBool::new(false);
-    // When the first keyframe of pictures in another order is shown, until one came that is shown after it.
-    let first = AtomicI64::new(i64::MIN);
     pad.add_probe(
         gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM,
         move |pad, info| match &info.data {
@@ -274,17 +270,7 @@ fn bind_tap(tap: &gst::Element, gate: Gate, feed: &Arc<dyn Feed>) {
                 let (Some(mut unit), Some(tap)) = (unit(pad, buffer, keyframe), tap.upgrade()) else {
                     return gst::PadProbeReturn::Handled;
                 };
-                if !started.swap(true, Ordering::Relaxed) {
-                    if unit.dts != unit.pts {
-                        first.store(unit.pts, Ordering::Relaxed);
-                    }
-                } else if unit.pts > first.load(Ordering::Relaxed) {
-                    first.store(i64::MIN, Ordering::Relaxed);
-                } else if !keyframe {
-                    // It is shown before that keyframe, and made from pictures that never came.
-                    feed.heard();
-                    return gst::PadProbeReturn::Handled;
-                }
+                started.store(true, Ordering::Relaxed);
                 let times = feed.times(unit.pts, unit.dts);
                 let moved = (times != (unit.pts, unit.dts)).then(|| move_to(times, &mut unit, buffer));
                 let buffer = moved.as_ref().unwrap_or(buffer);
@@ -369,7 +355,6 @@ pub(super) fn video_format(caps: &gst::CapsRef) -> Option<VideoFormat> {
 
 pub(super) fn bind_segments(segments: &gst::Element, feed: &Arc<dyn Feed>) {
     let leg = bind_copies(segments, feed);
-    decode_order::keep_from(segments);
     let feed = feed.clone();
     segments.connect("format-location-full", false, move |values| {
         let sample = values.get(2).and_then(|value| value.get::<gst::Sample>().ok());

@@ -11,7 +11,6 @@ use crate::model::{Address, Codec, Span, Timestamp, TrackCaps, Transport, Unit, 
 use crate::runtime::{claim_files, claim_room};
 
 use super::catalog::Catalog;
-use super::decode_order;
 use super::error::PipelineError;
 use super::event::PipelineEvent;
 use super::launch::launch;
@@ -174,7 +173,6 @@ fn bind_marks(depay: &gst::Element, marks: &Arc<Marks>) {
 
 fn bind_tap(tap: &gst::Element, marks: Arc<Marks>, feed: &Arc<dyn Replayed>) {
     let Some(pad) = tap.static_pad("sink") else { return };
-    decode_order::date(&pad);
     let feed = feed.clone();
     let started = AtomicBool::new(false);
     pad.add_probe(

@@ -196,8 +196,8 @@ impl Writing {
         Ok(())
     }
 
-    /// A picture goes into the branch: how long it has to last there, when that is not as long as the camera says.
-    pub(super) fn picture_passes(&self, unit: &Passing, now: i64) -> Option<u64> {
+    /// A picture goes into the branch.
+    pub(super) fn picture_passes(&self, unit: &Passing, now: i64) {
         let mut state = self.lock();
         state.end_closing();
         let mut telling = Telling {
@@ -207,11 +207,8 @@ impl Writing {
         let pieces = state.track.picture_passed(unit.pts, unit.dts, now);
         state.feed_sound(pieces, &mut telling);
         state.end_rests(now);
-        let on = state.on.as_mut();
-        let length = on.and_then(|branch| branch.ending.add(unit.pts, unit.dts));
         drop(state);
         self.tell(telling);
-        length
     }
 
     /// A picture is not wanted.

@@ -81,7 +81,7 @@ fn make(codec: Codec) -> Vec<Vec<Vec<u8>>> {
 }
 
 /// The units between start codes.
-pub(super) fn units(stream: &[u8]) -> Vec<&[u8]> {
+fn units(stream: &[u8]) -> Vec<&[u8]> {
     let starts: Vec<_> = stream
         .windows(3)
         .enumerate()
@@ -100,7 +100,7 @@ pub(super) fn units(stream: &[u8]) -> Vec<&[u8]> {
         .collect()
 }
 
-pub(super) fn is_delimiter(codec: Codec, unit: &[u8]) -> bool {
+fn is_delimiter(codec: Codec, unit: &[u8]) -> bool {
     match codec {
         Codec::H264 => unit[0] & 0x1f == 9,
         Codec::H265 => (unit[0] >> 1) & 0x3f == 35,
@@ -157,7 +157,7 @@ impl Packets {
 }
 
 /// A unit as it is, or in fragments (RFC 6184 FU-A, RFC 7798 FU) when it is too large for a packet.
-pub(super) fn split(codec: Codec, unit: &[u8]) -> Vec<Vec<u8>> {
+fn split(codec: Codec, unit: &[u8]) -> Vec<Vec<u8>> {
     if unit.len() <= LARGEST {
         return vec![unit.to_vec()];
     }
