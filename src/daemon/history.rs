@@ -476,12 +476,13 @@ fn hold(index: &Index, history: &History, window: Span) {
     );
 }
 
-/// Whether footage exists twice in a window: two runs at once, or a clock that was set back.
+/// Whether rows lie over each other in a window: two runs at once, or a clock that was set back, of which one may lack there
+/// what the other has. Which of them a clip shows when is decided by the order in which they were recorded, and tested there.
 fn is_doubled(history: &History, window: Span) -> bool {
     let mut spans: Vec<Span> = history
         .files
         .iter()
-        .flat_map(|file| file.segment.covered())
+        .map(|file| file.segment.span)
         .filter(|span| span.overlaps(&window))
         .collect();
     spans.sort_unstable();
