@@ -194,6 +194,14 @@ impl Killed {
     /// The one segment is closed, whole, says who it is, and the second look finds nothing to do.
     #[track_caller]
     fn assert_mended(&self, frames: u64) -> Segment {
+        let row = self.assert_stored(frames);
+        let again = self.check(Mode::Mend);
+        assert!(again.is_well() && again.findings.is_empty(), "{again:?}");
+        row
+    }
+
+    /// The row says what the file is, and the file whose it is.
+    fn assert_stored(&self, frames: u64) -> Segment {
         let row = self.row().expect("the row stays");
         assert_eq!((row.state, row.frames), (SegmentState::Closed, frames));
         let [copy] = &row.copies[..] else {
@@ -210,8 +218,6 @@ impl Killed {
         assert_eq!(identity.into_segment(row.created_at, row.copies.clone()), row);
         let names = fs::read_dir(self.absolute().parent().unwrap()).unwrap().count();
         assert_eq!(names, 1, "nothing is left beside it");
-        let again = self.check(Mode::Mend);
-        assert!(again.is_well() && again.findings.is_empty(), "{again:?}");
         row
     }
 }
@@ -578,7 +584,15 @@ fn files_that_are_gone_or_changed_are_told_and_come_back() {
     assert_eq!((report.mended_from_file, report.is_well()), (1, true), "{report:?}");
     let frames = killed.row().unwrap().frames;
     assert!((50..FRAMES as u64).contains(&frames), "{frames}");
-    killed.assert_mended(frames);
+    let cut = killed.assert_stored(frames);
+    // What is lost of it is told, and stays told.
+    assert_eq!((cut.span, cut.holes.len()), (row.span, 1));
+    assert_eq!(
+        (cut.holes[0].cause, cut.holes[0].span.end),
+        (GapCause::Damaged, row.span.end)
+    );
+    let again = killed.check(Mode::Mend);
+    assert_eq!((again.damaged, again.findings.len()), (1, 1), "{again:?}");
 }
 
 const CHILD: &str = "CAMKEEP_KILL_TEST";
