@@ -3,7 +3,7 @@
 //! mp4mux 1.22 describes a fragment by what the samples of a track have in common, until one differs. From then on each sample
 //! says for itself how long and how large it is, but those that are like the first do not, and nothing says it for them any more.
 //! That happens where samples of two tracks take turns. A fragment with one sample of each track has nothing to leave out.
-//! Decision 34.
+//! Decision 35.
 
 use gst::prelude::*;
 use gstreamer as gst;
