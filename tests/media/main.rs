@@ -13,6 +13,7 @@ mod clock;
 mod cuts;
 mod daemon_disk;
 mod daemon_first;
+mod daemon_holes;
 mod daemon_kill;
 mod daemon_loss;
 mod daemon_power;
