@@ -94,6 +94,9 @@ impl Reader<'_> {
     }
 }
 
+/// Frames that a row told of and its file lacks after a kill take no longer than this.
+const MOMENT: Duration = Duration::from_millis(500);
+
 impl Writer<'_> {
     /// From this moment on the camera's footage is missing. When a gap lasts already it goes on as it began: what came
     /// first is the cause. Only a change of settings explains no more than a moment: what is lost after it is the cause.
@@ -151,6 +154,7 @@ impl Writer<'_> {
     /// longer than `keep_longer_than` is forgotten. One that the footage lies in the middle of becomes two; what its cause
     /// was says nothing of the second. In a filled gap there should be footage.
     pub fn trim_gaps(&self, camera: &CameraId, footage: Span, keep_longer_than: Duration) -> Result<(), IndexError> {
+        self.join_gap(camera, footage.end)?;
         let mut gaps = self.gaps_within(camera, footage)?;
         gaps.retain(|gap| gap.fate != GapFate::Filled);
         for gap in gaps {
@@ -183,6 +187,26 @@ impl Writer<'_> {
                         ..after
                     })?;
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// A gap that begins a moment after footage ends, with nothing between, begins where that ends: what a kill leaves of the
+    /// last frames may be less than its row said.
+    fn join_gap(&self, camera: &CameraId, end: Timestamp) -> Result<(), IndexError> {
+        let near = Span::new(end, end.plus(MOMENT));
+        let next = self.next_footage(camera, end)?;
+        for gap in self.gaps_within(camera, near)? {
+            let between = Span::new(end, gap.span.start);
+            let is_next = next.is_none_or(|next| next.start >= gap.span.start);
+            if !between.is_empty()
+                && is_next
+                && gap.fate == GapFate::Pending
+                && self.rests_within(camera, between)?.is_empty()
+            {
+                let span = Span::new(end, gap.span.end);
+                self.update_gap(&Gap { span, ..gap })?;
             }
         }
         Ok(())

@@ -278,3 +278,25 @@ fn gaps_give_way_to_footage_that_turns_up() {
     assert_eq!((rest.span.start, rest.cause), (at(520), GapCause::Unknown));
     assert_eq!(spans(), [span(420, 440), span(501, 510), span(520, 520)]);
 }
+
+#[test]
+fn a_gap_begins_where_footage_ends_also_when_a_kill_left_less_of_it_than_its_row_said() {
+    for (late_ms, begins) in [(40, 110_000), (499, 110_000), (600, 110_600)] {
+        let (_directory, index) = index();
+        let ms = |moment: i64| at(0).offset(moment * 1_000_000);
+        let killed = Gap {
+            span: Span::new(ms(110_000 + late_ms), at(120)),
+            fate: GapFate::Pending,
+            ..gap(110, 120)
+        };
+        let found = index
+            .write_blocking(move |w| {
+                let id = w.insert_gap(&killed)?;
+                w.trim_gaps(&camera_id("door"), span(100, 110), KEPT)?;
+                w.gap(id)
+            })
+            .unwrap()
+            .unwrap();
+        assert_eq!(found.span, Span::new(ms(begins), at(120)), "{late_ms} ms late");
+    }
+}
