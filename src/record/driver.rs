@@ -13,7 +13,7 @@ use crate::runtime::{Instant, Tasks};
 use super::closing::{Lanes, close_segment};
 use super::intent::{Aim, Cause, Intent, Refusal, Triggered};
 use super::run::RunNews;
-use super::runs::Runs;
+use super::runs::{Adopted, Runs};
 use super::session::{IsDown, Session};
 use super::setting::Setting;
 use super::showing::{Rate, Round};
@@ -43,17 +43,6 @@ pub(super) enum Command {
     Redate,
     /// Close everything and end; the answer comes when that is done.
     Stop(GapCause, oneshot::Sender<()>),
-}
-
-/// A camera that is taken up.
-#[derive(Debug)]
-pub(super) struct Adopted {
-    pub(super) camera: Camera,
-    /// The last segment there is of it.
-    pub(super) last: Option<Segment>,
-    pub(super) schedules: Vec<Schedule>,
-    pub(super) tail: Tail,
-    pub(super) runs: Runs,
 }
 
 /// How a camera is, for whoever looks.

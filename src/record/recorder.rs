@@ -9,9 +9,9 @@ use tokio::sync::{mpsc, oneshot};
 use crate::model::{Camera, CameraHealth, CameraId, CameraState, Edge, Edges, GapCause, Schedule, Segment};
 use crate::runtime::Tasks;
 
-use super::driver::{Adopted, Command, Driver, SharedHealth};
+use super::driver::{Command, Driver, SharedHealth};
 use super::intent::{Cause, Refusal, Triggered};
-use super::runs::Runs;
+use super::runs::{Adopted, Runs};
 use super::setting::Setting;
 use super::showing::Round;
 use super::tail::Tail;

