@@ -7,8 +7,8 @@ use crate::model::Unit;
 use super::branch::Branch;
 use super::sound_track::{Piece, SoundTrack};
 
-/// How long the first branch waits for the first sound, in running time.
-const WAIT_FOR_SOUND: i64 = 1_500_000_000;
+/// How long the first branch waits for the first sound, in running time: the first is heard out before it is placed.
+const WAIT_FOR_SOUND: i64 = 1_900_000_000;
 /// How long a branch that is over waits for the last of its sound.
 const WAIT_FOR_REST: i64 = 1_000_000_000;
 /// A branch that is over has closed its file by then.
