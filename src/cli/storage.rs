@@ -61,13 +61,15 @@ fn disk(name: &str, disk: &Value) -> Vec<String> {
         words::bytes(total),
         words::bytes(number(disk, "min_free_bytes")),
     )];
-    lines.push(format!(
-        "  holds  {} in {} segments, from {} to {}",
-        words::bytes(number(disk, "recordings_bytes")),
-        number(disk, "recordings_segments"),
-        text(disk, "oldest"),
-        text(disk, "newest"),
-    ));
+    lines.push(match number(disk, "recordings_segments") {
+        count if count >= 1.0 => format!(
+            "  holds  {} in {count} segments, from {} to {}",
+            words::bytes(number(disk, "recordings_bytes")),
+            text(disk, "oldest"),
+            text(disk, "newest"),
+        ),
+        _ => "  holds  nothing that was counted yet; that is done each minute".to_owned(),
+    });
     let days = |key: &str| disk[key].as_f64();
     if let (Some(left), Some(fit)) = (days("projected_days_remaining"), days("days_that_fit")) {
         let rate = words::bytes(number(disk, "write_bytes_per_day"));
