@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, IsTerminal};
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::client::{Client, part};
@@ -195,8 +196,8 @@ pub(super) fn text(row: &Value, field: &str) -> String {
 }
 
 /// What `--json` prints: a list a row a line, anything else on one line.
-pub(super) fn say_json(value: &Value) -> Result<(), Failure> {
-    match value {
+pub(super) fn say_json(value: &impl Serialize) -> Result<(), Failure> {
+    match serde_json::to_value(value).map_err(Failure::other)? {
         Value::Array(rows) => rows.iter().try_for_each(|row| say(&row.to_string())),
         value => say(&value.to_string()),
     }

@@ -14,6 +14,7 @@ use crate::runtime::{Clock, Shutdown, SystemClock, spawn_thread};
 use crate::storage::{DaemonLock, SealKey, StorageError, Volume};
 use crate::timeline::ingest;
 
+use super::camera::say_json;
 use super::entry::say;
 use super::failure::Failure;
 
@@ -75,7 +76,7 @@ pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
     let mirror = config.storage.mirror.as_deref();
     let report = run(data, mirror, catalog, if args.mend { Mode::Mend } else { Mode::Look })?;
     if args.json {
-        say(&serde_json::to_string_pretty(&report).map_err(Failure::other)?)?;
+        say_json(&report)?;
     } else {
         say(&table(&report))?;
     }

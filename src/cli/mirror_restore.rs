@@ -15,6 +15,7 @@ use crate::pipeline::Catalog;
 use crate::runtime::{Clock, Shutdown, SystemClock};
 use crate::storage::{DaemonLock, SealKey, StorageError, Volume};
 
+use super::camera::say_json;
 use super::check::{tell_of_cameras, with_ingest};
 use super::entry::say;
 use super::failure::Failure;
@@ -200,7 +201,7 @@ fn look(data: &Path, root: &Path, json: bool) -> Result<(), Failure> {
 
 fn would(json: bool, owed: Owed, whereto: &str) -> Result<(), Failure> {
     if json {
-        return say(&serde_json::to_string_pretty(&owed).map_err(Failure::other)?);
+        return say_json(&owed);
     }
     let beyond = match owed.beyond {
         0 => String::new(),
@@ -249,7 +250,7 @@ fn run(place: &Place, primary: &Volume, json: bool) -> Result<Restored, Failure>
 
 fn tell(json: bool, restored: &Restored, lost: &[VolumeId], adopted: &Report) -> Result<(), Failure> {
     if json {
-        say(&serde_json::to_string_pretty(restored).map_err(Failure::other)?)?;
+        say_json(restored)?;
     } else {
         let mut text = String::new();
         for finding in &restored.findings {

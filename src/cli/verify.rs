@@ -12,6 +12,7 @@ use crate::index::Index;
 use crate::model::CameraId;
 use crate::storage::PublicKey;
 
+use super::camera::say_json;
 use super::client::Client;
 use super::entry::say;
 use super::failure::Failure;
@@ -98,7 +99,7 @@ fn clip(args: &VerifyArgs, path: &Path) -> Result<(), Failure> {
     };
     let verdict = export::verify(&question).map_err(Failure::other)?;
     if args.json {
-        say(&serde_json::to_string_pretty(&verdict).map_err(Failure::other)?)?;
+        say_json(&verdict)?;
     } else {
         say(&table(&verdict))?;
     }
@@ -231,7 +232,7 @@ fn chain(args: &VerifyArgs, camera: &str) -> Result<(), Failure> {
         return Err(Failure::other(format!("there is no recording of {camera}")));
     }
     if args.json {
-        say(&serde_json::to_string_pretty(&report).map_err(Failure::other)?)?;
+        say_json(&report)?;
     } else {
         say(&chain_table(&report, !args.no_hash))?;
     }
