@@ -10,7 +10,7 @@ use super::command::{AddArgs, ServerArgs};
 use super::entry::say;
 use super::failure::Failure;
 use super::timeline::style;
-use super::words::plain;
+use super::words::{bytes, plain};
 use crate::http::CAMERA_FIELDS;
 
 const CAMERAS: &str = "/api/v1/cameras";
@@ -54,8 +54,11 @@ pub(super) fn read_password() -> Result<String, Failure> {
     Ok(password.to_owned())
 }
 
-pub(super) fn list(server: &ServerArgs, json: bool) -> Result<(), Failure> {
+pub(super) fn list(removed: bool, server: &ServerArgs, json: bool) -> Result<(), Failure> {
     let client = Client::new(&server.server)?;
+    if removed {
+        return list_removed(&client.get(&format!("{CAMERAS}?removed=true"))?, json);
+    }
     let cameras: Value = client.get(CAMERAS)?;
     if json {
         return say_json(&cameras);
@@ -98,6 +101,33 @@ fn fitted(text: &str, columns: usize) -> String {
     text.lines().map(fit).collect::<Vec<_>>().join("\n")
 }
 
+fn list_removed(cameras: &Value, json: bool) -> Result<(), Failure> {
+    if json {
+        return say_json(cameras);
+    }
+    let rows: Vec<[String; 3]> = cameras
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|camera| [text(camera, "id"), text(camera, "name"), footage(&camera["footage"])])
+        .collect();
+    if rows.is_empty() {
+        return say("no footage of removed cameras");
+    }
+    say(&table(&["ID", "NAME", "FOOTAGE"], &rows))
+}
+
+/// How much footage there is, in words.
+fn footage(footage: &Value) -> String {
+    let Some(segments) = footage["segments"].as_u64() else {
+        return "none".to_owned();
+    };
+    let size = bytes(footage["size_bytes"].as_f64().unwrap_or_default());
+    let (from, to) = (text(footage, "from"), text(footage, "to"));
+    let plural = if segments == 1 { "segment" } else { "segments" };
+    format!("{segments} {plural}, {size}, {from} to {to}")
+}
+
 pub(super) fn show(id: &str, server: &ServerArgs, json: bool) -> Result<(), Failure> {
     let camera: Value = Client::new(&server.server)?.get(&path(id))?;
     if json {
@@ -121,9 +151,32 @@ pub(super) fn set(id: &str, fields: &[String], password_stdin: bool, server: &Se
     say(&format!("changed camera {}", plain(id)))
 }
 
-pub(super) fn remove(id: &str, server: &ServerArgs) -> Result<(), Failure> {
-    Client::new(&server.server)?.delete(&path(id))?;
-    say(&format!("removed camera {}", plain(id)))
+pub(super) fn remove(id: &str, purge: bool, server: &ServerArgs) -> Result<(), Failure> {
+    let place = format!("{}{}", path(id), if purge { "?purge=true" } else { "" });
+    let done: Value = Client::new(&server.server)?.delete_and_tell(&place)?;
+    say(&removed(&plain(id), &done))
+}
+
+/// What became of a camera and its footage.
+fn removed(id: &str, done: &Value) -> String {
+    let mut lines = vec![format!("removed camera {id}")];
+    if done["purge"] == true {
+        let size = bytes(done["purged_bytes"].as_f64().unwrap_or_default());
+        lines.push(format!("{} segments are gone, {size}", text(done, "purged_segments")));
+    }
+    if !done["footage"].is_null() {
+        lines.push(format!("its footage stays: {}", footage(&done["footage"])));
+        if done["purge"] != true {
+            lines.push(format!(
+                "see it with `camkeep timeline {id} --removed`, remove it with `camkeep camera remove {id} --purge`"
+            ));
+        }
+    }
+    let waits_for = text(done, "waits_for");
+    if !waits_for.is_empty() {
+        lines.push(format!("not yet gone: {waits_for}"));
+    }
+    lines.join("\n")
 }
 
 pub(super) fn test(id: &str, server: &ServerArgs, json: bool) -> Result<(), Failure> {

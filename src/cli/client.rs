@@ -104,6 +104,11 @@ impl Client {
         self.checked(answer).map(|_| ())
     }
 
+    /// Removes something that says what became of it.
+    pub(super) fn delete_and_tell<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        self.read(self.agent.delete(self.url(path)).call())
+    }
+
     /// Asks for a file, with one of the headers that come with it.
     pub(super) fn file(&self, path: &str, told: &str) -> Result<(Vec<u8>, String), Failure> {
         let mut answer = self.checked(self.agent.get(self.url(path)).call())?;

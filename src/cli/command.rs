@@ -135,6 +135,9 @@ pub(super) enum CameraCommand {
     /// List the cameras
     #[command(visible_alias = "ls")]
     List {
+        /// List removed cameras of which there is footage instead
+        #[arg(long)]
+        removed: bool,
         #[command(flatten)]
         server: ServerArgs,
         /// Print the answer as JSON
@@ -178,11 +181,22 @@ pub(super) enum CameraCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Remove a camera
-    #[command(visible_alias = "rm")]
+    /// Remove a camera; its footage stays, unless --purge says otherwise
+    #[command(
+        visible_alias = "rm",
+        after_help = "What stays is named, and seen with `camkeep camera list --removed` and `camkeep timeline CAMERA --removed`. Adding a
+camera under the same id takes it up again.
+
+Examples:
+  camkeep camera remove front-door
+  camkeep camera remove front-door --purge        (also of a camera that was removed before)"
+    )]
     Remove {
         /// The camera's id
         camera: String,
+        /// Remove all its footage too, on the primary volume and the mirror; clips that were made of it stay
+        #[arg(long)]
+        purge: bool,
         #[command(flatten)]
         server: ServerArgs,
     },
@@ -323,6 +337,9 @@ pub(super) struct TimelineArgs {
     /// Camera ids; more than one, or none for all of them, draw a line each
     #[arg(value_name = "CAMERA")]
     pub(super) cameras: Vec<String>,
+    /// Of removed cameras too
+    #[arg(long)]
+    pub(super) removed: bool,
     #[command(flatten)]
     pub(super) window: WindowArgs,
     #[command(flatten)]
@@ -336,6 +353,9 @@ pub(super) struct TimelineArgs {
 pub(super) struct SegmentsArgs {
     /// The camera's id
     pub(super) camera: String,
+    /// Also when it was removed
+    #[arg(long)]
+    pub(super) removed: bool,
     #[command(flatten)]
     pub(super) window: WindowArgs,
     #[command(flatten)]

@@ -40,7 +40,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
         Command::Run(args) => daemon::run(args),
         Command::Camera(CameraCommand::Add(args)) => camera::add(args),
-        Command::Camera(CameraCommand::List { server, json }) => camera::list(&server, json),
+        Command::Camera(CameraCommand::List { removed, server, json }) => camera::list(removed, &server, json),
         Command::Camera(CameraCommand::Show { camera, server, json }) => camera::show(&camera, &server, json),
         Command::Camera(CameraCommand::Set {
             camera,
@@ -49,7 +49,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
             server,
         }) => camera::set(&camera, &fields, password_stdin, &server),
         Command::Camera(CameraCommand::Test { camera, server, json }) => camera::test(&camera, &server, json),
-        Command::Camera(CameraCommand::Remove { camera, server }) => camera::remove(&camera, &server),
+        Command::Camera(CameraCommand::Remove { camera, purge, server }) => camera::remove(&camera, purge, &server),
         Command::Camera(CameraCommand::Apply { file, server }) => apply::apply(&file, &server),
         Command::Trigger(args) => trigger::trigger(&args),
         Command::Schedule(ScheduleCommand::List { camera, server, json }) => schedule::list(&camera, &server, json),

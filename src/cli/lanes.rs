@@ -41,6 +41,9 @@ pub(super) fn lanes(args: &TimelineArgs, cameras: &[String], window: Span) -> Re
     // As fine as can be drawn, and a day of many cameras stays a small answer.
     let resolution = window.seconds() / style.columns.max(1) as f64;
     let mut query = format!("{}&resolution={}", query(window), resolution.min(86_400.0));
+    if args.removed {
+        query.push_str("&removed=true");
+    }
     if cameras.len() > AT_ONCE {
         return Err(Failure::usage(format!("at most {AT_ONCE} cameras at a time")));
     }

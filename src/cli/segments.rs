@@ -30,6 +30,9 @@ pub(super) fn segments(args: &SegmentsArgs) -> Result<(), Failure> {
             query.push_str(&format!("&{name}={}", part(&time.to_string())));
         }
     }
+    if args.removed {
+        query.push_str("&removed=true");
+    }
     let mut next = Some(format!("{}/segments?{query}", path(&args.camera)));
     let mut count = 0;
     while let Some(place) = next {

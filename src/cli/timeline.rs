@@ -49,8 +49,12 @@ pub(super) fn timeline(args: &TimelineArgs) -> Result<(), Failure> {
 fn one(args: &TimelineArgs, camera_id: &str, window: Span, now: Timestamp) -> Result<(), Failure> {
     let client = Client::new(&args.server.server)?;
     let place = path(camera_id);
-    let query = query(window);
-    let camera: Value = client.get(&place)?;
+    let mut query = query(window);
+    if args.removed {
+        query.push_str("&removed=true");
+    }
+    let shown = if args.removed { "?removed=true" } else { "" };
+    let camera: Value = client.get(&format!("{place}{shown}"))?;
     let ranges: Value = client.get(&format!("{place}/timeline?{query}"))?;
     let gaps: Value = client.get(&format!("{place}/gaps?{query}"))?;
     if args.json {

@@ -14,7 +14,7 @@ use crate::model::{Event, EventKind, News, VolumeRole};
 use crate::pipeline::{self, Catalog};
 use crate::record::{Recorder, Setting, Suspects};
 use crate::refill::Refiller;
-use crate::retain;
+use crate::retain::{self, Purger};
 use crate::runtime::{Clock, Shutdown, Signals, SystemClock, Tasks, init_logging, raise_file_limit};
 use crate::storage::{Reserve, Syncer, TailWriter};
 use crate::timeline;
@@ -188,6 +188,13 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     doors.spawn("backup", watch.over_the_backup());
     doors.spawn("exports", exporter.clone().run(shutdown.clone()));
     doors.spawn("refill", refiller.clone().run(shutdown.clone()));
+    let purger = Purger::new(
+        house.index.clone(),
+        house.volume.clone(),
+        house.volumes.clone(),
+        config.storage.mirror.clone(),
+    );
+    doors.spawn("purge", purger.clone().run(shutdown.clone()));
     if let Ok(address) = listener.local_addr() {
         tracing::info!(address = %format!("http://{address}"), data = %config.storage.data.display(), "listening");
     }
@@ -206,6 +213,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
             snapshots,
             exporter,
             refiller,
+            purger,
         },
         clock,
         house.volumes.clone(),

@@ -211,7 +211,7 @@ impl Exporter {
             .index
             .write(move |writer| {
                 for camera in &written.order.cameras {
-                    if writer.camera(camera)?.is_none() {
+                    if writer.camera_or_deleted(camera)?.is_none() {
                         return Ok(Some(ExportError::NoCamera(camera.clone())));
                     }
                 }

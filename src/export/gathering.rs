@@ -87,7 +87,7 @@ impl Held {
     ) -> Result<(Self, Camera), ExportError> {
         let (asked, wide) = (camera.clone(), Span::new(window.start.minus(ROW_LAG), window.end));
         let found = means.index.write_blocking(move |writer| {
-            let Some(camera) = writer.camera(&asked)? else {
+            let Some(camera) = writer.camera_or_deleted(&asked)? else {
                 return Ok(None);
             };
             let segments = writer.lock_segments(&asked, wide)?;

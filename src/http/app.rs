@@ -12,6 +12,7 @@ use crate::mirror::Mirror;
 use crate::model::{Camera, CameraId, Timestamp};
 use crate::record::Recorder;
 use crate::refill::Refiller;
+use crate::retain::Purger;
 use crate::runtime::Clock;
 use crate::storage::{PublicKey, Volumes};
 
@@ -28,6 +29,8 @@ pub struct App {
     pub exporter: Exporter,
     /// Who fetches what lacks from cameras.
     pub refiller: Refiller,
+    /// Who removes the footage of removed cameras.
+    pub purger: Purger,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// Where copies of recordings are read.
@@ -59,6 +62,8 @@ pub struct Engines {
     pub exporter: Exporter,
     /// Fetches what lacks from cameras.
     pub refiller: Refiller,
+    /// Removes the footage of removed cameras.
+    pub purger: Purger,
 }
 
 impl App {
@@ -69,6 +74,7 @@ impl App {
             snapshots,
             exporter,
             refiller,
+            purger,
         } = engines;
         Self {
             index,
@@ -76,6 +82,7 @@ impl App {
             snapshots,
             exporter,
             refiller,
+            purger,
             started_at: clock.now(),
             clock,
             volumes,
@@ -117,11 +124,35 @@ impl App {
         id: &CameraId,
         look: impl FnOnce(&Reader<'_>, Camera) -> Result<T, IndexError> + Send + 'static,
     ) -> Result<T, Problem> {
+        self.about_any(id, false, look).await
+    }
+
+    /// The same, also about one that was `removed` and of which there is footage, if that is asked for.
+    pub(super) async fn about_any<T: Send + 'static>(
+        &self,
+        id: &CameraId,
+        removed: bool,
+        look: impl FnOnce(&Reader<'_>, Camera) -> Result<T, IndexError> + Send + 'static,
+    ) -> Result<T, Problem> {
         let asked = id.clone();
         let found = self
             .index
-            .read(move |reader| reader.camera(&asked)?.map(|camera| look(reader, camera)).transpose())
+            .read(move |reader| {
+                let camera = reader.camera_or_deleted(&asked)?;
+                let camera = camera.filter(|camera| removed || camera.removed_at.is_none());
+                camera.map(|camera| look(reader, camera)).transpose()
+            })
             .await?;
         Problem::unless_found(found, id)
+    }
+
+    /// The problem when a camera was removed and removed ones are not asked for. Whether there is one at all is not asked here.
+    pub(super) async fn refuse_removed(&self, id: &CameraId, removed: bool) -> Result<(), Problem> {
+        let asked = id.clone();
+        let known = self.index.read(move |reader| reader.camera_or_deleted(&asked)).await?;
+        match known {
+            Some(camera) if camera.removed_at.is_some() && !removed => Err(Problem::no_camera(id.as_str())),
+            _ => Ok(()),
+        }
     }
 }

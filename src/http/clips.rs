@@ -28,12 +28,16 @@ pub(super) async fn make(
     State(app): State<App>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     InPath(id): InPath,
+    mut query: Query,
     mut fields: Fields,
 ) -> Result<Response, Problem> {
+    let removed = query.removed()?;
+    query.done()?;
     let window = window_of(&mut fields)?;
     let mode = given_or_usual(fields.take("mode")?);
     let captions = given_or_usual(fields.take("captions")?);
     fields.done(&FIELDS)?;
+    app.refuse_removed(&id, removed).await?;
     let clip = app
         .exporter
         .clip(&id, window, mode, Extras { captions }, asked_by(peer))
@@ -55,7 +59,9 @@ pub(super) async fn stream(
         None => ClipMode::default(),
         Some(word) => ClipMode::parse(&word).ok_or_else(|| Problem::field("mode", format!("one of {}", modes())))?,
     };
+    let removed = query.removed()?;
     query.done()?;
+    app.refuse_removed(&id, removed).await?;
     let streamed = app.exporter.stream(&id, Span { start: from, end: to }, mode).await?;
     Ok(send(streamed, &method, &headers))
 }

@@ -22,8 +22,11 @@ const FIELDS: [&str; 7] = ["cameras", "from", "to", "mode", "name", "burn_in", "
 pub(super) async fn order(
     State(app): State<App>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    mut query: Query,
     mut fields: Fields,
 ) -> Result<Response, Problem> {
+    let removed = query.removed()?;
+    query.done()?;
     let cameras = match fields.take::<Vec<String>>("cameras")? {
         Said::Set(named) => cameras(&named)?,
         Said::Nothing | Said::Clear => {
@@ -39,6 +42,9 @@ pub(super) async fn order(
     let burn_in = given_or_usual(fields.take("burn_in")?);
     let captions = given_or_usual(fields.take("captions")?);
     fields.done(&FIELDS)?;
+    for id in &cameras {
+        app.refuse_removed(id, removed).await?;
+    }
     let job = app
         .exporter
         .submit(Order {

@@ -27,9 +27,10 @@ pub(super) async fn segments(
     let window = query.span()?;
     let limit = query.number("limit", 1..=MOST, USUAL)?;
     let after = Cursor::parse(query.text("cursor"))?;
+    let removed = query.removed()?;
     query.done()?;
     let (mut rows, locked) = app
-        .about(&id, move |reader, camera| {
+        .about_any(&id, removed, move |reader, camera| {
             let rows = reader.segments(&camera.id, window, limit + 1, after)?;
             Ok((rows, reader.locked_segments()?))
         })
@@ -49,9 +50,12 @@ pub(super) async fn timeline(
     mut query: Query,
 ) -> Result<Json<TimelineShown>, Problem> {
     let window = query.day(app.clock.now())?;
+    let removed = query.removed()?;
     query.done()?;
     let found = app
-        .about(&id, move |reader, camera| timeline::timeline(reader, &camera, window))
+        .about_any(&id, removed, move |reader, camera| {
+            timeline::timeline(reader, &camera, window)
+        })
         .await?;
     Ok(Json(TimelineShown::new(&id, window, found)))
 }
@@ -67,6 +71,7 @@ pub(super) async fn lanes(State(app): State<App>, mut query: Query) -> Result<Js
     let window = query.day(now)?;
     let finest = window.duration() / COLUMNS;
     let resolution = query.number("resolution", 0.0..=86_400.0, finest.as_secs_f64())?;
+    let removed = query.removed()?;
     query.done()?;
     let resolution = Duration::try_from_secs_f64(resolution).unwrap_or(finest);
     let wanted = named.as_deref().map(camera_list).transpose()?;
@@ -74,6 +79,9 @@ pub(super) async fn lanes(State(app): State<App>, mut query: Query) -> Result<Js
         .index
         .read(move |reader| {
             let mut cameras = reader.cameras()?;
+            if removed {
+                cameras.extend(reader.deleted_cameras()?);
+            }
             if let Some(wanted) = wanted {
                 // In the order of asking, which is the order of the wall.
                 let mut asked = Vec::new();
@@ -117,9 +125,10 @@ pub(super) async fn gaps(
 ) -> Result<Json<Vec<GapShown>>, Problem> {
     let now = app.clock.now();
     let window = query.day(now)?;
+    let removed = query.removed()?;
     query.done()?;
     let (found, kept, camera) = app
-        .about(&id, move |reader, camera| {
+        .about_any(&id, removed, move |reader, camera| {
             let found = timeline::gaps(reader, &camera, window, now)?;
             Ok((found, reader.gaps_within(&camera.id, window)?, camera))
         })
@@ -145,6 +154,7 @@ pub(super) async fn kept_gaps(
     };
     let limit = query.number("limit", 1..=MOST, USUAL)?;
     let after = Cursor::parse(query.text("cursor"))?;
+    let removed = query.removed()?;
     query.done()?;
     let filter = GapFilter {
         camera: Some(id.clone()),
@@ -152,7 +162,7 @@ pub(super) async fn kept_gaps(
         after,
     };
     let read = move |reader: &Reader<'_>, camera| Ok((reader.gaps(&filter, limit + 1)?, camera));
-    let (mut rows, camera) = app.about(&id, read).await?;
+    let (mut rows, camera) = app.about_any(&id, removed, read).await?;
     let has_archive = app.refiller.has_archive(&camera).is_ok();
     if fate == Some(GapFate::Pending) && is_none == has_archive {
         rows.clear();
@@ -210,10 +220,11 @@ pub(super) async fn coverage(
         Some(day) => NaiveDate::parse_from_str(&day, "%Y-%m-%d")
             .map_err(|_| Problem::field("day", "write it like 2026-11-20"))?,
     };
+    let removed = query.removed()?;
     query.done()?;
     let span: Span = timeline::day_span(day, &zone).ok_or_else(|| Problem::field("day", "too far away"))?;
     let found = app
-        .about(&id, move |reader, camera| {
+        .about_any(&id, removed, move |reader, camera| {
             timeline::coverage(reader, &camera, span, now)
         })
         .await?;
@@ -226,9 +237,12 @@ pub(super) async fn days(
     mut query: Query,
 ) -> Result<Json<Vec<DayShown>>, Problem> {
     let zone = zone(&mut query)?;
+    let removed = query.removed()?;
     query.done()?;
     let found = app
-        .about(&id, move |reader, camera| timeline::calendar(reader, &camera, &zone))
+        .about_any(&id, removed, move |reader, camera| {
+            timeline::calendar(reader, &camera, &zone)
+        })
         .await?;
     Ok(Json(found.into_iter().map(DayShown::from).collect()))
 }

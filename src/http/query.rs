@@ -76,6 +76,20 @@ impl Query {
         })
     }
 
+    /// Takes a yes or no; leaving it out means no.
+    pub(super) fn flag(&mut self, name: &'static str) -> Result<bool, Problem> {
+        match self.text(name).as_deref() {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(Problem::field(name, "true or false")),
+        }
+    }
+
+    /// Takes whether removed cameras are meant too.
+    pub(super) fn removed(&mut self) -> Result<bool, Problem> {
+        self.flag("removed")
+    }
+
     /// Takes `from` and `to` where leaving both out means everything.
     pub(super) fn span(&mut self) -> Result<Option<Span>, Problem> {
         match (self.time("from")?, self.time("to")?) {

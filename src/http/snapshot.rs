@@ -36,8 +36,9 @@ pub(super) async fn snapshot(
         None => Still::default(),
         Some(word) => Still::parse(&word).ok_or_else(|| Problem::field("format", "one of jpeg, png"))?,
     };
+    let removed = query.removed()?;
     query.done()?;
-    app.about(&id, |_, _| Ok(())).await?;
+    app.about_any(&id, removed, |_, _| Ok(())).await?;
     let snapshot = app.snapshots.take(&id, SnapshotWish { at, width, still }).await?;
     let taken = snapshot.taken.to_utc();
     let mut response = snapshot.bytes.into_response();

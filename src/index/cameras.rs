@@ -43,7 +43,8 @@ const INSERT: &str = "
         record_enabled = ?18, record_mode = ?19, pre_roll_seconds = ?20, post_roll_seconds = ?21,
         segment_seconds = ?22, retention_hours = ?23, minimum_hours = ?24, storage_quota_bytes = ?25,
         record_audio = ?26, mirror_enabled = ?27, anr_enabled = ?28, priority = ?29, created_at_ns = ?30,
-        updated_at_ns = ?31, http_port = ?32, recovered = ?33, deleted_at_ns = NULL
+        updated_at_ns = ?31, http_port = ?32, recovered = ?33, deleted_at_ns = NULL,
+        purge_at_ns = NULL
     WHERE deleted_at_ns IS NOT NULL OR recovered = 1";
 const UPDATE: &str = "
     UPDATE cameras SET name = ?2, site_id = ?3, vendor = ?4, model = ?5, address = ?6, rtsp_port = ?7,
@@ -61,7 +62,7 @@ const HIDE: &str = "
 const HELD_SEGMENT: &str = "SELECT 1 FROM segments WHERE camera_id = ?1 AND evidence_locked = 1 LIMIT 1";
 const FORGET_SCHEDULES: &str = "DELETE FROM schedules WHERE camera_id = ?1";
 const FORGET_EMPTY: &str = "
-    DELETE FROM cameras WHERE deleted_at_ns IS NOT NULL
+    DELETE FROM cameras WHERE deleted_at_ns IS NOT NULL AND purge_at_ns IS NULL
         AND NOT EXISTS (SELECT 1 FROM segments WHERE camera_id = cameras.id)";
 const KNOWN: &str = "SELECT 1 FROM cameras WHERE id = ?1";
 

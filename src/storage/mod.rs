@@ -11,6 +11,7 @@ mod boxes;
 mod choosing;
 mod copying;
 mod durable;
+mod emptying;
 mod ending;
 mod error;
 mod fragments;

@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 
 use super::desk::Desk;
+use crate::model::{SegmentId, Span};
+use crate::timeline::fixture::{self, at, segment};
 
 const CAMERAS: &str = "/api/v1/cameras";
 
@@ -46,7 +48,7 @@ fn a_camera_is_added_shown_changed_and_removed() {
     assert_eq!(desk.get("/api/v1/health/cameras").json()[1]["camera_id"], "yard");
     assert_eq!(desk.get("/api/v1/cameras/yard/health").json()["state"], "disabled");
 
-    assert_eq!(desk.with_headers("DELETE", "/api/v1/cameras/yard", "", "").status, 204);
+    assert_eq!(desk.with_headers("DELETE", "/api/v1/cameras/yard", "", "").status, 200);
     let gone = desk.get("/api/v1/cameras/yard");
     assert_eq!((gone.status, gone.problem()), (404, "camera yard not found".to_owned()));
 }
@@ -236,4 +238,96 @@ fn the_box_says_how_it_is() {
     let not_ready = desk.get("/readyz");
     assert_eq!((not_ready.status, not_ready.header("retry-after")), (503, Some("2")));
     assert!(!not_ready.problem().contains(desk.place.root.path().to_str().unwrap()));
+}
+
+#[test]
+fn footage_of_a_removed_camera_is_named_can_be_seen_and_goes_when_somebody_wants_it_but_for_what_is_read() {
+    let desk = Desk::new();
+    let index = &desk.place.index;
+    index
+        .write_blocking(|writer| {
+            for (sequence, start) in (0..).zip([0, 60, 120]) {
+                writer.close_segment(&segment(start, start + 60, 1, sequence))?;
+            }
+            Ok(())
+        })
+        .unwrap();
+    let door = "/api/v1/cameras/door";
+    let removed = desk.with_headers("DELETE", door, "", "").json();
+    assert_eq!(
+        (&removed["purge"], &removed["purged_segments"], &removed["waits_for"]),
+        (&false.into(), &0.into(), &Value::Null)
+    );
+    let footage = &removed["footage"];
+    assert_eq!(
+        (&footage["segments"], &footage["size_bytes"]),
+        (&3.into(), &3000.into())
+    );
+    assert_eq!(
+        (&footage["from"], &footage["to"]),
+        (&"2026-11-20T10:00:00.000Z".into(), &"2026-11-20T10:03:00.000Z".into())
+    );
+    assert_eq!(desk.get(CAMERAS).json(), Value::Array(vec![]));
+    let listed = desk.get("/api/v1/cameras?removed=true").json();
+    assert_eq!((&listed[0]["id"], &listed[0]["footage"]), (&"door".into(), footage));
+    assert!(listed[0]["removed_at"].is_string());
+    for (what, query) in [
+        ("", ""),
+        ("/segments", ""),
+        ("/timeline", ""),
+        ("/gaps", ""),
+        ("/recording-gaps", ""),
+        ("/coverage", ""),
+        ("/days", ""),
+    ] {
+        let place = format!("{door}{what}?{query}");
+        assert_eq!(desk.get(&place).status, 404, "{place}");
+        assert_eq!(desk.get(&format!("{place}removed=true")).status, 200, "{place}");
+    }
+    let lanes = desk.get("/api/v1/timeline?cameras=door&removed=true").json();
+    assert_eq!(lanes[0]["ranges"].as_array().unwrap().len(), 1);
+    let rows = desk.get(&format!("{door}/segments?removed=true")).json();
+    assert_eq!(rows.as_array().unwrap().len(), 3);
+    let window = r#"{"from": "2026-11-20T10:00:00Z", "to": "2026-11-20T10:01:00Z"}"#;
+    let refused = desk.send("POST", &format!("{door}/clip"), window);
+    assert_eq!(
+        (refused.status, refused.problem()),
+        (404, "camera door not found".to_owned())
+    );
+    let tried = desk.send("POST", &format!("{door}/clip?removed=true"), window);
+    assert_ne!(
+        tried.problem(),
+        "camera door not found",
+        "there is no file here to cut it from"
+    );
+
+    // A clip is being made of the middle one.
+    let window = Span::new(at(70), at(80));
+    let read = index
+        .write_blocking(move |writer| writer.lock_segments(&fixture::door(), window))
+        .unwrap();
+    let read: Vec<SegmentId> = read.iter().map(|segment| segment.id).collect();
+    let purged = desk
+        .with_headers("DELETE", &format!("{door}?purge=true"), "", "")
+        .json();
+    assert_eq!(
+        (&purged["purged_segments"], &purged["footage"]["segments"]),
+        (&2.into(), &1.into())
+    );
+    assert!(purged["waits_for"].as_str().unwrap().contains("clip"), "{purged}");
+    index
+        .write_blocking(move |writer| writer.unlock_segments(&read))
+        .unwrap();
+    let purged = desk
+        .with_headers("DELETE", &format!("{door}?purge=true"), "", "")
+        .json();
+    assert_eq!(
+        (&purged["purged_segments"], &purged["footage"], &purged["waits_for"]),
+        (&1.into(), &Value::Null, &Value::Null)
+    );
+    assert_eq!(desk.get("/api/v1/cameras?removed=true").json(), Value::Array(vec![]));
+    let unknown = desk.with_headers("DELETE", &format!("{door}?purge=true"), "", "");
+    assert_eq!(unknown.status, 404);
+    let odd = desk.with_headers("DELETE", "/api/v1/cameras/yard?purge=yes", "", "");
+    assert_eq!((odd.status, odd.problem()), (400, "purge: true or false".to_owned()));
 }

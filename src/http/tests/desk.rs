@@ -21,6 +21,7 @@ use crate::model::{Edges, News, Segment, VolumeRole};
 use crate::pipeline::Catalog;
 use crate::record::{Recorder, Setting};
 use crate::refill::{Needs, Refiller};
+use crate::retain::Purger;
 use crate::runtime::{ManualClock, Shutdown, Tasks};
 use crate::storage::{BoxKey, Shelf, Syncer, Volume, Volumes};
 use crate::timeline::fixture::{self, IndexBox, at};
@@ -193,6 +194,12 @@ impl Desk {
                 snapshots,
                 exporter: exporter.clone(),
                 refiller,
+                purger: Purger::new(
+                    place.index.clone(),
+                    Arc::new(Volume::open(&recordings, VolumeRole::Primary, at(0)).unwrap()),
+                    volumes.clone(),
+                    None,
+                ),
             },
             clock.clone(),
             volumes,

@@ -3,6 +3,7 @@
 mod camera;
 mod clip;
 mod footage;
+mod removed;
 mod schedule;
 
 pub use camera::CAMERA_FIELDS;
@@ -11,4 +12,5 @@ pub(super) use clip::{ClipShown, JobShown};
 pub(super) use footage::{
     CoverageShown, DayShown, EventShown, GapShown, KeptGapShown, LaneShown, SegmentShown, TimelineShown,
 };
+pub(super) use removed::{RemovedCameraShown, RemovedShown};
 pub(super) use schedule::{ScheduleShown, change_schedule, fresh_schedule};
