@@ -15,7 +15,7 @@ use crate::pipeline::{self, Catalog};
 use crate::record::{Recorder, Setting, Suspects};
 use crate::refill::Refiller;
 use crate::retain::{self, Purger};
-use crate::runtime::{Clock, Shutdown, Signals, SystemClock, Tasks, init_logging, raise_file_limit};
+use crate::runtime::{Clock, SegmentTimings, Shutdown, Signals, SystemClock, Tasks, init_logging, raise_file_limit};
 use crate::storage::{Reserve, Syncer, TailWriter};
 use crate::timeline;
 
@@ -80,9 +80,16 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let mut ingest = Tasks::new();
     let all_told = Shutdown::new();
     let stir = Arc::new(Notify::new());
+    let timings = SegmentTimings::default();
     ingest.spawn(
         "ingest",
-        timeline::ingest(house.index.clone(), hears, all_told.clone(), stir.clone()),
+        timeline::ingest_timed(
+            house.index.clone(),
+            hears,
+            all_told.clone(),
+            stir.clone(),
+            timings.clone(),
+        ),
     );
     tell_of_copies(&house.volumes, &news);
     let suspects = Arc::new(Suspects::default());
@@ -106,6 +113,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
         mirror: second.as_ref().map(|second| second.writer.clone()),
         syncer,
         suspects,
+        timings,
         news: news.clone(),
         remember: config.storage.tail,
         stall: config.record.stall,

@@ -39,13 +39,19 @@ impl HealthShown {
 
 pub(super) async fn cameras(State(app): State<App>, query: Query) -> Result<Json<Vec<HealthShown>>, Problem> {
     query.done()?;
+    let health = health_of_all(&app).await?.into_iter();
+    Ok(Json(health.map(|health| HealthShown::new(&app, health)).collect()))
+}
+
+/// How every camera is, in the order of their ids, those that the recorder does not have among them.
+pub(super) async fn health_of_all(app: &App) -> Result<Vec<CameraHealth>, Problem> {
     let cameras = app.index.read(|reader| reader.cameras()).await?;
     let known = app.recorder.health();
     let health = cameras.into_iter().map(|camera| {
         let told = known.iter().find(|health| health.camera_id == camera.id).cloned();
-        HealthShown::new(&app, told.unwrap_or_else(|| not_yet(camera)))
+        told.unwrap_or_else(|| not_yet(camera))
     });
-    Ok(Json(health.collect()))
+    Ok(health.collect())
 }
 
 pub(super) async fn camera(

@@ -28,6 +28,8 @@ const FIRST_WAITING: &str =
 const LEFT_RUNNING: &str =
     select_exports!("WHERE state IN ('queued', 'running') AND state = 'running' ORDER BY created_at_ns, id");
 const COUNT_WAITING: &str = "SELECT count(*) FROM exports WHERE state IN ('queued', 'running')";
+/// Jobs that are over are forgotten after a while, so that there are few rows.
+const COUNT_BY_STATE: &str = "SELECT state, count(*) FROM exports GROUP BY state";
 const INSERT: &str = "
     INSERT INTO exports (id, cameras, from_ns, to_ns, mode, name, burn_in, captions, asked_by, state, progress, error,
         created_at_ns, started_at_ns, ended_at_ns)
@@ -56,6 +58,16 @@ impl Reader<'_> {
     /// Jobs that were being made when the process that made them died.
     pub fn running_jobs(&self) -> Result<Vec<Job>, IndexError> {
         self.rows(LEFT_RUNNING, [], read)
+    }
+
+    /// How many jobs there are in each state in which there are any.
+    pub fn count_jobs(&self) -> Result<Vec<(JobState, u64)>, IndexError> {
+        self.rows(COUNT_BY_STATE, [], |row| {
+            Ok((
+                word(row, "state", JobState::parse)?,
+                row.get::<_, i64>(1)?.unsigned_abs(),
+            ))
+        })
     }
 
     /// How many jobs are not over.

@@ -35,6 +35,8 @@ pub(super) const OVERLAPPING: &str = select_gaps!(
 );
 const LONGEST: &str = "SELECT longest_gap_ns FROM cameras WHERE id = ?1";
 
+pub(super) const COUNT_OF_FATE: &str = "SELECT count(*) FROM gaps WHERE fate = ?1";
+
 /// The parameters of both are those of [`Writer::put_gap`]; a new row takes the next id.
 const INSERT: &str = "
     INSERT INTO gaps (id, camera_id, start_ns, end_ns, open, cause, fate, attempts, last_attempt_at_ns, filled_at_ns,
@@ -61,6 +63,12 @@ pub struct GapFilter {
 }
 
 impl Reader<'_> {
+    /// How many gaps are kept that have a fate.
+    pub fn count_gaps(&self, fate: GapFate) -> Result<u64, IndexError> {
+        let found = self.row(COUNT_OF_FATE, [fate.as_str()], |row| row.get::<_, i64>(0))?;
+        Ok(found.unwrap_or(0).unsigned_abs())
+    }
+
     /// Kept gaps, the newest first.
     pub fn gaps(&self, filter: &GapFilter, limit: u32) -> Result<Vec<Gap>, IndexError> {
         let (start, id) = filter.after.unwrap_or((Timestamp::MAX, GapId(i64::MAX)));

@@ -361,6 +361,10 @@ mod tests {
                 "SEARCH gaps USING INDEX gaps_by_fate (fate=? AND ".into(),
             ),
             (
+                gaps::COUNT_OF_FATE,
+                "SEARCH gaps USING COVERING INDEX gaps_by_fate (fate=?)".into(),
+            ),
+            (
                 gaps::OVERLAPPING,
                 "SEARCH gaps USING INDEX gaps_by_time (camera_id=? AND start_ns>? AND start_ns<?)".into(),
             ),

@@ -105,6 +105,9 @@ pub enum GapFate {
 }
 
 impl GapFate {
+    /// Every fate.
+    pub const ALL: [Self; 3] = [Self::Pending, Self::Filled, Self::Failed];
+
     /// The word in the index and on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -116,9 +119,7 @@ impl GapFate {
 
     /// The fate a word names.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Pending, Self::Filled, Self::Failed]
-            .into_iter()
-            .find(|fate| fate.as_str() == word)
+        Self::ALL.into_iter().find(|fate| fate.as_str() == word)
     }
 }
 

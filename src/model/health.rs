@@ -91,6 +91,16 @@ pub enum CameraState {
 }
 
 impl CameraState {
+    /// Every state.
+    pub const ALL: [Self; 6] = [
+        Self::Disabled,
+        Self::Connecting,
+        Self::Recording,
+        Self::Offline,
+        Self::Error,
+        Self::Idle,
+    ];
+
     /// The word on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {

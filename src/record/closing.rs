@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::model::{Copy, CopyState, Event, EventKind, News, Segment, SegmentState};
-use crate::storage::{Identity, MirrorLane, Movie, TailLane, holes_left, make_durable};
+use crate::runtime::Timing;
+use crate::storage::{Identity, MirrorLane, Movie, TailLane, holes_left, measure, sync_whole};
 
 use super::setting::{Setting, Suspects};
 
@@ -19,8 +20,16 @@ pub(super) struct Lanes {
 /// Does all of it on a thread that may wait for the disk.
 pub(super) async fn close_segment(setting: Setting, lanes: Lanes, segment: Segment, path: PathBuf) {
     let (camera, id, suspects) = (segment.camera.clone(), segment.id, setting.suspects.clone());
+    let timings = setting.timings.clone();
+    timings.begin(id);
     let file = path.clone();
-    let (segment, trouble) = match tokio::task::spawn_blocking(move || make_whole(segment, &file, &suspects)).await {
+    let (segment, trouble) = match tokio::task::spawn_blocking(move || {
+        timings
+            .close
+            .time(|| make_whole(segment, &file, &suspects, &timings.sync))
+    })
+    .await
+    {
         Ok(done) => done,
         Err(error) => {
             tracing::error!(%camera, segment = %id, %error, "a closed segment could not be looked at; the next start mends it");
@@ -54,14 +63,14 @@ pub(super) async fn close_segment(setting: Setting, lanes: Lanes, segment: Segme
 }
 
 /// Labels a closed file, brings it to the disk and hashes it. Trouble makes it suspect, never absent.
-fn make_whole(mut segment: Segment, path: &Path, suspects: &Suspects) -> (Segment, Option<String>) {
+fn make_whole(mut segment: Segment, path: &Path, suspects: &Suspects, sync: &Timing) -> (Segment, Option<String>) {
     let cut_short = keep_to_what_is_there(&mut segment, path);
     // Nothing is put behind what is to be mended.
     let labelled = match &cut_short {
         Some(_) => Ok(()),
         None => Identity::append(path, &segment),
     };
-    let durable = make_durable(path);
+    let durable = sync.time(|| sync_whole(path)).and_then(|()| measure(path));
     let unsynced = suspects
         .take(path)
         .then(|| "a segment is suspect: a sync failed while it was written".to_owned());

@@ -42,6 +42,7 @@ impl Driver {
             mirrored: self.camera.mirror_enabled,
             tail: self.tail.begin_session(),
             takes,
+            counts: self.counts.clone(),
         };
         let lane = self.setting.tail.as_ref().map(|tail| tail.lane(self.camera.id.clone()));
         let run = Run::new(origins, &self.setting, lane, terms, self.tell.clone());

@@ -11,6 +11,7 @@ use crate::pipeline::Fate;
 use crate::runtime::Instant;
 use crate::storage::TakesOver;
 
+use super::counts::Counts;
 use super::piece::{Origins, source_at};
 use super::relay::{Doubled, Go, KEPT_BACK, Line, Offer, Relay};
 use super::run::{Inner, Run, RunNews};
@@ -55,6 +56,8 @@ pub(super) struct Terms {
     pub(super) tail: Strand,
     /// The run from which it takes over is to say where it begins.
     pub(super) takes: Option<Arc<Relay>>,
+    /// What came of the camera so far.
+    pub(super) counts: Arc<Counts>,
 }
 
 impl Run {

@@ -75,6 +75,7 @@ pub(super) struct Driver {
     pub(super) beside: Option<Session>,
     /// Runs of which something is still awaited: they answer for their files.
     pub(super) runs: Runs,
+    pub(super) counts: Arc<super::counts::Counts>,
     pub(super) tell: mpsc::UnboundedSender<(RunId, RunNews)>,
     pub(super) hear: mpsc::UnboundedReceiver<(RunId, RunNews)>,
     pub(super) down: mpsc::UnboundedSender<IsDown>,
@@ -87,6 +88,8 @@ pub(super) struct Driver {
     pub(super) covered_until: Option<Timestamp>,
     /// Lost, and people were told so; until frames come again.
     pub(super) outage: bool,
+    /// Nothing can be written, and that was counted.
+    pub(super) no_volume: bool,
     /// A run whose first frame ends a gap, until that moment is certain.
     pub(super) regained: Option<RunId>,
     pub(super) begun: u64,
@@ -101,7 +104,6 @@ pub(super) struct Driver {
     pub(super) still_lost: Reminder,
     /// Whether sessions begin with the camera's timestamps believed.
     pub(super) believes_ticks: bool,
-    /// People were told that they are not.
     pub(super) told_ticks: bool,
 }
 
@@ -113,6 +115,7 @@ impl Driver {
             schedules,
             tail,
             runs,
+            counts,
         } = adopted;
         let (tell, hear) = mpsc::unbounded_channel();
         let (down, downs) = mpsc::unbounded_channel();
@@ -143,6 +146,7 @@ impl Driver {
             session: None,
             beside: None,
             runs,
+            counts,
             tell,
             hear,
             down,
@@ -152,6 +156,7 @@ impl Driver {
             knocked,
             knocks,
             outage: false,
+            no_volume: false,
             regained: None,
             begun: 0,
             abandoned: 0,

@@ -57,9 +57,7 @@ impl Feed for Run {
 
     fn arrived(&self, unit: &Unit) -> Fate {
         let arrival = self.clock.instant();
-        self.pulse.heard.store(arrival.0, Ordering::Relaxed);
-        self.pulse.frames.fetch_add(1, Ordering::Relaxed);
-        self.pulse.bytes.fetch_add(unit.payload.len() as u64, Ordering::Relaxed);
+        self.pulse.frame(arrival, unit.payload.len());
         let mut inner = self.lock();
         if inner.over || !inner.is_announced {
             return Fate::Drop;
@@ -156,7 +154,7 @@ impl Feed for Run {
     }
 
     fn sound(&self, unit: Unit) {
-        self.pulse.bytes.fetch_add(unit.payload.len() as u64, Ordering::Relaxed);
+        self.pulse.sound(unit.payload.len());
         let mut inner = self.lock();
         // Sound may come a moment after the pictures it goes with, when those of the next segment are there already.
         let newest = inner.pieces.len().saturating_sub(1);

@@ -6,6 +6,7 @@ mod calendar;
 mod clockmap;
 mod closing;
 mod connecting;
+mod counts;
 mod damage;
 mod door;
 mod driver;
@@ -34,6 +35,7 @@ mod ticks;
 mod trial;
 
 pub use absence::{Left, divide_absence, explain_absence};
+pub use counts::Counts;
 pub use intent::{Cause, Refusal, Triggered};
 pub use recorder::Recorder;
 pub use setting::{Setting, Suspects};

@@ -7,8 +7,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::model::{Camera, CameraHealth, CameraId, CameraState, Edge, Edges, GapCause, Schedule, Segment};
-use crate::runtime::Tasks;
+use crate::runtime::{Tasks, Timing};
 
+use super::counts::Counts;
 use super::driver::{Command, Driver, SharedHealth};
 use super::intent::{Cause, Refusal, Triggered};
 use super::runs::{Adopted, Runs};
@@ -34,6 +35,7 @@ struct Entry {
     health: SharedHealth,
     tail: Tail,
     runs: Runs,
+    counts: Arc<Counts>,
 }
 
 impl Recorder {
@@ -90,12 +92,15 @@ impl Recorder {
         let round = Arc::new(Round::at(self.0.setting.clock.instant()));
         let tail = Tail::new(self.0.setting.remember);
         let runs = Runs::default();
+        // Those of a task that died go on.
+        let counts = cameras.get(&id).map(|entry| entry.counts.clone()).unwrap_or_default();
         let adopted = Adopted {
             camera,
             last,
             schedules,
             tail: tail.clone(),
             runs: runs.clone(),
+            counts: counts.clone(),
         };
         let driver = Driver::new(self.0.setting.clone(), adopted, round.clone(), health.clone());
         self.0
@@ -111,6 +116,7 @@ impl Recorder {
                 health,
                 tail,
                 runs,
+                counts,
             },
         );
     }
@@ -186,6 +192,49 @@ impl Recorder {
     /// How every camera is, in the order of their ids.
     pub fn health(&self) -> Vec<CameraHealth> {
         self.cameras().values().map(|entry| copy(&entry.health)).collect()
+    }
+
+    /// What came of every camera since the daemon began, and how each is, in the order of their ids.
+    pub fn counts(&self) -> Vec<(CameraHealth, Arc<Counts>)> {
+        let cameras = self.cameras();
+        let entries = cameras.values();
+        entries
+            .map(|entry| (copy(&entry.health), entry.counts.clone()))
+            .collect()
+    }
+
+    /// How long each kind of writing takes, by the name of its figure.
+    pub fn timings(&self) -> Vec<(&'static str, &'static str, Timing)> {
+        let Setting {
+            timings, syncer, tail, ..
+        } = &self.0.setting;
+        vec![
+            (
+                "index_delay_seconds",
+                "From the close of a segment's file by the muxer to the commit of its row",
+                timings.index_delay.clone(),
+            ),
+            (
+                "segment_close_seconds",
+                "From the close of a segment's file by the muxer until it is labelled, synced and hashed",
+                timings.close.clone(),
+            ),
+            (
+                "segment_sync_seconds",
+                "Syncs of closed segments' files and of their directories",
+                timings.sync.clone(),
+            ),
+            (
+                "growing_sync_seconds",
+                "Syncs of segments' files that grow, one a second and file",
+                syncer.timing().clone(),
+            ),
+            (
+                "journal_write_seconds",
+                "Writes of what all cameras brought in a moment to their journals",
+                tail.as_ref().map(|tail| tail.timing().clone()).unwrap_or_default(),
+            ),
+        ]
     }
 
     /// How one camera is.

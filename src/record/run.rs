@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use crate::runtime::{Clock, Instant};
 use crate::storage::{Anchor, JournalHeader, MirrorLane, Syncer, TailLane, Volume};
 
 use super::clockmap::ClockMap;
+use super::counts::Pulse;
 use super::damage::Damage;
 use super::door::{Door, Terms};
 use super::group::{Group, Overrun};
@@ -56,28 +57,6 @@ pub(super) enum RunNews {
     SoundRefused(String),
     /// Something a person should know, which cost nothing.
     Odd(String),
-}
-
-/// What a driver reads of a run without asking it to stop: signs of life.
-#[derive(Debug, Default)]
-pub(super) struct Pulse {
-    /// When anything last came, as nanoseconds of the clock that only goes forward; 0 is never.
-    pub(super) heard: AtomicU64,
-    pub(super) frames: AtomicU64,
-    pub(super) bytes: AtomicU64,
-}
-
-impl Pulse {
-    pub(super) fn heard(&self) -> Option<Instant> {
-        Some(self.heard.load(Ordering::Relaxed))
-            .filter(|nanos| *nanos > 0)
-            .map(Instant)
-    }
-
-    /// Frames and bytes since the run began.
-    pub(super) fn totals(&self) -> (u64, u64) {
-        (self.frames.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
-    }
 }
 
 /// One run.
@@ -203,7 +182,7 @@ impl Run {
             syncer,
             tail: terms.tail,
             tell,
-            pulse: Pulse::default(),
+            pulse: Pulse::of(terms.counts),
             inner: Mutex::new(inner),
         }
     }

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::model::{Camera, RunId, Schedule, Segment};
 
+use super::counts::Counts;
 use super::run::Run;
 use super::tail::Tail;
 
@@ -48,4 +49,5 @@ pub(super) struct Adopted {
     pub(super) schedules: Vec<Schedule>,
     pub(super) tail: Tail,
     pub(super) runs: Runs,
+    pub(super) counts: Arc<Counts>,
 }

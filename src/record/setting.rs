@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::model::News;
 use crate::pipeline::Catalog;
-use crate::runtime::Clock;
+use crate::runtime::{Clock, SegmentTimings};
 use crate::storage::{MirrorWriter, Syncer, TailWriter, Volume};
 
 /// Files of which a sync has failed while they grew. The kernel says so once: a later sync that succeeds proves nothing.
@@ -48,6 +48,8 @@ pub struct Setting {
     pub syncer: Arc<Syncer>,
     /// Files whose bytes are in doubt.
     pub suspects: Arc<Suspects>,
+    /// How long closing takes.
+    pub timings: SegmentTimings,
     /// Where news goes.
     pub news: mpsc::UnboundedSender<News>,
     /// How much of each camera's newest footage is held in memory.

@@ -203,6 +203,9 @@ impl Driver {
         }
         if loss.is_of_the_volume() {
             // Not the camera is lost, and it comes back at each try.
+            if !std::mem::replace(&mut self.no_volume, true) {
+                self.counts.add_loss(loss);
+            }
             self.volume_refuses(loss, message);
         } else if self.outage {
             match self.still_lost.is_due(self.now()) {
@@ -211,6 +214,7 @@ impl Driver {
             }
         } else {
             self.outage = true;
+            self.counts.add_loss(loss);
             self.still_lost = Reminder::since(self.now());
             tracing::warn!(camera = %self.camera.id, loss = loss.as_str(), message, "lost");
             self.happened(
@@ -290,6 +294,7 @@ impl Driver {
     pub(super) fn resumed(&mut self, id: RunId) {
         self.regain();
         self.ledger = Ledger::Covered;
+        self.no_volume = false;
         self.missing_from = None;
         self.regained = Some(id);
         if self

@@ -94,6 +94,11 @@ impl Refiller {
         lock(&self.0.jobs).get(camera).map(|job| job.running)
     }
 
+    /// How many cameras are fetched from at this moment.
+    pub fn count_running(&self) -> usize {
+        lock(&self.0.jobs).len()
+    }
+
     /// A person wants what lacks in a span, at once and whatever its age.
     pub fn wish(&self, camera: &CameraId, span: Span) {
         let wish = Wish {

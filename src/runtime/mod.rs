@@ -8,6 +8,7 @@ mod heap;
 mod shutdown;
 mod task;
 mod telemetry;
+mod timings;
 mod zone;
 
 pub use allowance::{TooLittle, claim_room};
@@ -18,4 +19,5 @@ pub use heap::keep_one_heap;
 pub use shutdown::{Shutdown, Signals};
 pub use task::{Tasks, spawn_thread};
 pub use telemetry::init_logging;
+pub use timings::{SegmentTimings, Timing};
 pub use zone::local_zone;

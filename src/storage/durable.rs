@@ -25,10 +25,14 @@ pub struct Durable {
 /// A sync that fails is reported and never tried again: after the first failure the kernel may have thrown the pages
 /// away and would report success for bytes that are gone.
 pub fn make_durable(path: &Path) -> Result<Durable, StorageError> {
-    let mut file = open(path)?;
-    sync(&file, path)?;
-    sync_directory(parent(path))?;
-    hash(&mut file, path)
+    sync_whole(path)?;
+    measure(path)
+}
+
+/// Brings a finished file to the disk, its name too.
+pub fn sync_whole(path: &Path) -> Result<(), StorageError> {
+    sync(&open(path)?, path)?;
+    sync_directory(parent(path))
 }
 
 /// The same for a file that has the bytes of another, whose hash is known: comparing them costs a small part of a hash, which

@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::durable::{parent, sync_directory};
 use super::ending::Ending;
 use super::error::StorageError;
+use crate::runtime::Timing;
 
 /// Hears of a sync that failed. Called on the syncing thread.
 pub type Complain = Arc<dyn Fn(StorageError) + Send + Sync>;
@@ -50,6 +51,7 @@ impl Shared {
 pub struct Syncer {
     shared: Arc<Shared>,
     ending: Ending,
+    timing: Timing,
 }
 
 impl std::fmt::Debug for Syncer {
@@ -66,8 +68,10 @@ impl Syncer {
     pub fn start(name: &str, period: Duration, complain: Complain) -> Result<Self, StorageError> {
         let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);
-        let ending = Ending::start(name, move || run(&theirs, period, &complain))?;
-        Ok(Self { shared, ending })
+        let timing = Timing::default();
+        let counted = timing.clone();
+        let ending = Ending::start(name, move || run(&theirs, period, &complain, &counted))?;
+        Ok(Self { shared, ending, timing })
     }
 
     /// Syncs a file from now on, first of all its name.
@@ -91,6 +95,11 @@ impl Syncer {
                 last @ Stage::Last(_) => last,
             };
         }
+    }
+
+    /// How long syncs take.
+    pub fn timing(&self) -> &Timing {
+        &self.timing
     }
 
     /// Syncs everything once more and ends the thread; `false` when a disk held it beyond the deadline.
@@ -124,7 +133,7 @@ impl Drop for Syncer {
     }
 }
 
-fn run(shared: &Shared, period: Duration, complain: &Complain) {
+fn run(shared: &Shared, period: Duration, complain: &Complain, timing: &Timing) {
     loop {
         let files = shared.lock();
         let (files, _) = shared
@@ -140,7 +149,7 @@ fn run(shared: &Shared, period: Duration, complain: &Complain) {
         // Nobody waits for the disk while it is synced.
         drop(files);
         for (path, stage) in round {
-            sync_one(shared, path, stage, complain);
+            sync_one(shared, path, stage, complain, timing);
         }
         shared.lock().rounds += 1;
         shared.changed.notify_all();
@@ -150,12 +159,12 @@ fn run(shared: &Shared, period: Duration, complain: &Complain) {
     }
 }
 
-fn sync_one(shared: &Shared, path: PathBuf, stage: Stage, complain: &Complain) {
+fn sync_one(shared: &Shared, path: PathBuf, stage: Stage, complain: &Complain, timing: &Timing) {
     let is_last = matches!(stage, Stage::Last(_));
-    let synced = match stage {
+    let synced = timing.time(|| match stage {
         Stage::Held(file) | Stage::Last(Some(file)) => sync_again(&file, &path).map(|()| file),
         Stage::New | Stage::Last(None) => sync_first(&path).map(Arc::new),
-    };
+    });
     let mut files = shared.lock();
     // Somebody may have let go of it meanwhile: then it may be gone, and that is no failure.
     let Some(stage) = files.stages.get_mut(&path) else {

@@ -16,11 +16,12 @@ use std::time::Duration;
 
 use super::ending::Ending;
 use super::error::StorageError;
+use super::growing::{Counts, Open};
 use super::journal::{Anchor, JournalHeader, JournalWriter};
 use super::layout::TailPlace;
 use super::syncer::{Complain, Syncer};
 use crate::model::{CameraId, SegmentId, TrackCaps, Unit};
-use crate::runtime::pause;
+use crate::runtime::{Timing, pause};
 
 /// What a unit costs in the queue beside its bytes, so that many small ones are bounded too.
 const UNIT_COST: usize = 128;
@@ -35,6 +36,7 @@ pub struct TailWriter {
     lanes: AtomicU64,
     ending: Ending,
     syncer: Arc<Syncer>,
+    timing: Timing,
 }
 
 impl std::fmt::Debug for TailWriter {
@@ -58,14 +60,6 @@ pub struct TailLane {
     shared: Arc<Shared>,
     counts: Arc<Counts>,
     orders: mpsc::Sender<Order>,
-}
-
-#[derive(Debug, Default)]
-struct Counts {
-    /// Units that did not fit and that no journal knows of yet.
-    pending: AtomicU64,
-    /// All units that were not written, for as long as the lane lives.
-    missed: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -108,7 +102,9 @@ impl TailWriter {
             complain,
             open: HashMap::new(),
             past: HashMap::new(),
+            timing: Timing::default(),
         };
+        let timing = journals.timing.clone();
         let ending = Ending::start("tail-journal", move || journals.obey_all(&received))?;
         Ok(Self {
             shared,
@@ -116,6 +112,7 @@ impl TailWriter {
             lanes: AtomicU64::new(0),
             ending,
             syncer,
+            timing,
         })
     }
 
@@ -133,6 +130,11 @@ impl TailWriter {
     /// Bytes that wait to be written.
     pub fn queued_bytes(&self) -> usize {
         self.shared.queued_bytes.load(Ordering::Relaxed)
+    }
+
+    /// How long writes take of what came in a moment.
+    pub fn timing(&self) -> &Timing {
+        &self.timing
     }
 
     /// Writes and syncs what was sent until now and ends both threads; `false` when a disk held one beyond the
@@ -234,48 +236,6 @@ fn cost(unit: &Unit) -> usize {
     unit.payload.len().saturating_add(UNIT_COST)
 }
 
-/// A lane's journal that grows.
-struct Open {
-    segment: SegmentId,
-    path: PathBuf,
-    /// Nothing when it could not be made; its units are counted.
-    writer: Option<JournalWriter>,
-    counts: Arc<Counts>,
-    /// Units that are missing at its end as it stands.
-    hole: u64,
-    has_complained: bool,
-}
-
-impl Open {
-    fn put(
-        &mut self,
-        complain: &Complain,
-        append: impl FnOnce(&mut JournalWriter) -> Result<(), StorageError>,
-    ) -> bool {
-        let Some(writer) = &mut self.writer else {
-            return false;
-        };
-        // What is missing stands before what comes after it.
-        let hole = match self.hole {
-            0 => Ok(()),
-            missed => writer.append_hole(missed),
-        };
-        let put = hole.and_then(|()| {
-            self.hole = 0;
-            append(writer)
-        });
-        match put {
-            Ok(()) => true,
-            Err(error) => {
-                if !std::mem::replace(&mut self.has_complained, true) {
-                    complain(error);
-                }
-                false
-            }
-        }
-    }
-}
-
 /// What the thread owns.
 struct Journals {
     data: PathBuf,
@@ -286,6 +246,7 @@ struct Journals {
     open: HashMap<u64, Open>,
     /// Journals of segments that grow no more and are not durable yet.
     past: HashMap<SegmentId, PathBuf>,
+    timing: Timing,
 }
 
 impl Journals {
@@ -293,11 +254,16 @@ impl Journals {
         // It ends by order, or when the last lane and the writer are gone.
         while let Ok(first) = orders.recv() {
             // What all cameras bring in a moment is written with one awakening.
-            for order in std::iter::once(first).chain(orders.try_iter()) {
-                if matches!(order.what, What::Stop) {
-                    return self.sync_all();
-                }
-                self.obey(order);
+            let timing = self.timing.clone();
+            let stops = timing.time(|| {
+                std::iter::once(first).chain(orders.try_iter()).any(|order| {
+                    let stops = matches!(order.what, What::Stop);
+                    self.obey(order);
+                    stops
+                })
+            });
+            if stops {
+                break;
             }
             pause(MOMENT);
         }

@@ -7,7 +7,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::index::{Index, IndexError, Writer};
 use crate::model::{CameraId, CopyState, Event, EventKind, Fault, Gap, GapCause, KEPT_FROM, News, Origin, Timestamp};
-use crate::runtime::{Backoff, Shutdown};
+use crate::runtime::{Backoff, SegmentTimings, Shutdown};
 
 use super::untold::untold_end;
 
@@ -22,7 +22,18 @@ const SLOTS: u32 = 8;
 ///
 /// While the index cannot be written (locked, its disk full or gone) the news waits here and the engines go on: what
 /// was recorded is in its files, and its rows follow.
-pub async fn ingest(index: Index, mut news: mpsc::UnboundedReceiver<News>, end: Shutdown, stir: Arc<Notify>) {
+pub async fn ingest(index: Index, news: mpsc::UnboundedReceiver<News>, end: Shutdown, stir: Arc<Notify>) {
+    ingest_timed(index, news, end, stir, SegmentTimings::default()).await;
+}
+
+/// The same, and it is counted how long closed segments waited for their rows.
+pub async fn ingest_timed(
+    index: Index,
+    mut news: mpsc::UnboundedReceiver<News>,
+    end: Shutdown,
+    stir: Arc<Notify>,
+    timings: SegmentTimings,
+) {
     let mut batch = Vec::with_capacity(BATCH);
     loop {
         let count = tokio::select! {
@@ -50,7 +61,12 @@ pub async fn ingest(index: Index, mut news: mpsc::UnboundedReceiver<News>, end: 
             News::Copied { copy, .. } => copy.state != CopyState::Whole,
             _ => false,
         });
-        store(&index, items).await;
+        store(&index, items.clone()).await;
+        for news in items.iter() {
+            if let News::Closed(segment) = news {
+                timings.end(segment.id);
+            }
+        }
         if stirs {
             stir.notify_one();
         }

@@ -10,7 +10,7 @@ mod untold;
 mod view;
 mod whole;
 
-pub use ingest::ingest;
+pub use ingest::{ingest, ingest_timed};
 pub use recovery::{Divide, FoundGaps, recover_gaps};
 pub use view::{Calendar, Coverage, Lane, Row, Timeline, calendar, coverage, day_span, gaps, lane, timeline};
 pub use whole::{Missing, Why};

@@ -205,6 +205,34 @@ fn a_camera_that_reboots_is_recorded_again_as_soon_as_it_answers() {
     site.wait_closed("gone", 3, SOON);
     assert_gap_is_exact(&site, "gone", "ended");
     assert_none_lost(&site, "good");
+    let figure = |series: &str| site.daemon().figure(&format!("camkeep_{series}"));
+    assert_eq!(figure("camera_losses_total{camera=\"gone\",loss=\"ended\"}"), 1.0);
+    assert_eq!(
+        figure("camera_losses_total{camera=\"gone\",loss=\"refused\"}"),
+        0.0,
+        "the same loss"
+    );
+    assert_eq!(figure("camera_losses_total{camera=\"good\",loss=\"ended\"}"), 0.0);
+    assert!(figure("camera_reconnects_total{camera=\"gone\"}") >= 1.0);
+    assert!(figure("camera_frames_total{camera=\"good\"}") > figure("camera_frames_total{camera=\"gone\"}"));
+    assert!(figure("camera_frames_total{camera=\"gone\"}") > 250.0, "of both runs");
+    assert!(figure("camera_last_frame_age_seconds{camera=\"good\"}") < 5.0);
+    for timing in [
+        "index_delay",
+        "segment_close",
+        "segment_sync",
+        "growing_sync",
+        "journal_write",
+    ] {
+        let (count, seconds) = (
+            figure(&format!("{timing}_seconds_count")),
+            figure(&format!("{timing}_seconds_sum")),
+        );
+        assert!(
+            count >= 5.0 && seconds > 0.0 && seconds < count * 5.0,
+            "{timing}: {count}, {seconds} s"
+        );
+    }
 }
 
 #[test]

@@ -161,6 +161,7 @@ impl Desk {
             mirror: None,
             syncer: Arc::new(Syncer::start("sync", Syncer::PERIOD, Arc::new(|_| {})).unwrap()),
             suspects: Arc::default(),
+            timings: Default::default(),
             news,
             remember: Duration::from_secs(15),
             stall: Duration::from_secs(5),

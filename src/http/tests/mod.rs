@@ -5,6 +5,7 @@ mod clips;
 mod desk;
 mod footage;
 mod media;
+mod metrics;
 mod mirror;
 mod modes;
 mod slow;

@@ -147,6 +147,17 @@ impl Daemon {
         answer(self.agent.post(self.url(path)).send_json(body))
     }
 
+    /// One value of `/metrics`, by its name with its labels; 0 where there is none.
+    #[track_caller]
+    pub(crate) fn figure(&self, series: &str) -> f64 {
+        let mut answer = self.agent.get(self.url("/metrics")).call().expect("the daemon answers");
+        let text = answer.body_mut().read_to_string().expect("a text");
+        let mut lines = text.lines().filter_map(|line| line.rsplit_once(' '));
+        lines
+            .find(|(name, _)| *name == series)
+            .map_or(0.0, |(_, value)| value.parse().unwrap())
+    }
+
     /// Has an answer's body written to a file, and gives its status.
     #[track_caller]
     pub(crate) fn fetch(&self, path: &str, file: &Path) -> u16 {

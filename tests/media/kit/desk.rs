@@ -71,6 +71,7 @@ impl Desk {
             mirror: equipment.mirror,
             syncer: Arc::new(Syncer::start("sync", Syncer::PERIOD, complain).unwrap()),
             suspects: Arc::default(),
+            timings: Default::default(),
             news,
             remember: equipment.remember,
             stall: Duration::from_secs(5),
