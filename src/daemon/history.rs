@@ -308,7 +308,7 @@ fn movie(file: &Filed, step: i64) -> Movie {
         }
     };
     let config = vec![1, 66, 0, 1];
-    let entry = picture_entry(Codec::H264, &config, 640, 360);
+    let entry = picture_entry(Codec::H264, false, &config, 640, 360);
     let table = TrackTable {
         id: 1,
         coding: TrackCoding::Video {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::model::{Codec, Edge, Timestamp, VideoFormat};
-use crate::pipeline::{SoundConfig, sound_config};
+use crate::pipeline::{SoundConfig, decoder_config, has_sets_in_band, sound_config};
 use crate::storage::{TrackCoding, TrackTable, aac_entry, opus_entry, picture_entry};
 
 use super::table::{Frame, of_file};
@@ -15,6 +15,8 @@ pub(super) struct Look {
     pub(super) width: u32,
     pub(super) height: u32,
     pub(super) config: Bytes,
+    /// Keyframes have their parameter sets in front of them, which may be others than the configuration's.
+    pub(super) in_band: bool,
 }
 
 /// The sound of a strip.
@@ -28,7 +30,10 @@ pub(super) struct Sound {
 
 pub(super) fn look_of(table: &TrackTable) -> Option<(Look, Bytes)> {
     let TrackCoding::Video {
-        codec, width, height, ..
+        codec,
+        entry,
+        width,
+        height,
     } = table.coding
     else {
         return None;
@@ -38,19 +43,22 @@ pub(super) fn look_of(table: &TrackTable) -> Option<(Look, Bytes)> {
         width,
         height,
         config: table.config.clone(),
+        in_band: matches!(&entry, b"avc3" | b"hev1"),
     };
     Some((look, table.entry.clone()))
 }
 
-pub(super) fn look_of_memory(format: &VideoFormat, config: Vec<u8>) -> (Look, Bytes) {
-    let entry = picture_entry(format.codec, &config, format.width, format.height);
+pub(super) fn look_of_memory(format: &VideoFormat, caps: &str) -> Option<(Look, Bytes)> {
+    let (config, in_band) = (decoder_config(caps)?, has_sets_in_band(caps));
+    let entry = picture_entry(format.codec, in_band, &config, format.width, format.height);
     let look = Look {
         codec: format.codec,
         width: format.width,
         height: format.height,
         config: config.into(),
+        in_band,
     };
-    (look, entry)
+    Some((look, entry))
 }
 
 /// What sound in memory is like; it has no frames yet.

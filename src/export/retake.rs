@@ -145,7 +145,8 @@ impl<'a> Retaker<'a> {
                 let merged = Avc::read(&taken.look.config)
                     .and_then(|new| avc.with(&new))
                     .ok_or_else(wrong)?;
-                taken.entry = entry_with(&strip.entry, *b"avc1", *b"avcC", &merged).ok_or_else(wrong)?;
+                let kind = if strip.look.in_band { *b"avc3" } else { *b"avc1" };
+                taken.entry = entry_with(&strip.entry, kind, *b"avcC", &merged).ok_or_else(wrong)?;
             }
             None => {
                 let wrong = || ExportError::Broken("parameter sets of H.265 that cannot be read".to_owned());
@@ -256,10 +257,11 @@ impl<'a> Retaker<'a> {
                 Encoding::H265 { .. } => Codec::H265,
             },
             config: config.into(),
+            in_band: false,
             width,
             height,
         };
-        let entry = picture_entry(Codec::H264, &new.config, width, height);
+        let entry = picture_entry(Codec::H264, false, &new.config, width, height);
         Ok(strip.retaken(frames, new, entry, self.spool.path().clone(), span.end))
     }
 }

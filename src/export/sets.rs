@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 
-use crate::model::{AvcConfig, HevcConfig};
+use crate::model::{AvcConfig, HevcConfig, in_units};
 
 /// What `avcC` holds, to be held together with another.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,12 +71,7 @@ fn golomb(bytes: &[u8]) -> Option<u32> {
 /// units tell it otherwise.
 pub(super) fn hevc_sets(bytes: &[u8]) -> Option<Bytes> {
     let config = HevcConfig::read(bytes).filter(|config| config.length == 4)?;
-    let mut out = Vec::new();
-    for set in &config.sets {
-        out.extend_from_slice(&u32::try_from(set.len()).ok()?.to_be_bytes());
-        out.extend_from_slice(set);
-    }
-    Some(out.into())
+    in_units(&config.sets, config.length).map(Bytes::from)
 }
 
 /// A sample entry of pictures with another name, and another configuration in place of its own.

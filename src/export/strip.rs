@@ -7,7 +7,6 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::model::{Hole, Pauses, RunId, Segment, SegmentId, SegmentState, Span, Timestamp, Track, Unit};
-use crate::pipeline::decoder_config;
 use crate::storage::Piece;
 
 use super::footage::Footage;
@@ -119,11 +118,10 @@ impl Strip {
                 vec![strip]
             }
             of_file => {
-                let config = decoder_config(&edge.caps.video);
                 let look = of_file
                     .as_ref()
                     .map(|strip| (strip.look.clone(), strip.entry.clone()))
-                    .or_else(|| config.map(|config| look_of_memory(&edge.format, config)));
+                    .or_else(|| look_of_memory(&edge.format, &edge.caps.video));
                 let in_memory = look.and_then(|(look, entry)| make(newer, look, entry, sound));
                 of_file.into_iter().chain(in_memory).collect()
             }

@@ -41,7 +41,7 @@ pub use gap::{Gap, GapCause, GapFate, GapId, KEPT_FROM};
 pub use health::{CameraHealth, CameraState, Loss};
 pub use hole::{Hole, Pace, Pause, Pauses, covered_pieces};
 pub use news::News;
-pub use parameter_sets::{AvcConfig, HevcConfig};
+pub use parameter_sets::{AvcConfig, HevcConfig, in_units};
 pub use picture::Still;
 pub use schedule::{Days, Schedule, ScheduleId};
 pub use seal::Seal;

@@ -63,6 +63,21 @@ impl HevcConfig {
     }
 }
 
+/// Sets as they stand in a unit of pictures, each with its length in so many bytes before it. Nothing when one is too long.
+pub fn in_units<'a>(sets: impl IntoIterator<Item = &'a Bytes>, length: u8) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    for set in sets {
+        let bytes = u32::try_from(set.len()).ok()?.to_be_bytes();
+        let (unsaid, said) = bytes.split_at_checked(bytes.len().checked_sub(length.into())?)?;
+        if unsaid.iter().any(|byte| *byte != 0) {
+            return None;
+        }
+        out.extend_from_slice(said);
+        out.extend_from_slice(set);
+    }
+    Some(out)
+}
+
 fn take<'a>(bytes: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
     let (taken, rest) = bytes.split_at_checked(count)?;
     *bytes = rest;
@@ -115,6 +130,18 @@ mod tests {
         assert_eq!(config.length, 4);
         assert_eq!(config.sets, [&[0x40, 1][..], &[0x42], &[0x43]]);
         assert_eq!(HevcConfig::read(&bytes[..bytes.len() - 1]), None);
+    }
+
+    #[test]
+    fn sets_in_a_unit_have_their_lengths_before_them() {
+        let sets = [Bytes::from_static(&[7, 8, 9]), Bytes::from_static(&[1])];
+        assert_eq!(in_units(&sets, 4).unwrap(), [0, 0, 0, 3, 7, 8, 9, 0, 0, 0, 1, 1]);
+        assert_eq!(in_units(&sets, 1).unwrap(), [3, 7, 8, 9, 1, 1]);
+        let long = [Bytes::from(vec![0; 256])];
+        assert_eq!(
+            (in_units(&long, 1), in_units(&long, 2).map(|out| out.len())),
+            (None, Some(258))
+        );
     }
 
     proptest! {

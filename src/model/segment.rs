@@ -61,9 +61,9 @@ impl<'de> Deserialize<'de> for RunId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Codec {
-    /// H.264, stored as avc1.
+    /// H.264, stored as avc1, or as avc3 where parameter sets change.
     H264,
-    /// H.265, stored as hvc1.
+    /// H.265, stored as hvc1, or as hev1 where parameter sets change.
     H265,
 }
 

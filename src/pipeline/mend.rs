@@ -76,6 +76,13 @@ pub fn video_caps(codec: Codec, entry: &str, config: &[u8], width: u32, height: 
     Ok(caps.to_string())
 }
 
+/// Whether pictures of these caps have their parameter sets in the stream, in front of each keyframe.
+pub fn has_sets_in_band(caps: &str) -> bool {
+    let caps = init().ok().and_then(|()| gst::Caps::from_str(caps).ok());
+    let format = caps.and_then(|caps| caps.structure(0)?.get::<String>("stream-format").ok());
+    matches!(format.as_deref(), Some("avc3" | "hev1"))
+}
+
 /// GStreamer's caps for AAC as MP4 files hold it.
 pub fn sound_caps(config: &[u8], rate: u32, channels: u32) -> Result<String, PipelineError> {
     init()?;

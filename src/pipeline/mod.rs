@@ -23,6 +23,7 @@ mod fragments;
 mod framing;
 mod gate;
 mod gathering;
+mod in_band;
 mod in_order;
 mod inside;
 mod label;
@@ -68,7 +69,8 @@ pub use label::Label;
 pub use launch::{init, package_of, require};
 pub use line::{LaunchLine, spread};
 pub use mend::{
-    Mended, Mending, SoundConfig, Units, decoder_config, mend, opus_caps, sound_caps, sound_config, video_caps,
+    Mended, Mending, SoundConfig, Units, decoder_config, has_sets_in_band, mend, opus_caps, sound_caps, sound_config,
+    video_caps,
 };
 pub use property::{Property, source_properties};
 pub use record::{Cut, Feed, RecordSpec, Recording, record_filling};

@@ -1,8 +1,8 @@
 //! Binds `pipelines/record.gst`: one camera's stream, counted and cut at the tap, written by splitmuxsink.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,6 +17,7 @@ use super::copying::bind_copies;
 use super::error::PipelineError;
 use super::event::{Missing, PipelineEvent};
 use super::gate::{Fate, Gate};
+use super::in_band::{InBand, with_front};
 use super::launch::launch;
 use super::ntp;
 use super::runner::{Runner, on_the_side};
@@ -243,6 +244,7 @@ fn bind_tap(tap: &gst::Element, gate: Gate, feed: &Arc<dyn Feed>) {
     let Some(pad) = tap.static_pad("sink") else { return };
     let (feed, tap) = (feed.clone(), tap.downgrade());
     let started = AtomicBool::new(false);
+    let sets = Mutex::new(InBand::default());
     pad.add_probe(
         gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM,
         move |pad, info| match &info.data {
@@ -250,7 +252,14 @@ fn bind_tap(tap: &gst::Element, gate: Gate, feed: &Arc<dyn Feed>) {
                 gate.let_pass();
                 match event.view() {
                     gst::EventView::Caps(caps) => {
-                        gate.hear_caps(caps.caps_owned(), now(pad.parent_element().as_ref()));
+                        let told = sets
+                            .lock()
+                            .unwrap_or_else(PoisonError::into_inner)
+                            .hear(caps.caps_owned());
+                        let Some(caps) = told else {
+                            return gst::PadProbeReturn::Handled;
+                        };
+                        gate.hear_caps(caps, now(pad.parent_element().as_ref()));
                     }
                     gst::EventView::Eos(_) => {
                         gate.end();
@@ -267,9 +276,16 @@ fn bind_tap(tap: &gst::Element, gate: Gate, feed: &Arc<dyn Feed>) {
                     feed.heard();
                     return gst::PadProbeReturn::Handled;
                 }
+                let before = sets.lock().unwrap_or_else(PoisonError::into_inner).before(keyframe);
+                let own = (!before.front.is_empty()).then(|| with_front(buffer, before.front));
+                let buffer = own.as_ref().unwrap_or(buffer);
                 let (Some(mut unit), Some(tap)) = (unit(pad, buffer, keyframe), tap.upgrade()) else {
                     return gst::PadProbeReturn::Handled;
                 };
+                if let Some(caps) = before.told {
+                    gate.let_pass();
+                    gate.hear_caps(caps, now(Some(&tap)));
+                }
                 started.store(true, Ordering::Relaxed);
                 let times = feed.times(unit.pts, unit.dts);
                 let moved = (times != (unit.pts, unit.dts)).then(|| move_to(times, &mut unit, buffer));

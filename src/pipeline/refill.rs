@@ -1,7 +1,7 @@
 //! Binds `pipelines/refill.gst`: what a camera kept, played by it once more, frame by frame with the camera's own times.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use gst::prelude::*;
@@ -13,6 +13,7 @@ use crate::runtime::{claim_files, claim_room};
 use super::catalog::Catalog;
 use super::error::PipelineError;
 use super::event::PipelineEvent;
+use super::in_band::{InBand, with_front};
 use super::launch::launch;
 use super::marks::Marks;
 use super::record::{camera_time, unit, video_format};
@@ -175,19 +176,24 @@ fn bind_tap(tap: &gst::Element, marks: Arc<Marks>, feed: &Arc<dyn Replayed>) {
     let Some(pad) = tap.static_pad("sink") else { return };
     let feed = feed.clone();
     let started = AtomicBool::new(false);
+    let sets = Mutex::new(InBand::default());
+    let tell = |feed: &Arc<dyn Replayed>, caps: Option<gst::Caps>| {
+        if let Some((format, caps)) = caps.and_then(|caps| Some((video_format(&caps)?, caps))) {
+            let video = caps.to_string();
+            feed.format(format, TrackCaps { video, audio: None });
+        }
+    };
     pad.add_probe(
         gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM,
         move |pad, info| {
             match &info.data {
                 Some(gst::PadProbeData::Event(event)) => match event.view() {
                     gst::EventView::Caps(caps) => {
-                        if let Some(format) = video_format(caps.caps()) {
-                            let caps = TrackCaps {
-                                video: caps.caps().to_string(),
-                                audio: None,
-                            };
-                            feed.format(format, caps);
-                        }
+                        let told = sets
+                            .lock()
+                            .unwrap_or_else(PoisonError::into_inner)
+                            .hear(caps.caps_owned());
+                        tell(&feed, told);
                     }
                     gst::EventView::Eos(_) => feed.event(PipelineEvent::Ended),
                     _ => {}
@@ -195,10 +201,15 @@ fn bind_tap(tap: &gst::Element, marks: Arc<Marks>, feed: &Arc<dyn Replayed>) {
                 Some(gst::PadProbeData::Buffer(buffer)) => {
                     let keyframe = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
                     let mark = buffer.pts().and_then(|pts| marks.take(pts));
-                    if (started.load(Ordering::Relaxed) || keyframe)
-                        && let Some(unit) = unit(pad, buffer, keyframe)
-                    {
+                    if !started.load(Ordering::Relaxed) && !keyframe {
+                        return gst::PadProbeReturn::Ok;
+                    }
+                    let before = sets.lock().unwrap_or_else(PoisonError::into_inner).before(keyframe);
+                    let own = (!before.front.is_empty()).then(|| with_front(buffer, before.front));
+                    let buffer = own.as_ref().unwrap_or(buffer);
+                    if let Some(unit) = unit(pad, buffer, keyframe) {
                         started.store(true, Ordering::Relaxed);
+                        tell(&feed, before.told);
                         let extension = mark.map(|mark| (mark.taken, TakenBy::Extension));
                         feed.unit(ReplayedUnit {
                             taken: extension.or_else(|| Some((camera_time(buffer)?, TakenBy::Reports))),

@@ -11,7 +11,7 @@ use crate::archive::ArchiveError;
 use crate::model::{
     CameraClock, CameraId, ClockSource, Container, Copy, Origin, RunId, Segment, SegmentId, SegmentState, Timestamp,
 };
-use crate::pipeline::decoder_config;
+use crate::pipeline::{decoder_config, has_sets_in_band};
 use crate::storage::{HeadPlan, Laid, Piece, Reel, Showing, TrackKind, TrackPlan, Volume, picture_entry};
 
 /// Ticks a second of the pictures.
@@ -51,7 +51,7 @@ impl Writing<'_> {
     /// The film of a segment, and how many frames of it are shown.
     fn lay_out(&self, cutting: &Cutting, look: &Look) -> Result<(Reel, u64), RefillError> {
         let config = decoder_config(&look.caps).ok_or_else(|| broken("no parameter sets"))?;
-        let format = look.format;
+        let (format, in_band) = (look.format, has_sets_in_band(&look.caps));
         let mut head = HeadPlan::new(cutting.span.start);
         let pictures = head.track(TrackPlan {
             kind: TrackKind::Pictures {
@@ -59,7 +59,13 @@ impl Writing<'_> {
                 height: format.height,
             },
             timescale: SCALE,
-            entries: vec![picture_entry(format.codec, &config, format.width, format.height)],
+            entries: vec![picture_entry(
+                format.codec,
+                in_band,
+                &config,
+                format.width,
+                format.height,
+            )],
         });
         let zero = ticks(cutting.span.start);
         let path = &self.bytes;

@@ -8,5 +8,6 @@ mod growth;
 mod hostile;
 mod real;
 mod secrets;
+mod sets;
 mod streams;
 mod ticks;

@@ -45,7 +45,7 @@ fn group(frames: i64, bframes: bool, from: i64) -> Vec<Made> {
 
 fn look(config: u8) -> (TrackCoding, Bytes, Bytes) {
     let config = vec![1, 66, 0, config];
-    let entry = picture_entry(Codec::H264, &config, 320, 180);
+    let entry = picture_entry(Codec::H264, false, &config, 320, 180);
     let coding = TrackCoding::Video {
         codec: Codec::H264,
         entry: *b"avc1",

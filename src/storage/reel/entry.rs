@@ -4,11 +4,14 @@ use bytes::Bytes;
 
 use crate::model::Codec;
 
-/// The sample entry of pictures for which no file has one yet: a whole box. `config` is the body of `avcC` or `hvcC`.
-pub fn picture_entry(codec: Codec, config: &[u8], width: u32, height: u32) -> Bytes {
-    let (kind, config_kind) = match codec {
-        Codec::H264 => (*b"avc1", *b"avcC"),
-        Codec::H265 => (*b"hvc1", *b"hvcC"),
+/// The sample entry of pictures for which no file has one yet: a whole box. `config` is the body of `avcC` or `hvcC`; parameter
+/// sets may stand in the stream as well, `in_band`.
+pub fn picture_entry(codec: Codec, in_band: bool, config: &[u8], width: u32, height: u32) -> Bytes {
+    let (kind, config_kind) = match (codec, in_band) {
+        (Codec::H264, false) => (*b"avc1", *b"avcC"),
+        (Codec::H264, true) => (*b"avc3", *b"avcC"),
+        (Codec::H265, false) => (*b"hvc1", *b"hvcC"),
+        (Codec::H265, true) => (*b"hev1", *b"hvcC"),
     };
     let pixels = |pixels: u32| u16::try_from(pixels).unwrap_or(u16::MAX).to_be_bytes();
     let mut body = vec![0, 0, 0, 0, 0, 0, 0, 1];

@@ -17,6 +17,9 @@ pub(crate) enum Codec {
     H265,
 }
 
+/// A frame: its NAL units.
+pub(crate) type Frame = Vec<Vec<u8>>;
+
 /// The frames of the footage, each a list of NAL units; a keyframe each second, parameter sets before it.
 pub(crate) fn frames(codec: Codec) -> &'static [Vec<Vec<u8>>] {
     static H264: OnceLock<Vec<Vec<Vec<u8>>>> = OnceLock::new();
@@ -27,8 +30,31 @@ pub(crate) fn frames(codec: Codec) -> &'static [Vec<Vec<u8>>] {
     }
 }
 
-fn make(codec: Codec) -> Vec<Vec<Vec<u8>>> {
-    let settings = "keyint=25:min-keyint=25:scenecut=0:bframes=0:repeat-headers=1";
+fn make(codec: Codec) -> Vec<Frame> {
+    encode(codec, 25, "")
+}
+
+/// The same pictures by two encoders, whose parameter sets differ under the same numbers: so many frames by the one, as many by
+/// the other. What the one made cannot be decoded with the sets of the other.
+pub(crate) fn by_two_encoders(codec: Codec, group: usize) -> Vec<Frame> {
+    let [one, other] = match codec {
+        Codec::H264 => ["8x8dct=1:cabac=0:ref=1:qp=22", "8x8dct=1:cabac=1:ref=2:qp=30"],
+        Codec::H265 => ["sao=0:signhide=0:qp=22", "sao=1:signhide=1:qp=30"],
+    };
+    let both = [one, other].map(|settings| encode(codec, group, settings));
+    (0..both[0].len())
+        .map(|frame| both[frame / group % 2][frame].clone())
+        .collect()
+}
+
+/// As a stream that a decoder reads from its beginning.
+pub(crate) fn elementary(frames: &[Frame]) -> Vec<u8> {
+    let units = frames.iter().flatten();
+    units.flat_map(|unit| [&[0, 0, 0, 1], &unit[..]].concat()).collect()
+}
+
+fn encode(codec: Codec, group: usize, more: &str) -> Vec<Frame> {
+    let settings = format!("{more}:keyint={group}:min-keyint={group}:scenecut=0:bframes=0:repeat-headers=1");
     let (encoder, option, settings, format) = match codec {
         Codec::H264 => (
             "libx264",
@@ -119,19 +145,30 @@ pub(crate) struct Labels {
 /// Turns frames into RTP packets, for as long as one likes: the footage is repeated.
 pub(crate) struct Packets {
     codec: Codec,
+    frames: &'static [Frame],
     labels: Labels,
     next: usize,
 }
 
 impl Packets {
     pub(crate) fn new(codec: Codec, labels: Labels) -> Self {
-        Self { codec, labels, next: 0 }
+        Self::of(codec, frames(codec), labels)
+    }
+
+    /// Packets of other frames.
+    pub(crate) fn of(codec: Codec, frames: &'static [Frame], labels: Labels) -> Self {
+        let next = 0;
+        Self {
+            codec,
+            frames,
+            labels,
+            next,
+        }
     }
 
     /// The packets of the next frame.
     pub(crate) fn next_frame(&mut self) -> Vec<Vec<u8>> {
-        let frames = frames(self.codec);
-        let frame = &frames[self.next % frames.len()];
+        let frame = &self.frames[self.next % self.frames.len()];
         self.next += 1;
         let payloads: Vec<_> = frame.iter().flat_map(|unit| split(self.codec, unit)).collect();
         let last = payloads.len() - 1;

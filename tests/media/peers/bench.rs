@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::kit::footage::{Codec, FPS, Labels, Packets};
+use crate::kit::footage::{self, Codec, FPS, Frame, Labels, Packets};
 use crate::kit::mock::{Line, Mock, Request, Script};
 use crate::kit::wait::pause;
 
@@ -40,6 +40,8 @@ pub(super) enum Sound {
 pub(super) struct Bench {
     /// The codec of a session, by its number from 0.
     pub(super) codec: fn(u32) -> Codec,
+    /// What it sends over and over, if not the usual.
+    pub(super) footage: Option<&'static [Frame]>,
     /// The session ends after so many frames.
     pub(super) frames: fn(u32) -> u32,
     /// So many frames of a session were taken before it begins, and come at once.
@@ -63,6 +65,7 @@ impl Default for Bench {
     fn default() -> Self {
         Self {
             codec: |_| Codec::H264,
+            footage: None,
             frames: |_| u32::MAX,
             kept: |_| 0,
             first: 90_000,
@@ -202,7 +205,9 @@ fn play(bench: &Bench, number: u32, way: &Way, heard: &Mutex<Instant>, line: &Li
         timestamp: bench.first,
         ssrc: 0x00BE_7C40 + number,
     };
-    let mut packets = Packets::new((bench.codec)(number), labels);
+    let codec = (bench.codec)(number);
+    let frames = bench.footage.unwrap_or_else(|| footage::frames(codec));
+    let mut packets = Packets::of(codec, frames, labels);
     let (started, mut sent, mut late) = (Instant::now(), 0, None);
     let kept = (bench.kept)(number);
     for frame in 0u32..(bench.frames)(number) {
