@@ -6,6 +6,7 @@
 //! that knows nothing of segments and holes.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::export::{Extras, Footage, Part, plan, the_one};
+use crate::export::{ClipManifest, Extras, Footage, Part, Source, Stretch, plan, the_one};
 use crate::index::{GapFilter, Index, KnownVolume};
 use crate::model::coverage::{covered, holes, merge};
 use crate::model::{
@@ -21,7 +22,7 @@ use crate::model::{
     RunId, SEAM, Segment, SegmentId, SegmentState, Span, Timestamp, VolumeId, VolumeRole, fixture,
 };
 use crate::runtime::Shutdown;
-use crate::storage::{FileShape, Movie, Sample, TrackCoding, TrackTable, holes_left, picture_entry};
+use crate::storage::{Durable, FileShape, Movie, Sample, TrackCoding, TrackTable, holes_left, picture_entry};
 use crate::timeline::fixture::Open;
 use crate::timeline::{self, Missing, Timeline, Why};
 
@@ -48,6 +49,8 @@ struct History {
     camera: CameraId,
     /// Between two frames, in milliseconds.
     step: i64,
+    /// Every such frame of a file is a keyframe, from the first.
+    group: usize,
     files: Vec<Filed>,
     news: Vec<News>,
     /// Every loss that was told, by when it began and ended.
@@ -64,6 +67,7 @@ impl History {
         let mut history = Self {
             camera: CameraId::parse(&format!("c{number}")).unwrap(),
             step: *random.choice(&[40, 100, 200, 1_000]).unwrap(),
+            group: *random.choice(&[1, 1, 5, 12, 100]).unwrap(),
             files: Vec::new(),
             news: Vec::new(),
             losses: Vec::new(),
@@ -195,7 +199,7 @@ impl History {
             self.news.push(News::Copied { segment: id, copy });
         } else {
             file.frames.truncate(random.usize(0..file.frames.len()));
-            let holes = holes_left(&movie(file, self.step), &file.segment);
+            let holes = holes_left(&movie(file, self.step, self.group), &file.segment);
             file.segment.holes = holes.clone();
             self.news.push(News::Holed { segment: id, holes });
         }
@@ -289,8 +293,8 @@ fn volume() -> VolumeId {
     VolumeId(Uuid::from_u128(7))
 }
 
-/// A file of which every frame is a keyframe.
-fn movie(file: &Filed, step: i64) -> Movie {
+/// A file as its table says it is, with keyframes that are `group` frames apart.
+fn movie(file: &Filed, step: i64, group: usize) -> Movie {
     let frames = &file.frames;
     let Some(first) = frames.first() else {
         return Movie::nothing();
@@ -304,7 +308,7 @@ fn movie(file: &Filed, step: i64) -> Movie {
             dts: frames[number] - first,
             shown_after: 0,
             duration: u32::try_from(next - frames[number]).unwrap(),
-            keyframe: true,
+            keyframe: number % group == 0,
         }
     };
     let config = vec![1, 66, 0, 1];
@@ -373,7 +377,7 @@ fn clip(history: &History, segments: &[Segment], window: Span) -> Result<Part, S
         Some(Footage {
             segment: segment.clone(),
             path: Arc::from(Path::new("nowhere")),
-            movie: movie(file, history.step),
+            movie: movie(file, history.step, history.group),
             edge: None,
             begins_again: false,
         })
@@ -429,11 +433,11 @@ fn hold(index: &Index, history: &History, window: Span) {
     // Whatever lacks for long and has a cause is kept, and kept gaps hold no footage but what came back.
     let kept: Vec<Span> = said.kept.iter().map(|gap| gap.span).collect();
     let all = history.coverage();
-    for hole in history.lacking().into_iter().filter(|_| !history.is_set_back) {
+    for hole in history.lacking() {
         let lacks = holes(hole.span, [all.clone(), kept.clone()].concat(), KEPT_FROM);
         assert_eq!(lacks, [], "{hole:?} is not kept: {kept:?}");
     }
-    for gap in said.kept.iter().filter(|_| !history.is_set_back) {
+    for gap in &said.kept {
         let back = history
             .files
             .iter()
@@ -467,6 +471,7 @@ fn hold(index: &Index, history: &History, window: Span) {
         );
     }
     assert_eq!(part.frames, shown as u64, "frames of the clip");
+    hold_manifest(history, &said, &part, window);
     let slack = Duration::from_millis(2_000) * 4 + Duration::from_millis(history.step as u64 * 2);
     assert!(
         said.line.recorded.abs_diff(part.covered) <= slack,
@@ -474,6 +479,32 @@ fn hold(index: &Index, history: &History, window: Span) {
         part.covered,
         said.line.recorded
     );
+}
+
+/// What is signed of a clip: what it shows, what it lacks, and each segment that it has frames of, by what the index knows of it.
+fn hold_manifest(history: &History, said: &Said, part: &Part, window: Span) {
+    let camera = Camera::new(history.camera.clone(), "C".into(), at(0));
+    let durable = Durable {
+        size_bytes: 1,
+        sha256: [2; 32],
+    };
+    let clip = part.clip(&camera.id, window, ClipMode::Exact, ("c.mp4", durable), at(history.now));
+    let used = said.segments.iter().filter(|segment| part.segments.contains(&segment.id));
+    let sources = used.filter_map(|segment| Source::of(segment, None)).collect();
+    let manifest = ClipManifest::of(&clip, &camera, sources, "0");
+    let spans = |stretches: &[Stretch]| -> Vec<Span> {
+        let span = |stretch: &Stretch| Span::new(stretch.start, stretch.end);
+        stretches.iter().map(span).collect()
+    };
+    assert_eq!(spans(&manifest.shown.gaps), part.holes, "gaps that are signed");
+    assert_eq!(manifest.shown.frames, part.frames, "frames that are signed");
+    let with_frames = history.files.iter().filter(|file| {
+        let is_shown = |frame: &i64| window.contains(at(*frame));
+        file.is_there && file.frames.iter().any(is_shown)
+    });
+    let named: BTreeSet<SegmentId> = manifest.sources.iter().map(|source| source.id).collect();
+    let shown: BTreeSet<SegmentId> = with_frames.map(|file| file.segment.id).collect();
+    assert_eq!(named, shown, "segments that are signed");
 }
 
 /// Whether rows lie over each other in a window: two runs at once, or a clock that was set back, of which one may lack there

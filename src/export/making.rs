@@ -23,6 +23,38 @@ pub(super) const ROOM: u64 = 512 << 20;
 /// What of the work is encoding, where all pictures are encoded anew.
 const ENCODING: f64 = 0.95;
 
+impl Part {
+    /// The row of a stored clip that has this part alone, made by camkeep itself and kept for good.
+    pub fn clip(
+        &self,
+        camera: &CameraId,
+        window: Span,
+        mode: ClipMode,
+        (file, durable): (&str, Durable),
+        created_at: Timestamp,
+    ) -> Clip {
+        Clip {
+            id: ClipId(Uuid::new_v4()),
+            camera: camera.clone(),
+            file: file.to_owned(),
+            window,
+            requested_to: None,
+            shown: self.shown,
+            covered: self.covered,
+            size_bytes: durable.size_bytes,
+            sha256: durable.sha256,
+            frames: self.frames,
+            segment_count: self.segments.len() as u64,
+            holes: self.holes.clone(),
+            mode,
+            asked_by: "camkeep".to_owned(),
+            job: None,
+            created_at,
+            expires_at: None,
+        }
+    }
+}
+
 /// A clip that somebody wants.
 #[derive(Debug, Clone)]
 pub(super) struct Wanted {
@@ -135,23 +167,11 @@ impl Desk {
     fn clip_of_part(&self, wanted: &Wanted, part: &Part, draft: &Draft, durable: Durable) -> Clip {
         let now = self.means.clock.now();
         Clip {
-            id: ClipId(Uuid::new_v4()),
-            camera: wanted.camera.clone(),
-            file: draft.file().to_owned(),
-            window: wanted.window,
             requested_to: wanted.requested_to,
-            shown: part.shown,
-            covered: part.covered,
-            size_bytes: durable.size_bytes,
-            sha256: durable.sha256,
-            frames: part.frames,
-            segment_count: part.segments.len() as u64,
-            holes: part.holes.clone(),
-            mode: wanted.mode,
             asked_by: wanted.asked_by.clone(),
             job: wanted.job,
-            created_at: now,
             expires_at: (self.means.retention > Duration::ZERO).then(|| now.plus(self.means.retention)),
+            ..part.clip(&wanted.camera, wanted.window, wanted.mode, (draft.file(), durable), now)
         }
     }
 

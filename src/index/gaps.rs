@@ -8,6 +8,7 @@ use super::columns::{camera_id, word};
 use super::error::IndexError;
 use super::reader::Reader;
 use super::writer::Writer;
+use crate::model::coverage::holes;
 use crate::model::{CameraId, Gap, GapCause, GapFate, GapId, Span, Timestamp};
 
 macro_rules! select_gaps {
@@ -46,7 +47,6 @@ const UPDATE: &str = "
     UPDATE gaps SET camera_id = ?2, start_ns = ?3, end_ns = ?4, open = ?5, cause = ?6, fate = ?7, attempts = ?8,
         last_attempt_at_ns = ?9, filled_at_ns = ?10, recovered_seconds = ?11
     WHERE id = ?1";
-const END: &str = "UPDATE gaps SET end_ns = ?2, open = 0 WHERE id = ?1";
 const RETRY: &str = "UPDATE gaps SET fate = 'pending', attempts = 0 WHERE id = ?1";
 const REMOVE: &str = "DELETE FROM gaps WHERE id = ?1";
 const LENGTHEN: &str = "UPDATE cameras SET longest_gap_ns = ?2 WHERE id = ?1 AND longest_gap_ns < ?2";
@@ -133,29 +133,43 @@ impl Writer<'_> {
         Ok(Gap { id, ..gap })
     }
 
-    /// The gap of a camera that lasts ends at this moment. It comes back as it is kept; one that is not longer than
-    /// `keep_longer_than` is forgotten, and nothing comes back, as when none lasted.
+    /// The gap of a camera that lasts ends at this moment. What of it is kept comes back: where there is footage all the same,
+    /// because the clock was set back, nothing is missing, and what is not longer than `keep_longer_than` is forgotten.
     pub fn end_gap(
         &self,
         camera: &CameraId,
         at: Timestamp,
         keep_longer_than: Duration,
-    ) -> Result<Option<Gap>, IndexError> {
+    ) -> Result<Vec<Gap>, IndexError> {
         let Some(gap) = self.open_gap(camera)? else {
-            return Ok(None);
+            return Ok(Vec::new());
         };
-        let span = Span::new(gap.span.start, at);
-        if span.duration() <= keep_longer_than {
-            self.remove_gap(gap.id)?;
-            return Ok(None);
-        }
-        self.execute(END, params![gap.id.0, span.end.as_nanos()])?;
-        self.lengthen_gaps(camera, span)?;
-        Ok(Some(Gap {
-            span,
+        let ended = Gap {
+            span: Span::new(gap.span.start, at),
             open: false,
             ..gap
-        }))
+        };
+        self.keep_missing(ended, keep_longer_than)
+    }
+
+    /// Gives a gap that is over the span that it has now, but for what is footage in it. What is left is kept, in one row or
+    /// in several, where it is longer than `keep_longer_than`, and comes back.
+    pub(super) fn keep_missing(&self, gap: Gap, keep_longer_than: Duration) -> Result<Vec<Gap>, IndexError> {
+        let mut kept = Vec::new();
+        for span in holes(gap.span, self.covered(&gap.camera, gap.span)?, keep_longer_than) {
+            let piece = Gap { span, ..gap.clone() };
+            let id = if kept.is_empty() {
+                self.update_gap(&piece)?;
+                gap.id
+            } else {
+                self.insert_gap(&piece)?
+            };
+            kept.push(Gap { id, ..piece });
+        }
+        if kept.is_empty() {
+            self.remove_gap(gap.id)?;
+        }
+        Ok(kept)
     }
 
     /// There is footage where gaps were thought to be: each gives way to it, and what is left of one that is over and not

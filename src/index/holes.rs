@@ -213,8 +213,8 @@ impl Writer<'_> {
                 start: edge(gap.span.start, old.span.start, new.start),
                 end: edge(gap.span.end, old.span.end, new.end),
             };
-            match span.intersect(&new).filter(|span| span.duration() > KEPT_FROM) {
-                Some(span) => self.update_gap(&Gap { span, ..gap })?,
+            match span.intersect(&new) {
+                Some(span) => self.keep_missing(Gap { span, ..gap }, KEPT_FROM).map(|_| ())?,
                 None => self.remove_gap(gap.id).map(|_| ())?,
             }
         }

@@ -222,7 +222,7 @@ fn begin_rest(writer: &Writer<'_>, camera: &CameraId, at: Timestamp) -> Result<(
 }
 
 fn end_gap(writer: &Writer<'_>, camera: &CameraId, at: Timestamp) -> Result<(), IndexError> {
-    if let Some(gap) = writer.end_gap(camera, at, KEPT_FROM)? {
+    for gap in writer.end_gap(camera, at, KEPT_FROM)? {
         writer.add_event(&Event {
             at,
             kind: EventKind::RecordingGap,
