@@ -489,7 +489,10 @@ fn hold_manifest(history: &History, said: &Said, part: &Part, window: Span) {
         sha256: [2; 32],
     };
     let clip = part.clip(&camera.id, window, ClipMode::Exact, ("c.mp4", durable), at(history.now));
-    let used = said.segments.iter().filter(|segment| part.segments.contains(&segment.id));
+    let used = said
+        .segments
+        .iter()
+        .filter(|segment| part.segments.contains(&segment.id));
     let sources = used.filter_map(|segment| Source::of(segment, None)).collect();
     let manifest = ClipManifest::of(&clip, &camera, sources, "0");
     let spans = |stretches: &[Stretch]| -> Vec<Span> {

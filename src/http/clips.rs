@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::app::App;
 use super::body::{Fields, Said};
+use super::footage::gaps_in;
 use super::media::serve_file;
 use super::paging::{Cursor, MOST, USUAL, cut, page};
 use super::problem::Problem;
@@ -38,11 +39,11 @@ pub(super) async fn make(
     let captions = given_or_usual(fields.take("captions")?);
     fields.done(&FIELDS)?;
     app.refuse_removed(&id, removed).await?;
-    let clip = app
-        .exporter
-        .clip(&id, window, mode, Extras { captions }, asked_by(peer))
-        .await?;
-    Ok(Json(ClipShown::from(clip)).into_response())
+    let extras = Extras { captions };
+    match app.exporter.clip(&id, window, mode, extras, asked_by(peer)).await {
+        Ok(clip) => Ok(Json(ClipShown::from(clip)).into_response()),
+        Err(error) => Err(not_made(&app, &id, removed, window, error).await),
+    }
 }
 
 pub(super) async fn stream(
@@ -62,8 +63,22 @@ pub(super) async fn stream(
     let removed = query.removed()?;
     query.done()?;
     app.refuse_removed(&id, removed).await?;
-    let streamed = app.exporter.stream(&id, Span { start: from, end: to }, mode).await?;
-    Ok(send(streamed, &method, &headers))
+    let window = Span { start: from, end: to };
+    match app.exporter.stream(&id, window, mode).await {
+        Ok(streamed) => Ok(send(streamed, &method, &headers)),
+        Err(error) => Err(not_made(&app, &id, removed, window, error).await),
+    }
+}
+
+/// Why there is no clip of a window; where nothing is recorded, with the gaps that say why.
+async fn not_made(app: &App, id: &CameraId, removed: bool, window: Span, error: ExportError) -> Problem {
+    if !matches!(error, ExportError::NothingThere) {
+        return error.into();
+    }
+    match gaps_in(app, id, removed, window, app.clock.now()).await {
+        Ok(gaps) => Problem::from(error).with_gaps(gaps),
+        Err(problem) => problem,
+    }
 }
 
 pub(super) async fn list(

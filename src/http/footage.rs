@@ -15,7 +15,7 @@ use super::problem::Problem;
 use super::query::{InPath, Query, path_part};
 use super::wire::{CoverageShown, DayShown, GapShown, KeptGapShown, LaneShown, SegmentShown, TimelineShown};
 use crate::index::{GapFilter, Reader};
-use crate::model::{CameraId, GapFate, GapId, KEPT_FROM, Segment, Span};
+use crate::model::{CameraId, GapFate, GapId, KEPT_FROM, Segment, Span, Timestamp};
 use crate::timeline;
 
 pub(super) async fn segments(
@@ -127,15 +127,26 @@ pub(super) async fn gaps(
     let window = query.day(now)?;
     let removed = query.removed()?;
     query.done()?;
+    Ok(Json(gaps_in(&app, &id, removed, window, now).await?))
+}
+
+/// What a camera's footage lacks in a window.
+pub(super) async fn gaps_in(
+    app: &App,
+    id: &CameraId,
+    removed: bool,
+    window: Span,
+    now: Timestamp,
+) -> Result<Vec<GapShown>, Problem> {
     let (found, kept, camera) = app
-        .about_any(&id, removed, move |reader, camera| {
+        .about_any(id, removed, move |reader, camera| {
             let found = timeline::gaps(reader, &camera, window, now)?;
             Ok((found, reader.gaps_within(&camera.id, window)?, camera))
         })
         .await?;
     let has_archive = app.refiller.has_archive(&camera).is_ok();
     let shown = found.into_iter().map(|gap| GapShown::new(gap, &kept, has_archive));
-    Ok(Json(shown.collect()))
+    Ok(shown.collect())
 }
 
 pub(super) async fn kept_gaps(

@@ -5,6 +5,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::wire::GapShown;
 use crate::index::IndexError;
 use crate::model::{CameraId, Fault, FieldError};
 
@@ -58,6 +59,8 @@ pub struct Problem {
     retry_after: u64,
     /// How many bytes there are, where a range of others was asked for.
     size: Option<u64>,
+    /// What is missing, where footage was asked for.
+    gaps: Option<Vec<GapShown>>,
 }
 
 /// The shape on the wire. `error` repeats the detail for clients that know no problem documents.
@@ -70,6 +73,8 @@ struct Wire<'a> {
     error: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gaps: Option<Vec<GapShown>>,
 }
 
 impl Problem {
@@ -80,6 +85,15 @@ impl Problem {
             field: None,
             retry_after: 2,
             size: None,
+            gaps: None,
+        }
+    }
+
+    /// Footage was asked for, and these gaps are why there is none.
+    pub(super) fn with_gaps(self, gaps: Vec<GapShown>) -> Self {
+        Self {
+            gaps: Some(gaps),
+            ..self
         }
     }
 
@@ -231,6 +245,7 @@ impl IntoResponse for Problem {
             detail: &self.detail,
             error: &self.detail,
             field: self.field.as_deref(),
+            gaps: self.gaps,
         };
         let mut response = (status, Json(wire)).into_response();
         response.headers_mut().insert(

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::desk::Desk;
-use crate::model::{Clip, ClipId, ClipMode, JobId, Span};
+use crate::model::{Clip, ClipId, ClipMode, GapCause, Hole, JobId, Span};
 use crate::timeline::fixture::{at, door, segment};
 
 fn clip(desk: &Desk, camera: &str, body: Value) -> (u16, String) {
@@ -52,6 +52,25 @@ fn what_cannot_be_cut_is_refused_in_order_and_in_the_words_that_clients_know() {
     }
     let half = json!({"from": at(0), "to": at(3600).offset(1_000_000)});
     assert_eq!(clip(&desk, "door", half).1, "clip too long (3601s); max 3600s");
+}
+
+#[test]
+fn where_nothing_is_recorded_the_gap_says_why() {
+    let desk = Desk::new();
+    let mut row = segment(0, 60, 1, 0);
+    row.holes = vec![Hole {
+        span: Span::new(at(20), at(40)),
+        cause: GapCause::Silent,
+    }];
+    desk.add_segments(vec![row]);
+    let streamed = desk.get(&format!("/api/v1/cameras/door/clip.mp4?from={}&to={}", at(25), at(30)));
+    let made = desk.send("POST", "/api/v1/cameras/door/clip", &window(25, 30).to_string());
+    for answer in [streamed, made] {
+        assert_eq!(answer.status, 404);
+        let gap = &answer.json()["gaps"][0];
+        let told = [&gap["start"], &gap["end"], &gap["cause"]].map(|field| field.as_str().unwrap().to_owned());
+        assert_eq!(told, [at(25).to_string(), at(30).to_string(), "silent".to_owned()]);
+    }
 }
 
 #[test]
