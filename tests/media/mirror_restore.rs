@@ -54,8 +54,11 @@ fn assert_done(done: &Output, code: i32, words: &[&str]) {
 /// The primary's disk dies: an empty directory is where it was.
 fn lose_primary(mirrored: &Mirrored) {
     let recordings = mirrored.site.data().join("recordings");
-    fs::remove_dir_all(&recordings).unwrap();
+    let gone = mirrored.site.data().join("gone");
+    fs::rename(&recordings, &gone).unwrap();
     fs::create_dir(&recordings).unwrap();
+    // A daemon that runs may be writing a file into it at this moment.
+    wait_for(SOON, "nothing to be left of the disk", || fs::remove_dir_all(&gone));
 }
 
 #[test]

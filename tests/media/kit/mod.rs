@@ -10,6 +10,7 @@ pub(crate) mod dialogues;
 pub(crate) mod disk;
 pub(crate) mod footage;
 pub(crate) mod lossy;
+pub(crate) mod machine;
 pub(crate) mod mirror;
 pub(crate) mod mock;
 pub(crate) mod peer;
