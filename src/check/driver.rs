@@ -110,6 +110,7 @@ impl Check {
             self.fail(&mut report, "the index", &error);
         }
         self.name_damaged(&mut report);
+        self.name_doubled(&mut report);
         match self.find_unknown(&mut report, survey.taken_at) {
             Ok(unknown) => {
                 for path in unknown {
@@ -134,6 +135,26 @@ impl Check {
                     report.find(
                         &path,
                         format!("damaged: {seconds:.1} s of it are lost; the timeline says so"),
+                        true,
+                    );
+                }
+            }
+            Err(error) => self.fail(report, "the index", &error.into()),
+        }
+    }
+
+    /// Names recordings of a time that was recorded already: the clock was set back, or a camera sent frames again that it had
+    /// sent before. Both are kept.
+    fn name_doubled(&self, report: &mut Report) {
+        let volume = self.volume.id();
+        match self.index.read_blocking(move |reader| reader.doubled_on(volume)) {
+            Ok(doubled) => {
+                report.doubled += doubled.len() as u64;
+                for double in doubled {
+                    let (seconds, other) = (double.overlap.as_secs_f64(), double.other);
+                    report.find(
+                        &double.path,
+                        format!("{seconds:.2} s of it were recorded twice; {other} has them too"),
                         true,
                     );
                 }

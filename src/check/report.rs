@@ -44,6 +44,8 @@ pub struct Report {
     pub missing: u64,
     /// Recordings that lost frames, which the timeline shows as damaged.
     pub damaged: u64,
+    /// Recordings that show a time which the one before them shows too.
+    pub doubled: u64,
     /// Files that hold nothing to play.
     pub quarantined: u64,
     /// Segments of which no frame was kept.
@@ -114,6 +116,7 @@ impl Report {
             (&mut self.suspect, other.suspect),
             (&mut self.missing, other.missing),
             (&mut self.damaged, other.damaged),
+            (&mut self.doubled, other.doubled),
             (&mut self.quarantined, other.quarantined),
             (&mut self.dropped, other.dropped),
             (&mut self.foreign, other.foreign),
@@ -135,7 +138,7 @@ impl Report {
     }
 
     /// The counts with their names, in the order a person reads them.
-    pub fn counts(&self) -> [(&'static str, u64); 16] {
+    pub fn counts(&self) -> [(&'static str, u64); 17] {
         [
             ("files looked at", self.files),
             ("rows held against files", self.rows),
@@ -147,6 +150,7 @@ impl Report {
             ("files that are not what was closed", self.suspect),
             ("files missing", self.missing),
             ("recordings that lost frames", self.damaged),
+            ("recordings of a time that was recorded already", self.doubled),
             ("put into quarantine", self.quarantined),
             ("begun, but nothing kept", self.dropped),
             ("files of others, left alone", self.foreign),

@@ -308,7 +308,7 @@ fn movie(file: &Filed, step: i64, group: usize) -> Movie {
             dts: frames[number] - first,
             shown_after: 0,
             duration: u32::try_from(next - frames[number]).unwrap(),
-            keyframe: number % group == 0,
+            keyframe: number.is_multiple_of(group),
         }
     };
     let config = vec![1, 66, 0, 1];

@@ -10,6 +10,7 @@ mod chain;
 mod clips;
 mod columns;
 mod copies;
+mod doubled;
 mod error;
 mod events;
 mod exports;
@@ -37,6 +38,7 @@ mod writer;
 
 pub use backup::backup_path;
 pub use chain::{Chained, ChainedFile, KnownKey, Removal};
+pub use doubled::Doubled;
 pub use error::IndexError;
 pub use events::EventFilter;
 pub use gaps::GapFilter;
