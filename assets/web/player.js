@@ -119,8 +119,13 @@ export class Player {
     this.#lookAhead();
   }
 
-  // An open segment's file grows: its address carries how far it had grown, so that no cache answers with less.
-  #address(segment) { return segment.open ? `${segment.url}?until=${segment.end}` : segment.url; }
+  // An open segment's file grows: its address carries how far it had grown, so that no cache answers with less. One without a
+  // file has the address of a clip, which says so itself.
+  #address(segment) {
+    const isGrowingFile = segment.open && !segment.url.includes('?');
+    return isGrowingFile ? `${segment.url}?until=${segment.end}` : segment.url;
+  }
+
   #key(segment) { return `${segment.id ?? segment.url} ${segment.open ? segment.end : ''}`; }
 
   async #lookAhead() {
@@ -392,7 +397,7 @@ export class Player {
     say(byId('segment-words'), [`Segment ${momentWords(s.start, now(), this.zone)} – ${until}`, ...segmentWords(s)].join(' · '));
     const link = byId('download');
     link.href = s.url;
-    link.download = decodeURIComponent(String(s.url).split('/').pop());
+    link.download = decodeURIComponent(s.url.split('?')[0].split('/').pop());
     show(link, true);
   }
 

@@ -14,6 +14,7 @@ use super::app::App;
 use super::problem::Problem;
 use super::query::{InPath, path_part};
 use super::ranges::{Wanted, wanted};
+use super::reel::send_reel;
 use crate::model::{CameraId, SegmentState};
 use crate::storage::{Place, Unfound, is_readable};
 
@@ -39,27 +40,37 @@ pub(super) async fn recording(State(app): State<App>, request: Request) -> Resul
     let segment = found
         .filter(|segment| segment.copies.iter().any(|copy| is_readable(copy.state)))
         .ok_or_else(no_recording)?;
-    let (volumes, state) = (app.volumes.clone(), segment.state);
-    let found = tokio::task::spawn_blocking(move || volumes.find_file(&segment)).await;
-    let path = match found {
-        Ok(Ok(path)) => path,
-        Ok(Err(Unfound::Gone)) => return Err(Problem::not_found(GONE)),
-        Ok(Err(Unfound::Unreadable)) | Err(_) => return Err(Problem::not_found(UNREADABLE)),
-        Ok(Err(Unfound::OutOfReach(why))) => return Err(Problem::unavailable(format!("{GONE}, and {why}"))),
-    };
+    let volumes = app.volumes.clone();
+    if segment.state == SegmentState::Open {
+        let look = found_by(move || volumes.look_at_open(&segment)).await?;
+        let reel = look.ok_or_else(|| Problem::unavailable(NOTHING_YET))?;
+        // One that grows is another at every look.
+        let facts = [(header::CACHE_CONTROL, "no-store".to_owned())];
+        return Ok(send_reel(reel, (), facts, &parts.method, &parts.headers));
+    }
+    let path = found_by(move || volumes.find_file(&segment)).await?;
     let request = Request::from_parts(parts, Body::empty());
     let mut response = serve_file(&path, request, GONE).await?;
-    // A closed segment never changes under its name; one that grows does at every look.
-    let keep = match state {
-        SegmentState::Closed => "private, max-age=3600",
-        SegmentState::Open => "no-store",
-    };
+    // A closed segment never changes under its name.
     response
         .headers_mut()
-        .insert(header::CACHE_CONTROL, HeaderValue::from_static(keep));
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("private, max-age=3600"));
     Ok(response)
 }
 
+/// What a search on volumes gives, on a thread that may wait for them.
+async fn found_by<T: Send + 'static>(
+    search: impl FnOnce() -> Result<T, Unfound> + Send + 'static,
+) -> Result<T, Problem> {
+    match tokio::task::spawn_blocking(search).await {
+        Ok(Ok(found)) => Ok(found),
+        Ok(Err(Unfound::Gone)) => Err(Problem::not_found(GONE)),
+        Ok(Err(Unfound::Unreadable)) | Err(_) => Err(Problem::not_found(UNREADABLE)),
+        Ok(Err(Unfound::OutOfReach(why))) => Err(Problem::unavailable(format!("{GONE}, and {why}"))),
+    }
+}
+
+const NOTHING_YET: &str = "the file of this segment has no frames yet; ask again in a second";
 const UNREADABLE: &str = "the file cannot be read; the log of camkeep says why";
 const GONE: &str = "the file of this segment is no longer on the disk";
 

@@ -33,16 +33,12 @@ const GAPS: HeaderName = HeaderName::from_static("x-camkeep-clip-gaps");
 /// Where it was cut, when it would have reached into the future.
 const CUT_TO: HeaderName = HeaderName::from_static("x-camkeep-clip-cut-to");
 
-/// Answers with the part that is asked for.
+/// Answers with the part of a clip that is asked for.
 pub(super) fn send(streamed: Streamed, method: &Method, headers: &HeaderMap) -> Response {
-    let size = streamed.reel.size_bytes();
-    let tag = tag(&streamed.reel);
     let cut_to = streamed.cut_to.map(|at| (CUT_TO, at.to_string()));
     let facts = [
-        (header::ETAG, tag.clone()),
         // Asked for anew each time, because footage may still be growing into the window.
         (header::CACHE_CONTROL, "private, no-cache".to_owned()),
-        (header::ACCEPT_RANGES, "bytes".to_owned()),
         (
             header::CONTENT_DISPOSITION,
             format!("inline; filename=\"{}\"", streamed.file),
@@ -52,21 +48,37 @@ pub(super) fn send(streamed: Streamed, method: &Method, headers: &HeaderMap) -> 
         (COVERED, format!("{:.3}", streamed.covered.as_secs_f64())),
         (GAPS, streamed.holes.len().to_string()),
     ];
+    let facts = facts.into_iter().chain(cut_to);
+    send_reel(streamed.reel, streamed.hold, facts, method, headers)
+}
+
+/// Answers with the part of a reel that is asked for; `hold` is kept for as long as it is read.
+pub(super) fn send_reel(
+    reel: Reel,
+    hold: impl Send + 'static,
+    facts: impl IntoIterator<Item = (HeaderName, String)>,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Response {
+    let (size, tag) = (reel.size_bytes(), tag(&reel));
     let mut response = if is_known(&tag, headers) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         match wanted(headers, size, |known| known == tag) {
             Err(problem) => problem.into_response(),
-            Ok(Wanted::All) => answer(StatusCode::OK, streamed, 0..size, method),
+            Ok(Wanted::All) => answer(StatusCode::OK, body(reel, hold, 0..size, method), size),
             Ok(Wanted::Part(range)) => {
                 let told = format!("bytes {}-{}/{size}", range.start, range.end.saturating_sub(1));
-                let mut response = answer(StatusCode::PARTIAL_CONTENT, streamed, range, method);
+                let length = range.end.saturating_sub(range.start);
+                let mut response = answer(StatusCode::PARTIAL_CONTENT, body(reel, hold, range, method), length);
                 put(&mut response, header::CONTENT_RANGE, &told);
                 response
             }
         }
     };
-    for (name, value) in facts.into_iter().chain(cut_to) {
+    put(&mut response, header::ETAG, &tag);
+    put(&mut response, header::ACCEPT_RANGES, "bytes");
+    for (name, value) in facts {
         put(&mut response, name, &value);
     }
     response
@@ -86,13 +98,7 @@ fn is_known(tag: &str, headers: &HeaderMap) -> bool {
     known.is_some_and(|known| known.split(',').any(is_ours))
 }
 
-fn answer(status: StatusCode, streamed: Streamed, range: Range<u64>, method: &Method) -> Response {
-    let length = range.end.saturating_sub(range.start);
-    let body = if method == Method::HEAD {
-        Body::empty()
-    } else {
-        body(streamed, range)
-    };
+fn answer(status: StatusCode, body: Body, length: u64) -> Response {
     let mut response = (status, body).into_response();
     put(&mut response, header::CONTENT_LENGTH, &length.to_string());
     put(&mut response, header::CONTENT_TYPE, "video/mp4");
@@ -100,10 +106,12 @@ fn answer(status: StatusCode, streamed: Streamed, range: Range<u64>, method: &Me
 }
 
 /// Reads on a thread of its own, a little ahead of the client. With the client goes the thread, and with it what is held.
-fn body(streamed: Streamed, range: Range<u64>) -> Body {
+fn body(reel: Reel, hold: impl Send + 'static, range: Range<u64>, method: &Method) -> Body {
+    if method == Method::HEAD {
+        return Body::empty();
+    }
     let (sender, receiver) = mpsc::channel::<io::Result<Bytes>>(AHEAD);
     tokio::task::spawn_blocking(move || {
-        let Streamed { reel, hold, .. } = streamed;
         let (mut reader, runtime) = (reel.reader(range), Handle::current());
         loop {
             let mut chunk = Vec::with_capacity(CHUNK);
@@ -112,7 +120,7 @@ fn body(streamed: Streamed, range: Range<u64>) -> Body {
                 Ok(0) => break,
                 Ok(_) => (false, Ok(Bytes::from(chunk))),
                 Err(error) => {
-                    tracing::error!(%error, "a clip breaks off while it is streamed");
+                    tracing::error!(%error, "a film breaks off while it is sent");
                     (true, Err(error))
                 }
             };

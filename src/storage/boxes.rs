@@ -66,7 +66,8 @@ impl Movie {
             (None, ..) => FileShape::Empty,
         };
         if walk.tables.is_none()
-            && let Some(at) = walk.find_hidden_index()?
+            && let Some(media) = walk.first_media
+            && let Some(at) = walk.find_hidden_index(media)?
         {
             walk.top_level(at, true)?;
             shape = FileShape::HalfFinalised;
@@ -130,7 +131,7 @@ impl Movie {
 /// An index larger than this is not one of ours: an hour at 60 frames a second takes under 8 MB.
 const LONGEST_INDEX: u64 = 64 << 20;
 
-struct Walk<'a> {
+pub(super) struct Walk<'a> {
     file: &'a File,
     size: u64,
     tables: Option<Tables>,
@@ -142,14 +143,14 @@ struct Walk<'a> {
 }
 
 /// A box: where its body begins, how long the body says it is, and its four letters.
-struct Header {
-    body: u64,
-    length: u64,
-    kind: [u8; 4],
+pub(super) struct Header {
+    pub(super) body: u64,
+    pub(super) length: u64,
+    pub(super) kind: [u8; 4],
 }
 
 impl<'a> Walk<'a> {
-    fn new(file: &'a File, size: u64) -> Self {
+    pub(super) fn new(file: &'a File, size: u64) -> Self {
         Self {
             file,
             size,
@@ -163,7 +164,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The box at an offset; nothing at the end, or where no box can be.
-    fn header(&self, at: u64) -> io::Result<Option<Header>> {
+    pub(super) fn header(&self, at: u64) -> io::Result<Option<Header>> {
         let left = self.size.saturating_sub(at);
         if left < 8 {
             return Ok(None);
@@ -192,7 +193,7 @@ impl<'a> Walk<'a> {
     }
 
     /// A whole body; nothing when it is cut or absurdly long.
-    fn body(&self, header: &Header) -> io::Result<Option<Vec<u8>>> {
+    pub(super) fn body(&self, header: &Header) -> io::Result<Option<Vec<u8>>> {
         let there = self.size.saturating_sub(header.body);
         if header.length > there || header.length > LONGEST_INDEX {
             return Ok(None);
@@ -236,12 +237,9 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Looks for the first index inside the media, where closing a file hides it.
-    fn find_hidden_index(&self) -> io::Result<Option<u64>> {
+    /// Looks for the first index inside the media that begin here, where closing a file hides it.
+    pub(super) fn find_hidden_index(&self, mut at: u64) -> io::Result<Option<u64>> {
         const STEP: usize = 1 << 20;
-        let Some(mut at) = self.first_media else {
-            return Ok(None);
-        };
         let mut bytes = vec![0; STEP];
         while at + 16 <= self.size {
             let length = usize::try_from(self.size - at).unwrap_or(STEP).min(STEP);
@@ -325,7 +323,7 @@ mod tests {
             file.write_all(&bytes).unwrap();
             let mut walk = Walk::new(&file, bytes.len() as u64);
             walk.top_level(0, false).unwrap();
-            assert_eq!(walk.find_hidden_index().unwrap(), Some(16 + 8 + before as u64));
+            assert_eq!(walk.find_hidden_index(16 + 8).unwrap(), Some(16 + 8 + before as u64));
         }
     }
 

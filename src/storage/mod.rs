@@ -25,6 +25,7 @@ mod layout;
 mod lock;
 mod mirror_files;
 mod mirror_writer;
+mod open_file;
 mod proofs;
 mod reel;
 mod reserve;
@@ -57,6 +58,7 @@ pub use journal::{
 pub use layout::{Place, QUARANTINE, TailPlace, quarantine_path, reason_path};
 pub use lock::DaemonLock;
 pub use mirror_writer::{MirrorLane, MirrorTold, MirrorWriter};
+pub use open_file::look_at_open;
 pub use reel::{
     HeadPlan, Laid, Piece, Reel, ReelReader, Showing, TrackKind, TrackPlan, aac_entry, opus_entry, picture_entry,
 };

@@ -13,7 +13,9 @@ use super::boxes::Movie;
 use super::choosing::{Attempt, is_readable, plan_reading};
 use super::error::StorageError;
 use super::holes::holes_left;
+use super::open_file::look_at_open;
 use super::proofs::{Proof, Proofs};
+use super::reel::Reel;
 use super::volume::Volume;
 use crate::model::{Copy, CopyState, Hole, Segment, SegmentId, SegmentState, VolumeId};
 
@@ -245,13 +247,27 @@ impl Volumes {
 
     /// The file that holds a segment best, of those that can be opened. For a thread that may wait.
     pub fn find_file(&self, segment: &Segment) -> Result<PathBuf, Unfound> {
-        let best = self.read(segment, |path: &Path| {
+        self.find(segment, |path: &Path| {
             std::fs::File::open(path)
                 .map(|_| path.to_owned())
                 .map_err(|error| StorageError::io("open", path, error))
-        });
-        if let Some((path, _)) = best.read {
-            return Ok(path);
+        })
+    }
+
+    /// What can be played now of a segment that may be growing; nothing before its first frames are in a file. For a thread that
+    /// may wait.
+    pub fn look_at_open(&self, segment: &Segment) -> Result<Option<Reel>, Unfound> {
+        self.find(segment, look_at_open)
+    }
+
+    fn find<T: Send + 'static>(
+        &self,
+        segment: &Segment,
+        read: impl Fn(&Path) -> Result<T, StorageError> + Clone + Send + 'static,
+    ) -> Result<T, Unfound> {
+        let best = self.read(segment, read);
+        if let Some((found, _)) = best.read {
+            return Ok(found);
         }
         for error in &best.failed {
             tracing::error!(segment = %segment.id, %error, "the file of a segment cannot be opened");

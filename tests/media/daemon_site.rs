@@ -48,6 +48,7 @@ pub(crate) struct Row {
     pub(crate) run: String,
     pub(crate) frames: u64,
     pub(crate) refilled: bool,
+    /// Of its file, where it has one.
     pub(crate) url: Option<String>,
     /// How far its first copy can be believed.
     pub(crate) state: String,
@@ -65,7 +66,10 @@ impl Row {
             run: text("run"),
             frames: value["frames"].as_u64().unwrap(),
             refilled: value["origin"] == "refill",
-            url: value["url"].as_str().map(str::to_owned),
+            url: value["url"]
+                .as_str()
+                .filter(|url| url.starts_with("/media/recordings/"))
+                .map(str::to_owned),
             state: value["copies"][0]["state"].as_str().unwrap_or_default().to_owned(),
         }
     }

@@ -1,13 +1,18 @@
 //! What others see of a file while it is written: a player, or somebody who copies it, may look at any moment.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use camkeep::model::News;
 use camkeep::pipeline::demo::{AudioCodec, FakeCamera, StreamOptions};
+use camkeep::storage::{FileShape, Movie};
 
 use crate::cuts::browser;
+use crate::daemon_site::{SOON, Site};
 use crate::kit::desk::Desk;
 use crate::kit::referee;
 use crate::kit::wait::pause;
@@ -179,4 +184,98 @@ fn an_open_file_with_sound_is_readable_at_every_moment() {
     std::fs::write(&copy, &look).unwrap();
     let last = referee::read_stamps(&copy).last().unwrap().counter;
     assert_eq!(browser::last_shown(look), Some(last), "Chromium plays to the end");
+}
+
+/// Fetches a path over a connection of its own and waits between the first bytes and the rest; the body, once it is 200.
+fn fetch_slowly(address: &str, path: &str, wait: Duration) -> Option<Vec<u8>> {
+    let mut stream = TcpStream::connect(address.trim_start_matches("http://")).unwrap();
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut first = [0; 1];
+    stream.read_exact(&mut first).unwrap();
+    pause(wait);
+    let mut bytes = first.to_vec();
+    stream.read_to_end(&mut bytes).unwrap();
+    let head = bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+    let text = String::from_utf8_lossy(&bytes[..head]).to_ascii_lowercase();
+    let body = bytes.split_off(head + 4);
+    if !text.starts_with("http/1.1 200") {
+        assert!(
+            text.starts_with("http/1.1 503"),
+            "{text}\n{}",
+            String::from_utf8_lossy(&body)
+        );
+        return None;
+    }
+    let length = text
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "))
+        .unwrap();
+    assert_eq!(length.parse(), Ok(body.len()), "the whole body");
+    Some(body)
+}
+
+#[test]
+fn a_file_that_is_fetched_while_it_is_closed_has_its_index_and_every_frame_that_it_tells_of() {
+    let camera = FakeCamera::start(StreamOptions {
+        audio: AudioCodec::Aac,
+        ..StreamOptions::small()
+    })
+    .unwrap();
+    let site = Site::start();
+    let settings = serde_json::json!({
+        "id": "door", "name": "Door", "main_stream_url": camera.url(), "segment_seconds": 2, "record_audio": true
+    });
+    site.daemon().post("/api/v1/cameras", &settings).ok();
+    site.wait_recording("door");
+    let (address, over) = (site.daemon().address().to_owned(), AtomicBool::new(false));
+    let fetch = |wait: Duration| {
+        let mut bodies: Vec<Vec<u8>> = Vec::new();
+        while !over.load(Ordering::Relaxed) {
+            let rows = site.daemon().get("/api/v1/cameras/door/segments?limit=2").ok();
+            for row in rows.as_array().unwrap() {
+                let url = row["url"].as_str().unwrap_or_else(|| panic!("no url: {row}"));
+                let file = url
+                    .starts_with("/media/")
+                    .then(|| fetch_slowly(&address, url, wait))
+                    .flatten();
+                bodies.extend(file.filter(|file| bodies.last() != Some(file)));
+            }
+        }
+        bodies
+    };
+    let waits = [0, 30, 700].map(Duration::from_millis);
+    let bodies: Vec<Vec<u8>> = std::thread::scope(|scope| {
+        let fetchers = waits.map(|wait| scope.spawn(move || fetch(wait)));
+        site.wait_closed("door", 5, SOON + Duration::from_secs(20));
+        over.store(true, Ordering::Relaxed);
+        fetchers
+            .into_iter()
+            .flat_map(|fetcher| fetcher.join().unwrap())
+            .collect()
+    });
+    let room = tempfile::tempdir().unwrap();
+    let copy = room.path().join("body.mp4");
+    let (mut plain, mut growing) = (0, 0);
+    for (number, body) in bodies.iter().enumerate() {
+        std::fs::write(&copy, body).unwrap();
+        let movie = Movie::read(&copy).unwrap();
+        let shape = (&movie.shape, movie.cut, find(body, &[b"moov"]).len());
+        match shape {
+            (FileShape::Plain, false, 1) => plain += 1,
+            (FileShape::Fragmented, false, 1) => growing += 1,
+            _ => panic!("body {number} of {} bytes: {shape:?}", body.len()),
+        }
+        let audio = movie.audio.as_ref().map_or(0, |track| track.samples.len());
+        assert_eq!(movie.frames() as usize + audio, declared(body), "body {number}");
+        // A player is asked about some of them, because that takes a while.
+        if number % 25 == 0 {
+            let seen = samples(&copy).unwrap_or_else(|said| panic!("body {number}: {said}"));
+            assert_eq!(seen[0].len() + seen[1].len(), declared(body), "body {number}");
+        }
+    }
+    assert!(plain > 3 && growing > 50, "{plain} {growing}");
 }

@@ -67,9 +67,22 @@ fn a_segment_that_grows_is_served_as_it_is() {
         .unwrap();
     let path = desk.recordings.join("door/2026-11-20");
     std::fs::create_dir_all(&path).unwrap();
-    std::fs::write(path.join("20261120_100000.000Z_00000001_000000.mp4"), b"012").unwrap();
+    let path = path.join("20261120_100000.000Z_00000001_000000.mp4");
+    std::fs::write(&path, b"012").unwrap();
+    let answer = desk.get(URL);
+    assert_eq!(answer.status, 503, "no frame is in it yet");
+    assert!(answer.problem().contains("ask again"));
+    // Frames, the index of a file that grows, and the beginning of what comes next.
+    let film = b"\0\0\0\x0cftypiso4\0\0\0\x0cmdat0123\0\0\0\x10moov\0\0\0\x08mvex";
+    std::fs::write(&path, [film.as_slice(), b"\0\0\0\x0cmdat4"].concat()).unwrap();
     let answer = desk.get(URL);
     assert_eq!((answer.status, answer.header("cache-control")), (200, Some("no-store")));
+    assert_eq!(
+        (answer.body.as_slice(), answer.header("content-type")),
+        (film.as_slice(), Some("video/mp4"))
+    );
+    let part = desk.with_headers("GET", URL, "Range: bytes=4-7\r\n", "");
+    assert_eq!((part.status, part.body.as_slice()), (206, b"ftyp".as_slice()));
 }
 
 #[test]

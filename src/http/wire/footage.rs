@@ -42,6 +42,13 @@ pub(in crate::http) struct SegmentShown {
     copies: Vec<CopyShown>,
 }
 
+/// Where a segment is played that is being written and has no file yet: from memory.
+fn clip_of(segment: &Segment) -> Option<String> {
+    let Span { start, end } = segment.span;
+    let is_in_memory = segment.state == SegmentState::Open && segment.copies.is_empty();
+    is_in_memory.then(|| format!("/api/v1/cameras/{}/clip.mp4?from={start}&to={end}", segment.camera))
+}
+
 /// A span inside a segment without footage.
 #[derive(Debug, Serialize)]
 struct HoleShown {
@@ -76,7 +83,8 @@ impl SegmentShown {
         let size_bytes = readable.or(segment.copies.first()).map_or(0, |copy| copy.size_bytes);
         let url = readable
             .and_then(|copy| copy.path.rsplit('/').next())
-            .map(|file| format!("/media/recordings/{}/{file}", segment.camera));
+            .map(|file| format!("/media/recordings/{}/{file}", segment.camera))
+            .or_else(|| clip_of(&segment));
         Self {
             id: segment.id.0,
             camera_id: segment.camera.to_string(),
