@@ -23,7 +23,7 @@ use super::event::PipelineEvent;
 use super::launch::launch;
 use super::record::Feed;
 use super::runner::{Runner, on_the_side};
-use super::sound_plan::{Plan, plan};
+use super::sound_plan::{Plan, packet_length, plan};
 use super::stream_time::{begun, clock_zero, now, running_time};
 use super::writing::Writing;
 
@@ -350,7 +350,7 @@ impl Sound {
         };
         let duration = buffer.duration().map(gst::ClockTime::nseconds);
         // Without one the last packet of a file would last no time, and nobody would play it.
-        let duration = duration.filter(|lasts| *lasts > 0).or_else(|| packet_length(&caps));
+        let duration = packet_length(duration, &caps);
         let Ok(map) = buffer.into_mapped_buffer_readable() else {
             return;
         };
@@ -386,14 +386,4 @@ impl Sound {
 /// What a stream of a camera is: `video`, `audio` or something else.
 pub(super) fn media(caps: &gst::CapsRef) -> Option<&str> {
     caps.structure(0)?.get::<&str>("media").ok()
-}
-
-/// How long a packet of AAC lasts: 1024 samples.
-fn packet_length(caps: &gst::CapsRef) -> Option<u64> {
-    let structure = caps.structure(0).filter(|structure| structure.name() == "audio/mpeg")?;
-    let rate = structure
-        .get::<i32>("rate")
-        .ok()
-        .and_then(|rate| u64::try_from(rate).ok())?;
-    1_024_000_000_000u64.checked_div(rate)
 }

@@ -73,3 +73,20 @@ fn as_aac(samples: &str, rate: i32) -> Plan {
         late: late * 1_000_000_000 / rate,
     }
 }
+
+/// No packet of any codec lasts longer, in nanoseconds: the longest is one of HE-AAC of 8000 samples a second.
+const LONGEST: u64 = 300_000_000;
+
+/// How long a packet lasts: as it is told, where that can be, or the 1024 samples that one of AAC has. GStreamer 1.26 reckons what
+/// it tells from the timestamps of packets, which may be anything.
+pub(super) fn packet_length(told: Option<u64>, caps: &gst::CapsRef) -> Option<u64> {
+    if told.is_some_and(|told| (1..=LONGEST).contains(&told)) {
+        return told;
+    }
+    let structure = caps.structure(0).filter(|structure| structure.name() == "audio/mpeg")?;
+    let rate = structure
+        .get::<i32>("rate")
+        .ok()
+        .and_then(|rate| u64::try_from(rate).ok())?;
+    1_024_000_000_000u64.checked_div(rate)
+}

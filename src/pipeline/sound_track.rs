@@ -140,7 +140,9 @@ impl SoundTrack {
     fn accept(&mut self, unit: Unit, now: i64) -> Option<Piece> {
         let from = self.open_from?;
         let goes_forward = self.last_pts.is_none_or(|last| unit.pts > last);
+        // Whoever believes a packet that it lasts an hour waits for nothing else in that hour.
         let lasts = unit.duration.and_then(|nanos| i64::try_from(nanos).ok());
+        let lasts = lasts.filter(|lasts| *lasts <= SECOND);
         let end = unit.pts.saturating_add(lasts.unwrap_or(UNKNOWN_PACKET));
         self.video_at_last = self.video;
         self.last_end = end.max(self.video.saturating_sub(MOST_BEHIND));
@@ -205,6 +207,21 @@ mod tests {
             Piece::Unit(unit) => unit.pts + 64 * MS,
             Piece::Gap(from, lasts) => from + lasts,
         })
+    }
+
+    #[test]
+    fn a_packet_that_is_said_to_last_for_hours_keeps_nothing_waiting() {
+        let mut track = SoundTrack::default();
+        track.begin(true, 0, 0);
+        let mut wild = unit(0);
+        wild.duration = Some(5 * 3_600_000_000_000);
+        assert!(track.unit(wild, 0).is_some());
+        assert_eq!(track.unit(unit(64), 64 * MS), Some(Piece::Unit(unit(64))));
+        let pictures = (100..6000).step_by(40);
+        let pieces: Vec<Piece> = pictures
+            .flat_map(|ms| track.picture_passed(ms * MS, ms * MS, ms * MS))
+            .collect();
+        assert!(reached(&pieces).is_some_and(|to| to > 4500 * MS), "{pieces:?}");
     }
 
     #[test]
