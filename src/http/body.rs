@@ -1,6 +1,7 @@
 //! What is sent: a JSON object whose fields are taken one by one, so that each mistake has its field's name.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{FromRequest, Request};
@@ -9,6 +10,7 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
+use super::lines::Line;
 use super::problem::Problem;
 
 /// The most bytes that are read of a body. A camera with every field filled takes about two thousand.
@@ -49,6 +51,9 @@ impl<S: Sync + Send> FromRequest<S> for Fields {
         if too_long {
             return Err(Problem::too_large(LIMIT));
         }
+        let line = request.extensions().get::<Arc<Line>>().cloned();
+        // Until it is here, this connection goes before others that are of use.
+        let rest = line.map(|line| line.await_the_rest());
         let bytes = tokio::time::timeout(TIME, axum::body::to_bytes(request.into_body(), LIMIT))
             .await
             .map_err(|_| {
@@ -63,6 +68,7 @@ impl<S: Sync + Send> FromRequest<S> for Fields {
                     Problem::invalid("the request ended before its body did")
                 }
             })?;
+        drop(rest);
         Self::parse(&bytes)
     }
 }

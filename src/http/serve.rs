@@ -3,7 +3,8 @@
 //! axum's own server waits without end for a request that does not come, and takes every connection there is: whoever
 //! opens enough of them and says nothing would keep the page from everybody, and take the descriptors that recording
 //! needs. Here a request has to come within a time, an answer has to be read, and when there is no room the connection
-//! goes that has been of no use for longest.
+//! goes that has been of no use for longest, of the client that has most of them. No client has more than three of four
+//! answered at the same time.
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -12,6 +13,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
@@ -22,6 +25,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::app::App;
 use super::lines::{Line, Lines};
 use super::patience::Patient;
+use super::problem::Problem;
 use super::router::router;
 use crate::runtime::{Shutdown, Tasks, file_limit};
 
@@ -77,7 +81,7 @@ pub(super) async fn serve_router(
     shutdown: Shutdown,
     limits: Limits,
 ) -> std::io::Result<()> {
-    let (lines, mut tasks) = (Lines::default(), Tasks::new());
+    let (lines, mut tasks) = (Lines::new(limits.connections), Tasks::new());
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -93,7 +97,8 @@ pub(super) async fn serve_router(
                     () = make_room(&lines, limits.connections, &mut tasks) => {}
                     () = shutdown.asked() => break,
                 }
-                let connection = connection(stream, peer, router.clone(), lines.enter(), shutdown.clone(), limits);
+                let line = lines.enter(peer.ip());
+                let connection = connection(stream, peer, router.clone(), line, shutdown.clone(), limits);
                 tasks.spawn("http-connection", connection);
             }
             Err(error) => {
@@ -113,10 +118,7 @@ pub(super) async fn serve_router(
 async fn make_room(lines: &Lines, most: usize, tasks: &mut Tasks) {
     while lines.count() >= most {
         if lines.end_idlest() {
-            tracing::debug!(
-                most,
-                "too many connections: the one that was idle for longest is closed"
-            );
+            tracing::debug!(most, "too many connections: one of the client that has most is closed");
         }
         match tasks.next_end().await {
             Some(end) => notice(end),
@@ -129,6 +131,12 @@ fn notice(end: Result<&'static str, String>) {
     if let Err(error) = end {
         tracing::error!(error, "a connection's task died");
     }
+}
+
+fn too_many() -> Response {
+    let problem =
+        Problem::unavailable("too many requests of this client are being answered already; try again in a moment");
+    ([(header::RETRY_AFTER, "1")], problem).into_response()
 }
 
 /// Serves one connection until it ends, is ended, or the end of everything is asked for.
@@ -146,8 +154,12 @@ async fn connection(
     let asked = Arc::clone(&line);
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
-        let (answer, asked) = (router.call(request), asked.begin());
+        request.extensions_mut().insert(Arc::clone(&asked));
+        let answer = asked.begin().map(|asked| (router.call(request), asked));
         async move {
+            let Some((answer, asked)) = answer else {
+                return Ok(too_many());
+            };
             let answer = answer.await;
             drop(asked);
             answer

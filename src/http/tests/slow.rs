@@ -130,3 +130,66 @@ fn a_body_that_does_not_come_is_not_waited_for() {
     slow.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"HTTP/1.1 400");
 }
+
+/// Connects from another address of this machine.
+fn connect_from(desk: &Desk, address: &str) -> TcpStream {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let stream = runtime.block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(format!("{address}:0").parse().unwrap()).unwrap();
+        socket.connect(desk.address).await.unwrap()
+    });
+    let stream = stream.into_std().unwrap();
+    stream.set_nonblocking(false).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+#[test]
+fn bodies_that_do_not_come_keep_nobody_waiting_whoever_else_asks() {
+    let connections = 16;
+    let desk = Desk::within(Limits {
+        connections,
+        ..limits()
+    });
+    let head = b"POST /api/v1/cameras HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{";
+    let mut regular = connect(&desk);
+    let mut ask = || {
+        let begun = Instant::now();
+        regular
+            .write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .unwrap();
+        let mut answer = [0; 2048];
+        let count = regular.read(&mut answer).unwrap();
+        assert!(answer[..count].starts_with(b"HTTP/1.1 200"), "the connection was ended");
+        begun.elapsed()
+    };
+    ask();
+    let mut crowd = Vec::new();
+    let mut longest = Duration::ZERO;
+    for number in 0..200 {
+        let mut stream = connect_from(&desk, "127.0.0.2");
+        // Some are ended already.
+        let _ = stream.write_all(head);
+        crowd.push(stream);
+        if number % 10 == 9 {
+            longest = longest.max(ask());
+            let begun = Instant::now();
+            assert_eq!(desk.get("/healthz").status, 200, "somebody else");
+            longest = longest.max(begun.elapsed());
+        }
+    }
+    let mut neighbour = connect_from(&desk, "127.0.0.2");
+    let begun = Instant::now();
+    neighbour
+        .write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .unwrap();
+    let mut answer = [0; 12];
+    neighbour.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200", "who has the same address");
+    longest = longest.max(begun.elapsed());
+    assert!(longest < Duration::from_millis(200), "an answer took {longest:?}");
+}
