@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::runtime::{Clock, SystemClock};
+use crate::runtime::{Clock, SystemClock, pause};
 
 use super::rtsp;
 
@@ -29,6 +29,8 @@ static OPENED: Condvar = Condvar::new();
 /// Who is there is connected to within this, and nobody waits longer for others. Whoever had no turn connects all the same, and
 /// may find more than one socket that could be its own.
 const TURN: Duration = Duration::from_millis(250);
+/// How often it is looked again while there is more than one.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 /// Connections so far, to tell them apart.
 static COUNT: AtomicU64 = AtomicU64::new(0);
 
@@ -138,18 +140,30 @@ impl Connection {
         }
     }
 
-    /// Claims the socket. Called on the thread that has just opened it.
-    pub(super) fn claim(&self) {
+    /// Claims the socket. Called on the thread that has just opened it. `false` says that there are several that could be it, and
+    /// that nobody claimed another of them within the time of a turn.
+    pub(super) fn claim(&self) -> bool {
+        let began = SystemClock.instant();
+        while !self.try_to_claim() {
+            if SystemClock.instant().since(began) > TURN {
+                return false;
+            }
+            pause(BETWEEN_LOOKS);
+        }
+        true
+    }
+
+    fn try_to_claim(&self) -> bool {
         let mut mine = lock(&self.claimed);
         if mine.as_ref().is_some_and(|mine| mine.socket.is_still_there()) {
-            return;
+            return true;
         }
         *mine = None;
         let mut claimed = lock(&CLAIMED);
         let older = lock(&self.older);
         let is_new = |found: &Socket| !claimed.contains(&found.inode) && !older.contains(&found.inode);
         let mut free = sockets().filter(|found| is_new(found) && found.leads_to(self));
-        // Two at once are told apart at the next request, when one of them has claimed its own.
+        // Two at once are told apart when one of them is claimed.
         let (first, second) = (free.next(), free.next());
         drop(free);
         if let (Some(socket), None) = (first, second) {
@@ -162,6 +176,7 @@ impl Connection {
         }
         drop(claimed);
         self.is_open();
+        second.is_none()
     }
 
     /// Puts the connection in other hands. Called on the thread that reads from it, between two messages. Nothing when there is

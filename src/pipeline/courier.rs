@@ -1,14 +1,13 @@
 //! Carries what a camera and `rtspsrc` say to one another, and brings packets the short way.
 //!
 //! `rtspsrc` 1.22 reads a packet in three pieces, asks the kernel five times for it, and takes it through a session that is made for
-//! datagrams. A camera of 4 Mbit/s sends 350 of them a second. So the connection is put in other hands just before PLAY: `rtspsrc`
-//! goes on talking through a pair of sockets, and a thread of ours reads from the camera, much at once. Messages and reports go to
-//! `rtspsrc` as they are. So do the first packets of each source, until it has made for them what stands behind (`straight.rs`); from
+//! datagrams. A camera of 4 Mbit/s sends 350 of them a second. And it reads whatever a camera says into memory, however much that is (`bounds.rs`). So the connection is
+//! put in other hands before anything is said: `rtspsrc` goes on talking through a pair of sockets, and a thread of ours reads from the
+//! camera, much at once. Messages and reports go to `rtspsrc` as they are. So do the first packets of each source, until it has made for them what stands behind (`straight.rs`); from
 //! then on they go there at once, and `rtspsrc` sees one a second, by which it knows that the source lives.
 //!
 //! Whatever this does not understand it hands on as it is, and then all is as without it. Decision 32.
 
-use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,11 +18,13 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::runtime::{Clock, Instant, SystemClock, spawn_thread};
 
+use super::bounds::{Bounds, Encrypted, Excess};
 use super::connection::{Connection, InHands};
 use super::doors::Doors;
-use super::framing::{Framing, MARK, Piece, inside};
+use super::framing::{MARK, Piece, inside};
 use super::gathering::buffer;
 use super::reception::{self, Header, Reception};
+use super::sides::{Coming, Side, Waiting};
 use super::straight::Straight;
 
 /// How much is read from a camera at once: nearly all pictures are smaller.
@@ -37,8 +38,6 @@ const MOST_UNSEEN: u32 = 1000;
 /// When so much waits for rtspsrc, the camera waits too; and rtspsrc, when so much waits for the camera.
 const MOST_FOR_SOURCE: usize = 4 << 20;
 const MOST_FOR_CAMERA: usize = 64 << 10;
-/// So much room is kept for what waits.
-const ROOM_KEPT: usize = 4 << 10;
 /// A camera has a few sources. More than this are none.
 const MOST_SOURCES: usize = 64;
 
@@ -56,99 +55,6 @@ struct Way {
     unseen: u32,
 }
 
-/// Bytes that one side has not taken yet.
-#[derive(Default)]
-struct Waiting {
-    bytes: Vec<u8>,
-    taken: usize,
-    /// Nobody takes anything any more.
-    is_over: bool,
-}
-
-impl Waiting {
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    fn len(&self) -> usize {
-        self.bytes.len() - self.taken
-    }
-
-    fn push(&mut self, bytes: &[u8]) {
-        if self.taken > self.bytes.len() / 2 {
-            self.bytes.drain(..self.taken);
-            self.taken = 0;
-        }
-        // What nobody takes is thrown away when it is to be given.
-        self.bytes.extend_from_slice(bytes);
-    }
-
-    /// Gives what can be taken now.
-    fn give(&mut self, to: &mut impl Write) {
-        while !self.is_empty() && !self.is_over {
-            match to.write(&self.bytes[self.taken..]) {
-                Ok(0) => self.is_over = true,
-                Ok(count) => self.taken += count,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => self.is_over = true,
-            }
-        }
-        self.bytes.clear();
-        // At the beginning all that comes waits here for a moment, and hardly anything ever after.
-        self.bytes.shrink_to(ROOM_KEPT);
-        self.taken = 0;
-    }
-}
-
-/// What came from one side and is not read yet.
-struct Coming {
-    framing: Framing,
-    bytes: Vec<u8>,
-    from: usize,
-    until: usize,
-}
-
-impl Coming {
-    fn new(room: usize) -> Self {
-        Self {
-            framing: Framing::default(),
-            bytes: vec![0; room],
-            from: 0,
-            until: 0,
-        }
-    }
-
-    /// Reads what is there.
-    fn read(&mut self, side: &mut impl Read) -> Side {
-        self.bytes.copy_within(self.from..self.until, 0);
-        (self.from, self.until) = (0, self.until - self.from);
-        if self.until == self.bytes.len() {
-            // A packet that is larger; none is larger than its two bytes of length can say.
-            self.bytes.resize(2 * self.until, 0);
-        }
-        match side.read(&mut self.bytes[self.until..]) {
-            Ok(0) => Side::Over,
-            Ok(count) => {
-                self.until += count;
-                Side::GoesOn
-            }
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Side::GoesOn,
-            Err(_) => Side::Broke,
-        }
-    }
-}
-
-/// How a side is, when it was read.
-#[derive(Debug, PartialEq, Eq)]
-enum Side {
-    GoesOn,
-    /// It has said all.
-    Over,
-    /// It ended in the middle.
-    Broke,
-}
-
 /// What a courier tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Brought {
@@ -158,6 +64,8 @@ pub(super) enum Brought {
     Packets(Instant, u64),
     /// The connection broke.
     Broke,
+    /// The camera says too much, and is heard no more.
+    TooMuch(Excess),
 }
 
 /// Carries between a camera and its `rtspsrc` until that is done.
@@ -170,6 +78,8 @@ struct Courier {
     channels: Vec<(u32, u8, u8)>,
     to_camera: Waiting,
     to_source: Waiting,
+    /// How much the camera says at once.
+    bounds: Bounds,
     /// The camera says nothing any more.
     is_over: bool,
 }
@@ -180,10 +90,16 @@ struct Ready {
     source: bool,
 }
 
-/// Sends a courier for a connection that packets will come inside of. Where that cannot be, all stays as it is.
-pub(super) fn send(connection: &Connection, doors: &Arc<Doors>, tell: impl Fn(Brought) + Send + 'static) {
+/// Sends a courier for a connection, if it has none. Where that cannot be, all stays as it is. Of one that is encrypted it has
+/// to be told what comes of it.
+pub(super) fn send(
+    connection: &Connection,
+    encrypted: Option<Arc<Encrypted>>,
+    doors: &Arc<Doors>,
+    tell: impl Fn(Brought) + Send + 'static,
+) {
     let Some(hands) = connection.put_in_hands() else { return };
-    let courier = Courier::new(hands, doors.clone(), tell);
+    let courier = Courier::new(hands, Bounds::of(encrypted), doors.clone(), tell);
     // Nobody joins it: it ends with rtspsrc's side, and whoever takes a pipeline down waits for no camera.
     if let Err(error) = spawn_thread("courier", move || courier.carry()) {
         // What it was to carry ends with it, and rtspsrc finds that.
@@ -193,7 +109,7 @@ pub(super) fn send(connection: &Connection, doors: &Arc<Doors>, tell: impl Fn(Br
 
 impl Courier {
     /// Of a connection that is in other hands. `tell` hears what it brings the short way.
-    fn new(hands: InHands, doors: Arc<Doors>, tell: impl Fn(Brought) + Send + 'static) -> Self {
+    fn new(hands: InHands, bounds: Bounds, doors: Arc<Doors>, tell: impl Fn(Brought) + Send + 'static) -> Self {
         Self {
             hands,
             doors,
@@ -202,6 +118,7 @@ impl Courier {
             channels: Vec::new(),
             to_camera: Waiting::default(),
             to_source: Waiting::default(),
+            bounds,
             is_over: false,
         }
     }
@@ -221,7 +138,10 @@ impl Courier {
             }
             if ready.camera {
                 let side = from_camera.read(&mut self.hands.camera);
-                self.hear_camera(&mut from_camera);
+                if let Err(excess) = self.hear_camera(&mut from_camera) {
+                    (self.tell)(Brought::TooMuch(excess));
+                    return;
+                }
                 self.is_over = side != Side::GoesOn;
                 if side == Side::Broke {
                     (self.tell)(Brought::Broke);
@@ -272,6 +192,10 @@ impl Courier {
 
     /// What rtspsrc says goes to the camera; its reports are put right.
     fn hear_source(&mut self, coming: &mut Coming) {
+        if self.bounds.is_encrypted() {
+            self.to_camera.push(coming.take_all());
+            return;
+        }
         while let Some(piece) = coming.framing.next(&coming.bytes[coming.from..coming.until]) {
             let length = piece.bytes().len();
             let is_packet = matches!(piece, Piece::Packet { .. });
@@ -283,6 +207,8 @@ impl Courier {
                         way.reception.write(block);
                     }
                 });
+            } else {
+                self.bounds.begin();
             }
             self.to_camera.push(bytes);
             coming.from += length;
@@ -290,19 +216,35 @@ impl Courier {
     }
 
     /// What the camera says goes to rtspsrc, and its packets where they are taken.
-    fn hear_camera(&mut self, coming: &mut Coming) {
+    fn hear_camera(&mut self, coming: &mut Coming) -> Result<(), Excess> {
+        if self.bounds.is_encrypted() {
+            let bytes = coming.take_all();
+            self.to_source.push(bytes);
+            return self.bounds.take_encrypted(bytes.len());
+        }
         let now = SystemClock.instant();
         let mut count = 0;
-        while let Some(piece) = coming.framing.next(&coming.bytes[coming.from..coming.until]) {
+        loop {
+            let place = coming.framing.place();
+            let Some(piece) = coming.framing.next(&coming.bytes[coming.from..coming.until]) else {
+                break;
+            };
             coming.from += piece.bytes().len();
             match piece {
-                Piece::Packet { channel, whole } => count += u64::from(self.bring(channel, whole, now)),
-                Piece::Other(bytes) => self.to_source.push(bytes),
+                Piece::Packet { channel, whole } => {
+                    self.bounds.begin();
+                    count += u64::from(self.bring(channel, whole, now));
+                }
+                Piece::Other(bytes) => {
+                    self.bounds.take(bytes, place, &coming.framing)?;
+                    self.to_source.push(bytes);
+                }
             }
         }
         if count > 0 {
             (self.tell)(Brought::Packets(now, count));
         }
+        Ok(())
     }
 
     /// Brings a packet where it is taken; whether that is the short way.

@@ -18,7 +18,7 @@ use super::error::PipelineError;
 use super::event::PipelineEvent;
 use super::launch::launch;
 use super::record::{Cut, Feed, RecordSpec, Recording, record_filling};
-use super::runner::{Runner, on_the_side};
+use super::runner::{Runner, StillUp, on_the_side};
 use super::template::Filling;
 
 /// How long a pipeline may take to begin.
@@ -306,7 +306,7 @@ impl Playing {
     /// Takes it down; `false` when it did not come down in time and was left behind.
     pub fn take_down(self, deadline: Duration) -> bool {
         match self.0 {
-            Kind::Recording(recording) => recording.take_down(deadline),
+            Kind::Recording(recording) => recording.take_down(deadline, StillUp::default()),
             Kind::Bare(runner) => runner.take_down(deadline),
         }
     }

@@ -133,10 +133,3 @@ fn is_anothers(known: &glib::WeakRef<gst::Pad>, entry: &gst::Pad) -> bool {
 pub(super) fn is_inside_the_connection(entry: &gst::Pad) -> bool {
     entry.peer().is_some_and(|peer| peer.parent_element().is_none())
 }
-
-/// Whether any stream of a manager comes inside the connection.
-pub(super) fn has_one_inside_the_connection(manager: &gst::Element) -> bool {
-    let pads = manager.sink_pads();
-    let mut entries = pads.iter().filter(|pad| pad.name().starts_with("recv_rtp_sink_"));
-    entries.any(is_inside_the_connection)
-}

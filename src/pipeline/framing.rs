@@ -1,7 +1,7 @@
 //! What comes over an RTSP connection, told apart: packets that are put between the messages, and everything else. Pure.
 
 /// A header longer than this is nothing that anybody says.
-const LONGEST_HEADER: usize = 64 << 10;
+pub(super) const LONGEST_HEADER: usize = 64 << 10;
 /// What stands before the bytes of a packet: a dollar, the channel, and how many there are.
 pub(super) const MARK: usize = 4;
 
@@ -29,6 +29,15 @@ impl<'a> Piece<'a> {
     }
 }
 
+/// Where in a message a piece stands that is no packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In its body.
+    Body,
+    /// In its header, between two, or in none.
+    Elsewhere,
+}
+
 /// A packet without the bytes before it.
 pub(super) fn inside(whole: &[u8]) -> &[u8] {
     whole.get(MARK..).unwrap_or_default()
@@ -52,6 +61,22 @@ enum State {
 pub(super) struct Framing(State);
 
 impl Framing {
+    /// Where the next piece stands.
+    pub(super) fn place(&self) -> Place {
+        match self.0 {
+            State::Body(_) => Place::Body,
+            _ => Place::Elsewhere,
+        }
+    }
+
+    /// How much of a body is to come.
+    pub(super) fn awaits(&self) -> usize {
+        match self.0 {
+            State::Body(left) => left,
+            _ => 0,
+        }
+    }
+
     /// The first piece of these bytes, which follow those of the piece before. Nothing when more has to come.
     pub(super) fn next<'a>(&mut self, bytes: &'a [u8]) -> Option<Piece<'a>> {
         let first = *bytes.first()?;

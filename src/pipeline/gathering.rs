@@ -11,12 +11,12 @@ use gstreamer as gst;
 use super::assembly::{self, Form, Made, Packets};
 use super::behind::Behind;
 use super::doors::Doors;
+use super::endless::MOST;
 use super::reception::Header;
 use super::room::Room;
 
-/// No picture is larger, or whatever it is, it is not kept in memory here: in bytes, and in packets, each of which takes room
-/// of its own when it has to go on alone.
-const MOST: usize = 16 << 20;
+/// No picture has more packets, or whatever it is, it is not kept in memory here: each takes room of its own when it has to go
+/// on alone.
 const MOST_PACKETS: usize = 12_000;
 
 /// Packets of a picture that are not handed on yet.

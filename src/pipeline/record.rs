@@ -20,7 +20,7 @@ use super::gate::{Fate, Gate};
 use super::in_band::{InBand, with_front};
 use super::launch::launch;
 use super::ntp;
-use super::runner::{Runner, on_the_side};
+use super::runner::{Runner, StillUp, on_the_side};
 use super::running_time::running_time;
 use super::sound::Sound;
 use super::source::Source;
@@ -194,6 +194,7 @@ impl Recording {
         let sound = Sound::new(spec.audio, catalog, &feed, &writing);
         sound.listen_to_pictures(&part("parse")?);
         let source = Source::bind(&part("source")?, spec, &feed, &sound);
+        source.bound(&part("depay")?);
         bind_tap(&part("tap")?, Gate::new(writing.clone(), feed.clone()), &feed);
         let runner = Runner::of_camera(pipeline, source.connection.clone(), move |message| source.hear(message));
         match runner.reach(gst::State::Playing, BEGIN) {
@@ -226,10 +227,11 @@ impl Recording {
         }
     }
 
-    /// Takes the pipeline down; `false` when it did not come down in time and was left behind.
-    pub fn take_down(self, deadline: Duration) -> bool {
+    /// Takes the pipeline down; `false` when it did not come down in time and was left behind. `still_up` counts it until it is
+    /// down.
+    pub fn take_down(self, deadline: Duration, still_up: StillUp) -> bool {
         self.sound.end();
-        self.runner.take_down(deadline)
+        self.runner.take_down_counted(deadline, still_up)
     }
 
     /// The pipeline as Graphviz text, scrubbed of credentials.

@@ -26,8 +26,8 @@ const NAME: &str = "refill";
 /// How long a pipeline may take to begin; the conversation with the camera is not part of it.
 const BEGIN: Duration = Duration::from_secs(5);
 /// Descriptors, threads and bytes that it needs.
-const FILES: u64 = 10;
-const THREADS: u64 = 8;
+const FILES: u64 = 15;
+const THREADS: u64 = 9;
 const MEMORY: u64 = 32 << 20;
 
 /// What is to be played, and how.
@@ -47,6 +47,14 @@ pub struct RefillSpec {
     pub range: Option<Span>,
     /// Whether it is an ONVIF replay, which comes as fast as it can.
     pub onvif: bool,
+}
+
+impl RefillSpec {
+    /// How media travels in fact.
+    pub(super) fn transport(&self) -> Transport {
+        // What comes faster than it happened would be lost as datagrams.
+        if self.onvif { Transport::Tcp } else { self.transport }
+    }
 }
 
 /// Who told when a frame was taken.
@@ -105,9 +113,7 @@ impl std::fmt::Debug for Refilling {
 
 /// How `refill.gst` is filled for a replay.
 pub fn refill_filling(spec: &RefillSpec) -> Filling {
-    let protocols = match spec.transport {
-        // What comes faster than it happened would be lost as datagrams.
-        _ if spec.onvif => "tcp",
+    let protocols = match spec.transport() {
         Transport::Tcp => "tcp",
         Transport::Udp => "udp",
         Transport::Auto => "tcp+udp",
@@ -139,6 +145,7 @@ impl Refilling {
         };
         let source = ReplaySource::bind(&part("source")?, spec, &feed);
         let marks = Arc::new(Marks::default());
+        source.bound(&part("depay")?);
         bind_marks(&part("depay")?, &marks);
         bind_tap(&part("tap")?, marks, &feed);
         let on = source.clone();

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use gstreamer as gst;
 
-use crate::model::{Address, Loss, scrub};
+use crate::model::{Address, Loss, Transport, scrub};
 
 /// How long one address of a camera may take to answer when it is asked why it could not be reached.
 const ASKING: Duration = Duration::from_secs(3);
@@ -37,11 +37,19 @@ pub(super) enum Offer<'a> {
 /// What is told when the connection ends, in order or not.
 pub(super) const CLOSED: &str = "the camera closed the connection";
 
+/// What is told when nobody knows which connection is whose.
+pub(super) const SEVERAL: &str = "several connections to this address began at once and cannot be told apart";
+
 /// What an error of `rtspsrc` means.
-pub(super) fn of(error: &gst::message::Error, camera: &Address, offer: Offer<'_>) -> Refusal {
+pub(super) fn of(error: &gst::message::Error, camera: &Address, asked: Transport, offer: Offer<'_>) -> Refusal {
     let status = status(error);
     let (error, debug) = (error.error(), error.debug().unwrap_or_default());
-    judge(&error, status, &debug, camera, offer)
+    judge(&error, status, &debug, (camera, asked), offer)
+}
+
+/// Whether it means that no stream of the camera is served.
+pub(super) fn is_of_all_streams(error: &gst::message::Error) -> bool {
+    error.error().kind::<gst::StreamError>() == Some(gst::StreamError::CodecNotFound) || status(error) == Some(461)
 }
 
 /// The number that the camera answered with.
@@ -58,17 +66,24 @@ fn status_in(debug: &str) -> Option<u32> {
     rest.split_once(')')?.0.parse().ok()
 }
 
-fn judge(error: &gst::glib::Error, status: Option<u32>, debug: &str, camera: &Address, offer: Offer<'_>) -> Refusal {
+fn judge(
+    error: &gst::glib::Error,
+    status: Option<u32>,
+    debug: &str,
+    (camera, asked): (&Address, Transport),
+    offer: Offer<'_>,
+) -> Refusal {
     use gst::ResourceError as Kind;
+    let answered = |status| answered(status, camera, asked);
     if let Some(status) = status {
-        return answered(status, camera);
+        return answered(status);
     }
     let detail = debug.lines().last().unwrap_or_default().trim();
     let says = |words: &str| detail.contains(words);
     let because = |loss, message: &str| Refusal::Because(loss, message.to_owned());
     match error.kind::<Kind>() {
-        Some(Kind::NotAuthorized) => answered(401, camera),
-        Some(Kind::NotFound) => answered(404, camera),
+        Some(Kind::NotAuthorized) => answered(401),
+        Some(Kind::NotFound) => answered(404),
         Some(Kind::OpenReadWrite) => Refusal::NoConnection,
         Some(Kind::Settings) => because(
             Loss::Broken,
@@ -92,11 +107,11 @@ fn judge(error: &gst::glib::Error, status: Option<u32>, debug: &str, camera: &Ad
             Offer::Foreign(codec) => Refusal::Because(
                 Loss::Broken,
                 format!(
-                    "the camera sends {}, which cannot be recorded; set it to H.264 or H.265",
-                    clean(codec)
+                    "the camera sends {}, which camkeep does not record: switch it to H.264 or H.265",
+                    known(&clean(codec))
                 ),
             ),
-            Offer::Taken => answered(461, camera),
+            Offer::Taken => answered(461),
             Offer::Nothing => because(
                 Loss::Broken,
                 "the camera offers no picture under this URL; check its path",
@@ -110,7 +125,7 @@ fn judge(error: &gst::glib::Error, status: Option<u32>, debug: &str, camera: &Ad
 }
 
 /// What an RTSP answer other than yes means.
-fn answered(status: u32, camera: &Address) -> Refusal {
+fn answered(status: u32, camera: &Address, asked: Transport) -> Refusal {
     let (loss, message) = match (status, camera.username()) {
         (401, None) => (
             Loss::Unauthorised,
@@ -132,15 +147,27 @@ fn answered(status: u32, camera: &Address) -> Refusal {
             Loss::Refused,
             format!("the camera serves as many viewers as it can ({status}); close another one"),
         ),
-        (461, _) => (
-            Loss::Refused,
-            "the camera does not offer this transport (461); set the transport to tcp or to udp".to_owned(),
-        ),
+        (461, _) => (Loss::Refused, not_served_over(asked).to_owned()),
         (454, _) => (Loss::Ended, "the camera forgot the session (454)".to_owned()),
         (500.., _) => (Loss::Refused, format!("the camera has an error of its own ({status})")),
         _ => (Loss::Refused, format!("the camera refuses the stream ({status})")),
     };
     Refusal::Because(loss, message)
+}
+
+fn not_served_over(asked: Transport) -> &'static str {
+    match asked {
+        Transport::Tcp => {
+            "the camera does not serve its stream over TCP (461 Unsupported Transport); its transport has to be udp or auto"
+        }
+        Transport::Udp => {
+            "the camera does not serve its stream over UDP (461 Unsupported Transport); its transport has to be tcp or auto"
+        }
+        Transport::Auto => {
+            "the camera serves its stream neither over TCP nor over UDP (461 Unsupported Transport); look for another stream \
+             of it"
+        }
+    }
 }
 
 fn silent(camera: &Address) -> String {
@@ -203,6 +230,15 @@ fn connecting(error: Option<ErrorKind>, camera: &Address) -> (Loss, String) {
     }
 }
 
+/// What people call a codec.
+fn known(codec: &str) -> &str {
+    match codec {
+        "JPEG" => "MJPEG",
+        "MP2T" => "an MPEG transport stream (MP2T)",
+        other => other,
+    }
+}
+
 /// A word of the camera's, fit to be shown.
 fn clean(word: &str) -> String {
     word.chars()
@@ -233,7 +269,7 @@ mod tests {
     fn judged(kind: gst::ResourceError, status: Option<u32>, debug: &str) -> Refusal {
         // As in a German system, where the message says nothing to us.
         let error = gst::glib::Error::new(kind, "Konnte nicht aus der Ressource lesen.");
-        judge(&error, status, debug, &camera(), Offer::Nothing)
+        judge(&error, status, debug, (&camera(), Transport::Tcp), Offer::Nothing)
     }
 
     #[track_caller]
@@ -334,10 +370,26 @@ mod tests {
     #[test]
     fn a_codec_of_the_cameras_own_making_is_shown_without_harm() {
         let error = gst::glib::Error::new(gst::StreamError::CodecNotFound, "");
-        let refusal = judge(&error, None, "", &camera(), Offer::Foreign("JP\u{1b}[31mEG\n"));
+        let camera = camera();
+        let asked = (&camera, Transport::Udp);
+        let refusal = judge(&error, None, "", asked, Offer::Foreign("JP\u{1b}[31mEG\n"));
         assert_lost(refusal, Loss::Broken, "sends JP[31mEG, which");
-        let refusal = judge(&error, None, "", &camera(), Offer::Taken);
-        assert_lost(refusal, Loss::Refused, "set the transport to");
+        for (number, name) in [
+            ("JPEG", "sends MJPEG, which camkeep does not record: switch it"),
+            ("MP2T", "(MP2T)"),
+        ] {
+            assert_lost(
+                judge(&error, None, "", asked, Offer::Foreign(number)),
+                Loss::Broken,
+                name,
+            );
+        }
+        let refusal = judge(&error, None, "", asked, Offer::Taken);
+        assert_lost(
+            refusal,
+            Loss::Refused,
+            "over UDP (461 Unsupported Transport); its transport has to be tcp",
+        );
     }
 
     #[test]

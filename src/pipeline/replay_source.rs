@@ -11,18 +11,23 @@ use gstreamer_rtsp::RTSPMethod;
 use gstreamer_rtsp::rtsp_message::RTSPMessage;
 use gstreamer_sdp::SDPMessageRef;
 
-use crate::model::{Address, Codec, Loss, Span, Timestamp, scrub};
+use crate::model::{Address, Codec, Loss, Span, Timestamp, Transport, scrub};
 use crate::runtime::{Clock, Instant, SystemClock, pause};
 
+use super::bounds::Encrypted;
 use super::connection::Connection;
+use super::courier::{self, Brought};
+use super::description;
+use super::doors::Doors;
+use super::endless;
 use super::event::{self, PipelineEvent};
 use super::numbers::Numbers;
 use super::property::address_properties;
 use super::refill::{RefillSpec, Replayed};
 use super::refusal::{self, Offer, Refusal};
 use super::rtsp;
-use super::runner::on_the_side;
-use super::source::{MOST_CONNECTIONS, MOST_MEDIA, UNTIL_DOWN};
+use super::runner::{on_the_side, wait_until_down};
+use super::source::MOST_CONNECTIONS;
 
 /// How often the camera is asked whether it is there: a replay lasts longer than a session does in which nobody speaks.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
@@ -33,6 +38,7 @@ const STEP: Duration = Duration::from_millis(5);
 pub(super) struct ReplaySource {
     element: gst::glib::WeakRef<gst::Element>,
     address: Address,
+    transport: Transport,
     expected: Codec,
     range: Option<CString>,
     onvif: bool,
@@ -46,6 +52,8 @@ pub(super) struct ReplaySource {
     foreign: Mutex<Option<String>>,
     asked: AtomicU64,
     is_asking: AtomicBool,
+    /// What comes out of a connection that nobody else can read.
+    encrypted: Option<Arc<Encrypted>>,
 }
 
 impl ReplaySource {
@@ -57,6 +65,7 @@ impl ReplaySource {
         let source = Arc::new(Self {
             element: element.downgrade(),
             address: spec.address.clone(),
+            transport: spec.transport(),
             expected: spec.codec,
             range: spec.range.and_then(|span| CString::new(clock_range(span)).ok()),
             onvif: spec.onvif,
@@ -69,6 +78,7 @@ impl ReplaySource {
             foreign: Mutex::new(None),
             asked: AtomicU64::new(0),
             is_asking: AtomicBool::new(false),
+            encrypted: spec.address.is_encrypted().then(Arc::default),
         });
         let on = source.clone();
         element.connect("on-sdp", false, move |values| {
@@ -143,7 +153,7 @@ impl ReplaySource {
             None => Offer::Nothing,
         };
         let busy = matches!(refusal::status(error), Some(453 | 503));
-        match refusal::of(error, &self.address, offer) {
+        match refusal::of(error, &self.address, self.transport, offer) {
             Refusal::Because(_, _) if busy => self.feed.busy(),
             Refusal::Because(loss, message) => self.lose(loss, message),
             Refusal::NoConnection => {
@@ -169,17 +179,14 @@ impl ReplaySource {
             return;
         };
         let count = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
-        if !refusal::leads_elsewhere(url, &self.address) && count <= MOST_CONNECTIONS {
-            self.connection.is_about_to_open();
-            return;
+        if !self.refused.load(Ordering::Relaxed) {
+            if !refusal::leads_elsewhere(url, &self.address) && count <= MOST_CONNECTIONS {
+                self.connection.is_about_to_open();
+                return;
+            }
+            self.lead_away(url);
         }
-        self.lead_away(url);
-        let Some(element) = self.element.upgrade() else { return };
-        let (step, mut waited) = (Duration::from_millis(10), Duration::ZERO);
-        while element.current_state() > gst::State::Ready && waited < UNTIL_DOWN {
-            pause(step);
-            waited += step;
-        }
+        wait_until_down(&self.element);
     }
 
     fn lead_away(&self, url: &str) {
@@ -195,13 +202,8 @@ impl ReplaySource {
         let Ok(description) = shown.get::<&SDPMessageRef>() else {
             return;
         };
-        let media = description.medias_len();
-        if media > MOST_MEDIA {
-            self.refused.store(true, Ordering::Relaxed);
-            self.lose(
-                Loss::Broken,
-                format!("the camera describes {media} streams of a replay, which no camera has"),
-            );
+        if let Some(excess) = description::excess(description) {
+            self.refuse(excess);
             rtsp::forget_description(shown);
         }
     }
@@ -234,12 +236,43 @@ impl ReplaySource {
         codec == self.expected
     }
 
-    fn may_say(&self, shown: Option<&gst::glib::Value>) -> bool {
+    /// Has a courier read the connection, so that the camera says no more than it may. Packets go to `rtspsrc`, as all else.
+    fn send_a_courier(self: &Arc<Self>) {
+        let on = Arc::downgrade(self);
+        courier::send(
+            &self.connection,
+            self.encrypted.clone(),
+            &Arc::<Doors>::default(),
+            move |brought| {
+                if let (Brought::TooMuch(excess), Some(on)) = (brought, on.upgrade()) {
+                    on.refuse(excess.to_string());
+                }
+            },
+        );
+    }
+
+    /// Keeps the depayloader from a picture without end.
+    pub(super) fn bound(self: &Arc<Self>, depay: &gst::Element) {
+        let on = self.clone();
+        endless::bound(depay, self.expected, move |why| on.lose(Loss::Broken, why));
+    }
+
+    fn refuse(&self, message: String) {
+        self.refused.store(true, Ordering::Relaxed);
+        self.lose(Loss::Broken, message);
+    }
+
+    fn may_say(self: &Arc<Self>, shown: Option<&gst::glib::Value>) -> bool {
         let message = shown.and_then(|value| value.get::<RTSPMessage>().ok());
         let (Some(shown), Some((method, url))) = (shown, message.as_ref().and_then(rtsp::request)) else {
             return true;
         };
-        self.connection.claim();
+        if !self.connection.claim() {
+            self.refuse(refusal::SEVERAL.to_owned());
+            return false;
+        }
+        self.send_a_courier();
+        self.encrypted.iter().for_each(|encrypted| encrypted.go_on());
         match method {
             RTSPMethod::PAUSE => return false,
             RTSPMethod::GET_PARAMETER => rtsp::empty(shown),
@@ -250,6 +283,7 @@ impl ReplaySource {
             RTSPMethod::SETUP => self.require(shown),
             RTSPMethod::PLAY => {
                 self.connections.store(0, Ordering::Relaxed);
+                self.encrypted.iter().for_each(|encrypted| encrypted.play());
                 self.require(shown);
                 if let Some(range) = &self.range {
                     rtsp::say(shown, c"Range", range);
@@ -281,6 +315,7 @@ impl ReplaySource {
                 gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST,
                 move |pad, info| {
                     on.feed.received(size_of(info));
+                    on.encrypted.iter().for_each(|encrypted| encrypted.go_on());
                     if pad.peer().is_some_and(|peer| peer.parent_element().is_none()) {
                         // Packets inside the connection: while this thread waits nothing is read, so the camera waits too. Datagrams
                         // would only be lost.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use gst::prelude::*;
 use gstreamer as gst;
 
-use crate::runtime::spawn_thread;
+use crate::runtime::{pause, spawn_thread};
 
 use super::connection::Connection;
 use super::error::PipelineError;
@@ -22,6 +22,17 @@ static ABANDONED: AtomicU64 = AtomicU64::new(0);
 /// How many pipelines were left behind because they did not come down in time.
 pub fn abandoned() -> u64 {
     ABANDONED.load(Ordering::Relaxed)
+}
+
+/// Pipelines that are not down yet, those among them that were left behind too.
+#[derive(Debug, Clone, Default)]
+pub struct StillUp(Arc<()>);
+
+impl StillUp {
+    /// How many.
+    pub fn count(&self) -> usize {
+        Arc::strong_count(&self.0) - 1
+    }
 }
 
 /// A pipeline that plays, or will.
@@ -94,9 +105,11 @@ impl Runner {
     }
 
     /// The answer is whether it is down.
-    fn begin_to_come_down(&self) -> Option<mpsc::Receiver<bool>> {
+    fn begin_to_come_down(&self, still_up: StillUp) -> Option<mpsc::Receiver<bool>> {
         let pipeline = self.pipeline.clone();
         on_a_thread(move || {
+            // Whoever counts them looks when this has answered.
+            let _still_up = still_up;
             let is_down = bring_down(&pipeline);
             if let Some(bus) = pipeline.bus() {
                 bus.unset_sync_handler();
@@ -109,8 +122,13 @@ impl Runner {
     /// for as long as it likes, so its connection is cut when half of the time is over. `false` says that even this did not help
     /// and the pipeline was left behind.
     pub(super) fn take_down(self, deadline: Duration) -> bool {
+        self.take_down_counted(deadline, StillUp::default())
+    }
+
+    /// The same, counted until it is down, however long that takes.
+    pub(super) fn take_down_counted(self, deadline: Duration, still_up: StillUp) -> bool {
         let name = self.pipeline.name().to_string();
-        let done = self.begin_to_come_down();
+        let done = self.begin_to_come_down(still_up);
         let half = deadline / 2;
         let down = done.is_some_and(|done| {
             done.recv_timeout(half).unwrap_or_else(|_| {
@@ -134,7 +152,7 @@ impl Drop for Runner {
     fn drop(&mut self) {
         // A pipeline that somebody forgot must not play on; one that is down already does not mind.
         if self.pipeline.current_state() != gst::State::Null {
-            let _ = self.begin_to_come_down();
+            let _ = self.begin_to_come_down(StillUp::default());
             self.cut();
         }
     }
@@ -145,6 +163,19 @@ impl Drop for Runner {
 /// again it can: one step more is behind it each time.
 pub(super) fn bring_down(element: &impl IsA<gst::Element>) -> bool {
     (0..TIMES).any(|_| element.set_state(gst::State::Null).is_ok())
+}
+
+/// How long a conversation that is refused waits for its end before it is let go on.
+const UNTIL_DOWN: Duration = Duration::from_secs(8);
+
+/// Waits for an element to be taken down, on a thread of its own that is not to go on.
+pub(super) fn wait_until_down(element: &gst::glib::WeakRef<gst::Element>) {
+    let Some(element) = element.upgrade() else { return };
+    let (step, mut waited) = (Duration::from_millis(10), Duration::ZERO);
+    while element.current_state() > gst::State::Ready && waited < UNTIL_DOWN {
+        pause(step);
+        waited += step;
+    }
 }
 
 /// Does something that a stuck stream may hold up, without being held up. Whether it worked shows in what the pipeline

@@ -9,39 +9,39 @@ use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_rtsp::RTSPMethod;
 use gstreamer_rtsp::rtsp_message::RTSPMessage;
-use gstreamer_sdp::{SDPMediaRef, SDPMessageRef};
+use gstreamer_sdp::SDPMessageRef;
 
-use crate::model::{Address, Codec, Loss, scrub};
-use crate::runtime::{Clock, Instant, SystemClock, pause};
+use crate::model::{Address, Codec, Loss, Transport, scrub};
+use crate::runtime::{Clock, Instant, SystemClock};
 
 use super::behind::{Behind, Last};
+use super::bounds::Encrypted;
 use super::connection::Connection;
 use super::courier::{self, Brought};
+use super::description;
 use super::doors::{self, Doors};
+use super::endless;
 use super::event::{self, PipelineEvent};
 use super::numbers::{self, AT_RANDOM, Numbers, Packets};
 use super::property::source_properties;
 use super::record::{Feed, RecordSpec};
 use super::refusal::{self, Offer, Refusal};
 use super::rtsp;
-use super::runner::on_the_side;
+use super::runner::{on_the_side, wait_until_down};
 use super::sound::{Sound, media};
 use super::straight;
 
-/// A camera has a picture or three, sound, and data about them. A description of more than this is an attack or broken.
-pub(super) const MOST_MEDIA: u32 = 64;
 /// The first connection, and those that a camera's redirects to itself may ask for.
 pub(super) const MOST_CONNECTIONS: u32 = 4;
 /// How often the camera is asked whether it is there. Sessions last 60 s unless the camera says otherwise, which rtspsrc
 /// tells nobody; none of the captured cameras says less, and this keeps one of 20 s at half its time.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
-/// How long a conversation that is refused waits for its end before it is let go on.
-pub(super) const UNTIL_DOWN: Duration = Duration::from_secs(8);
 
 /// The conversation with one camera.
 pub(super) struct Source {
     element: gst::glib::WeakRef<gst::Element>,
     address: Address,
+    transport: Transport,
     expected: Codec,
     feed: Arc<dyn Feed>,
     pub(super) connection: Arc<Connection>,
@@ -58,7 +58,8 @@ pub(super) struct Source {
     asked: AtomicU64,
     is_asking: AtomicBool,
     packets: Arc<Packets>,
-    manager: gst::glib::WeakRef<gst::Element>,
+    /// What comes out of a connection that nobody else can read.
+    encrypted: Option<Arc<Encrypted>>,
     doors: Arc<Doors>,
 }
 
@@ -76,6 +77,7 @@ impl Source {
         let source = Arc::new(Self {
             element: element.downgrade(),
             address: spec.address.clone(),
+            transport: spec.transport,
             expected: spec.codec,
             feed: feed.clone(),
             connection: Arc::new(Connection::new(spec.address.host(), spec.address.port())),
@@ -87,7 +89,7 @@ impl Source {
             asked: AtomicU64::new(0),
             is_asking: AtomicBool::new(false),
             packets: Arc::default(),
-            manager: gst::glib::WeakRef::new(),
+            encrypted: spec.address.is_encrypted().then(Arc::default),
             doors: Arc::default(),
         });
         let on = source.clone();
@@ -108,7 +110,6 @@ impl Source {
         element.connect("new-manager", false, move |values| {
             let manager = values.get(1)?.get::<gst::Element>().ok()?;
             straight::keep_to_the_thread_that_reads(&manager, &on.doors);
-            on.manager.set(Some(&manager));
             on.watch_packets(&manager);
             None
         });
@@ -153,7 +154,8 @@ impl Source {
     }
 
     fn explain(self: &Arc<Self>, error: &gst::message::Error) {
-        if self.sound.is_refused(refusal::status(error)) {
+        // When no stream is served at all it is not the sound that is refused.
+        if !refusal::is_of_all_streams(error) && self.sound.is_refused(refusal::status(error)) {
             return;
         }
         let foreign = self.foreign.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -162,7 +164,7 @@ impl Source {
             Some(codec) => Offer::Foreign(codec),
             None => Offer::Nothing,
         };
-        match refusal::of(error, &self.address, offer) {
+        match refusal::of(error, &self.address, self.transport, offer) {
             Refusal::Because(loss, message) => self.lose(loss, message),
             Refusal::NoConnection => {
                 // GStreamer does not say why, so the network is asked, which may take a while.
@@ -187,7 +189,9 @@ impl Source {
             return;
         };
         let count = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
-        if refusal::leads_elsewhere(url, &self.address) {
+        if self.refused.load(Ordering::Relaxed) {
+            // It tries again by itself when a connection ends.
+        } else if refusal::leads_elsewhere(url, &self.address) {
             self.feed.redirect_refused(scrub(url));
         } else if count > MOST_CONNECTIONS {
             let message = "the camera redirects in a circle; give the URL of its stream itself";
@@ -197,12 +201,7 @@ impl Source {
             return;
         }
         self.refused.store(true, Ordering::Relaxed);
-        let Some(element) = self.element.upgrade() else { return };
-        let (step, mut waited) = (Duration::from_millis(10), Duration::ZERO);
-        while element.current_state() > gst::State::Ready && waited < UNTIL_DOWN {
-            pause(step);
-            waited += step;
-        }
+        wait_until_down(&self.element);
     }
 
     fn read_description(&self, shown: &gst::glib::Value) {
@@ -210,22 +209,14 @@ impl Source {
             return;
         };
         self.sound.read_description(description);
-        let media = description.medias_len();
-        if media > MOST_MEDIA {
-            self.refused.store(true, Ordering::Relaxed);
-            self.lose(
-                Loss::Broken,
-                format!("the camera describes {media} streams, which no camera has; {MOST_MEDIA} are read at most"),
-            );
-            // Making twenty thousand streams of it would take rtspsrc seconds in which nothing can stop it.
+        if let Some(excess) = description::excess(description) {
+            self.refuse(excess);
+            // Making something of each part of it would take rtspsrc seconds in which nothing can stop it.
             rtsp::forget_description(shown);
             return;
         }
-        let is_nameless =
-            |media: &SDPMediaRef| media.media() == Some("video") && media.attribute_val("rtpmap").is_none();
-        if description.medias().any(is_nameless) {
-            // rtspsrc does not even ask whether such a stream is wanted.
-            self.is_foreign("pictures in a codec that it does not name");
+        if let Some(codec) = description::nameless(description) {
+            self.is_foreign(codec);
         }
     }
 
@@ -272,7 +263,12 @@ impl Source {
         let Some((method, url)) = message.as_ref().and_then(rtsp::request) else {
             return true;
         };
-        self.connection.claim();
+        if !self.connection.claim() {
+            self.refuse(refusal::SEVERAL.to_owned());
+            return false;
+        }
+        self.send_a_courier();
+        self.encrypted.iter().for_each(|encrypted| encrypted.go_on());
         self.sound.hear_request(method, &url);
         match method {
             // Going down sends PAUSE first, which some cameras answer by dropping the session; TEARDOWN says it all.
@@ -291,25 +287,22 @@ impl Source {
             }
             RTSPMethod::PLAY => {
                 self.connections.store(0, Ordering::Relaxed);
-                self.send_a_courier();
+                self.encrypted.iter().for_each(|encrypted| encrypted.play());
                 true
             }
             _ => true,
         }
     }
 
-    /// Has a courier read the connection when packets will come inside it.
+    /// Has a courier read the connection, so that the camera says no more than it may, and its packets come the short way.
     fn send_a_courier(self: &Arc<Self>) {
-        let Some(manager) = self.manager.upgrade() else { return };
-        if self.address.is_encrypted() || !doors::has_one_inside_the_connection(&manager) {
-            return;
-        }
         let on = Arc::downgrade(self);
-        courier::send(&self.connection, &self.doors, move |brought| {
+        courier::send(&self.connection, self.encrypted.clone(), &self.doors, move |brought| {
             let Some(on) = on.upgrade() else { return };
             match brought {
                 Brought::Packets(now, packets) => on.count(now, packets),
                 Brought::Broke => on.lose(Loss::Ended, refusal::CLOSED.to_owned()),
+                Brought::TooMuch(excess) => on.refuse(excess.to_string()),
                 Brought::First(source) => {
                     let progress = format!("short-way: packets of {source:08x} pass rtspsrc by");
                     on.feed.event(PipelineEvent::Progress(progress));
@@ -318,7 +311,20 @@ impl Source {
         });
     }
 
+    /// Keeps the depayloader from a picture without end.
+    pub(super) fn bound(self: &Arc<Self>, depay: &gst::Element) {
+        let on = self.clone();
+        endless::bound(depay, self.expected, move |why| on.lose(Loss::Broken, why));
+    }
+
+    /// Nothing of the conversation is taken any more.
+    fn refuse(&self, message: String) {
+        self.refused.store(true, Ordering::Relaxed);
+        self.lose(Loss::Broken, message);
+    }
+
     fn count(&self, now: Instant, packets: u64) {
+        self.encrypted.iter().for_each(|encrypted| encrypted.go_on());
         if self.packets.are_at_random(now, packets) {
             self.lose(Loss::Broken, AT_RANDOM.to_owned());
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{RunId, Transport};
+use crate::model::RunId;
 use crate::pipeline::RecordSpec;
 
 use super::door::Terms;
@@ -70,11 +70,7 @@ impl Driver {
         }
         let spec = RecordSpec {
             address,
-            transport: match self.camera.transport {
-                Transport::Auto if self.by_datagrams => Transport::Udp,
-                Transport::Auto => Transport::Tcp,
-                known => known,
-            },
+            transport: self.ways.next(self.camera.transport),
             latency: self.setting.latency,
             connect: self.setting.connect,
             codec: self.codec,

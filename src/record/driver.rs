@@ -8,7 +8,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
 use crate::model::{Camera, CameraHealth, Codec, GapCause, Loss, News, RunId, Schedule, Segment, Timestamp};
-use crate::runtime::{Instant, Tasks};
+use crate::pipeline::StillUp;
+use crate::runtime::{Instant, Tasks, give_back};
 
 use super::closing::{Lanes, close_segment};
 use super::intent::{Aim, Cause, Intent, Refusal, Triggered};
@@ -20,6 +21,7 @@ use super::showing::{Rate, Round};
 use super::state::{Input, Machine, Order, Patience, State, Wish};
 use super::tail::Tail;
 use super::telling::{Ledger, Reminder, Silence};
+use super::ways::Ways;
 
 /// How long a camera's task may take to end its run when it is asked to stop.
 const STOP: Duration = Duration::from_millis(3800);
@@ -94,8 +96,10 @@ pub(super) struct Driver {
     pub(super) regained: Option<RunId>,
     pub(super) begun: u64,
     pub(super) abandoned: u64,
-    /// Asked for whichever transport works: the next try is by datagrams.
-    pub(super) by_datagrams: bool,
+    /// Which of its pipelines are going down, or were left behind.
+    pub(super) still_up: StillUp,
+    /// By which transport it is asked next, where that is ours to find out.
+    pub(super) ways: Ways,
     /// Why the event that lasts began or was extended, as it was told last.
     pub(super) told_cause: Option<String>,
     /// When it last looked at the clock, which it does each second.
@@ -160,7 +164,8 @@ impl Driver {
             regained: None,
             begun: 0,
             abandoned: 0,
-            by_datagrams: false,
+            still_up: StillUp::default(),
+            ways: Ways::default(),
             told_cause: None,
             looked,
             silence: Silence::default(),
@@ -202,7 +207,12 @@ impl Driver {
                 },
                 Some((run, news)) = self.hear.recv() => self.heard(run, news),
                 Some(down) = self.downs.recv() => self.is_down(down),
-                Some(is_open) = self.knocks.recv() => self.step(Input::Knocked(is_open)),
+                Some(is_open) = self.knocks.recv() => {
+                    if !is_open {
+                        self.ways.is_away();
+                    }
+                    self.step(Input::Knocked(is_open));
+                }
                 Some(end) = self.work.next_end() => if let Err(error) = end {
                     tracing::error!(camera = %self.camera.id, error, "a task of the recorder died");
                 },
@@ -226,7 +236,12 @@ impl Driver {
     }
 
     pub(super) fn step_now(&mut self, input: Input) {
-        for order in self.machine.step(self.now(), input, fastrand::f64()) {
+        let orders = self.machine.step(self.now(), input, fastrand::f64());
+        self.follow(orders);
+    }
+
+    pub(super) fn follow(&mut self, orders: Vec<Order>) {
+        for order in orders {
             match order {
                 Order::Begin => self.begin(),
                 Order::Write => {
@@ -237,10 +252,11 @@ impl Driver {
                 Order::Hold => self.hold(),
                 Order::End => {
                     if let Some(session) = self.session.take() {
-                        session.end(&mut self.work, self.down.clone());
+                        session.end(&mut self.work, self.down.clone(), self.still_up.clone());
                     }
                 }
                 Order::Report(loss, message) => self.report(loss, &message),
+                Order::HeldUp(message) => self.held_up(&message),
                 Order::Break => self.lose_nothing_silently(GapCause::Changed),
                 Order::BeginBeside => self.begin_beside(),
                 Order::DropBeside => self.drop_beside(),
@@ -259,28 +275,7 @@ impl Driver {
         sessions.for_each(|session| session.run.redate());
     }
 
-    fn is_down(&mut self, down: IsDown) {
-        // What the run said before it went down is heard first.
-        while let Ok((run, news)) = self.hear.try_recv() {
-            self.heard(run, news);
-        }
-        if !down.in_time {
-            self.abandoned += 1;
-            tracing::warn!(camera = %self.camera.id, run = %down.run, "the pipeline did not come down and was left behind");
-        }
-        if let Some(run) = self.runs.remove(down.run) {
-            // What a run had that has handed over is not the newest there is.
-            if self.session.is_none() {
-                self.covered_until = run.covered_until().or(self.covered_until);
-            }
-            for segment in run.unwritten() {
-                self.tell_world(News::Vanished(segment));
-            }
-        }
-        self.step(Input::Down);
-    }
-
-    fn heard(&mut self, id: RunId, news: RunNews) {
+    pub(super) fn heard(&mut self, id: RunId, news: RunNews) {
         self.notice_hand_over();
         let is_on = self.session.as_ref().is_some_and(|session| session.run.id() == id);
         if self.beside.as_ref().is_some_and(|session| session.run.id() == id) {
@@ -374,6 +369,7 @@ impl Driver {
             // Orders nothing; it only moves what the tick after it compares with.
             self.machine.step(heard, Input::Heard, 0.0);
         }
+        self.look_at_those_left(self.machine.going);
         self.step(Input::Tick);
         self.aim();
     }
@@ -395,6 +391,8 @@ impl Driver {
         if !work.join_all(SETTLE).await {
             tracing::warn!(camera = %self.camera.id, "segments were still being closed; the next start mends them");
         }
+        // What a camera had is in pieces between what others have.
+        give_back();
         self.show();
     }
 }

@@ -46,7 +46,7 @@ impl Driver {
             if let Some(relay) = &session.relay {
                 relay.call_off();
             }
-            session.end(&mut self.work, self.down.clone());
+            session.end(&mut self.work, self.down.clone(), self.still_up.clone());
         }
         if let Some(on) = &self.session {
             on.run.keep_on();
@@ -64,7 +64,7 @@ impl Driver {
             old.run.keep_on();
             self.covered_until = old.run.covered_until().or(self.covered_until);
             tracing::info!(camera = %self.camera.id, from = %old.run.id(), to = %run, "handed over");
-            old.end(&mut self.work, self.down.clone());
+            old.end(&mut self.work, self.down.clone(), self.still_up.clone());
         }
         if let Some(relay) = relay {
             // Nothing, when the two have agreed; else the first has ended by itself.

@@ -59,6 +59,8 @@ pub(super) enum Order {
     End,
     /// Say that the camera is lost, and why.
     Report(Loss, String),
+    /// Say that the camera is tried seldom, and why.
+    HeldUp(String),
     /// Say that footage is missing from here on because settings changed.
     Break,
     /// Begin a run beside the one that is on, to take over from it.

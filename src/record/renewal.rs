@@ -34,7 +34,7 @@ impl Machine {
                 self.drop_beside()
             }
             _ if self.is_on() => self.break_off(),
-            State::Waiting { .. } => self.begin(now),
+            State::Waiting { .. } => self.begin_now(now),
             State::Closing => {
                 self.at_once = true;
                 Vec::new()

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::model::RunId;
-use crate::pipeline::{Catalog, RecordSpec, Recording};
+use crate::pipeline::{Catalog, RecordSpec, Recording, StillUp};
 use crate::runtime::Tasks;
 
 use super::relay::Relay;
@@ -65,20 +65,26 @@ impl Session {
         }
     }
 
-    /// Closes the files and takes the pipeline down; `down` hears when that is done.
-    pub(super) fn end(self, work: &mut Tasks, down: mpsc::UnboundedSender<IsDown>) {
+    /// Closes the files and takes the pipeline down; `down` hears when that is done, and `still_up` knows of it until it is.
+    pub(super) fn end(self, work: &mut Tasks, down: mpsc::UnboundedSender<IsDown>, still_up: StillUp) {
         let Self { run, recording, .. } = self;
         run.finish();
         work.spawn("end-run", async move {
-            let mut in_time = true;
-            if let Ok(recording) = recording.await {
-                let closing = run.clone();
-                let end = move || {
-                    recording.end(CLOSE, &|| closing.is_settled());
-                    recording.take_down(DOWN)
-                };
-                in_time = matches!(tokio::task::spawn_blocking(end).await, Ok(true));
-            }
+            let in_time = match recording.await {
+                Ok(recording) => {
+                    let closing = run.clone();
+                    let end = move || {
+                        recording.end(CLOSE, &|| closing.is_settled());
+                        recording.take_down(DOWN, still_up)
+                    };
+                    matches!(tokio::task::spawn_blocking(end).await, Ok(true))
+                }
+                Err(_) => {
+                    // There never was one, and whoever hears that it is down counts.
+                    drop(still_up);
+                    true
+                }
+            };
             // The camera's task may be gone when the whole house stops.
             let _ = down.send(IsDown { run: run.id(), in_time });
         });

@@ -25,6 +25,7 @@ use crate::model::{CameraState, Loss};
 use crate::runtime::{Backoff, Instant};
 
 use super::knocking::Knocking;
+use super::left::Left;
 pub(super) use super::orders::{Input, Order, Wish};
 
 /// How patient a camera's recording is.
@@ -89,11 +90,13 @@ pub(super) struct Machine {
     pub(super) state: State,
     pub(super) wish: Wish,
     pub(super) at_once: bool,
-    loss: Option<(Loss, String)>,
+    pub(super) loss: Option<(Loss, String)>,
     pub(super) refusals: u32,
     /// The volume took nothing, so that no camera was asked for anything.
     no_camera_was_asked: bool,
     pub(super) backoff: Backoff,
+    /// Pipelines that did not come down.
+    pub(super) left: Left,
     /// What is known of the camera's port while it is waited for.
     pub(super) knocking: Option<Knocking>,
     patience: Patience,
@@ -116,6 +119,7 @@ impl Machine {
             refusals: 0,
             no_camera_was_asked: false,
             backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(30)),
+            left: Left::default(),
             knocking: None,
             patience,
             beside: None,
@@ -347,15 +351,9 @@ impl Machine {
                     format!("the camera keeps the connection but sent no frame for {seconds} s"),
                 )
             }
-            State::Waiting { .. } => self.begin(now),
+            State::Waiting { .. } => self.try_again(now),
             State::Disabled | State::Closing => Vec::new(),
         }
-    }
-
-    pub(super) fn begin(&mut self, now: Instant) -> Vec<Order> {
-        self.at_once = false;
-        self.state = State::Connecting { began: now, heard: now };
-        vec![Order::Begin]
     }
 
     pub(super) fn end(&mut self, at_once: bool) -> Vec<Order> {
@@ -373,6 +371,7 @@ impl Machine {
         self.loss = None;
         self.refusals = 0;
         self.backoff.reset();
+        self.left.hold_nothing_up();
         Vec::new()
     }
 }
@@ -595,6 +594,7 @@ mod tests {
                         Order::Hold => { prop_assert!(on && writes); writes = false; }
                         Order::End => { prop_assert!(on); (on, going) = (false, going + 1); }
                         Order::Report(..) | Order::Break => prop_assert!(on),
+                        Order::HeldUp(_) => prop_assert!(false, "nothing is left behind"),
                         Order::Knock => prop_assert!(!on && going == 0),
                     }
                 }

@@ -3,7 +3,7 @@
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use crate::model::{Event, EventKind, GapCause, Loss, News, RunId, Segment, Timestamp, Transport};
+use crate::model::{Event, EventKind, GapCause, Loss, News, RunId, Segment, Timestamp};
 use crate::runtime::Instant;
 
 use super::driver::Driver;
@@ -187,9 +187,10 @@ impl Driver {
     }
 
     pub(super) fn report(&mut self, loss: Loss, message: &str) {
-        // What did not work one way is tried the other way next.
         let has_come = self.session.as_ref().and_then(|session| session.run.pulse.heard());
-        self.by_datagrams ^= self.camera.transport == Transport::Auto && has_come.is_none() && !loss.is_of_the_volume();
+        if has_come.is_none() && !loss.is_of_the_volume() {
+            self.ways.failed();
+        }
         self.silence.is_mute = false;
         let now = self.end_writing();
         match (self.ledger, self.aim.wish) {
@@ -279,6 +280,7 @@ impl Driver {
     /// The first frame of a run came.
     pub(super) fn began(&mut self) {
         self.step(Input::FirstFrame);
+        self.ways.worked();
         let name = self.camera.name.clone();
         if std::mem::take(&mut self.outage) {
             self.happened(EventKind::CameraOnline, format!("{name} is back"));

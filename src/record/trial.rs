@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use crate::model::{Camera, Codec, Loss, Timestamp, TrackCaps, Unit, VideoFormat};
-use crate::pipeline::{Cut, Fate, Feed, PipelineEvent, RecordSpec, Recording};
+use crate::pipeline::{Cut, Fate, Feed, PipelineEvent, RecordSpec, Recording, StillUp};
 use crate::runtime::Instant;
 
 use super::recorder::Recorder;
@@ -88,7 +88,7 @@ fn one(setting: &Setting, spec: &RecordSpec, began: Instant) -> Outcome {
     };
     let heard = ear.wait(setting.connect + KEYFRAME);
     // One that does not come down in time is left behind and counted, as any other.
-    let _ = recording.take_down(DOWN);
+    let _ = recording.take_down(DOWN, StillUp::default());
     Outcome::Ended(match heard {
         Some(Heard::Picture(format)) => Trial::Works {
             format,

@@ -1,7 +1,7 @@
 //! How the C library keeps memory.
 #![allow(
     unsafe_code,
-    reason = "mallopt has no safe binding; one of the two exceptions of this house"
+    reason = "mallopt and malloc_trim have no safe binding; one of the two exceptions of this house"
 )]
 
 /// What is larger has pages of its own, which go back to the system at once. No usual picture is: the system clears each page that
@@ -32,5 +32,15 @@ pub fn keep_one_heap() {
     let is_set = false;
     if !is_set {
         tracing::debug!("memory is kept as the system has it");
+    }
+}
+
+/// Gives back to the system what is free, also where it lies between what is not. Takes some milliseconds, so it is for when much
+/// was let go that is not needed again.
+pub fn give_back() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: it works under the allocator's own lock, on what nobody has, and takes no pointers.
+    unsafe {
+        libc::malloc_trim(0);
     }
 }

@@ -15,7 +15,7 @@ pub use allowance::{TooLittle, claim_room};
 pub use backoff::Backoff;
 pub use clock::{Clock, Instant, ManualClock, SystemClock, pause};
 pub use descriptors::{TooFewFiles, claim_files, file_limit, raise_file_limit};
-pub use heap::keep_one_heap;
+pub use heap::{give_back, keep_one_heap};
 pub use shutdown::{Shutdown, Signals};
 pub use task::{Tasks, spawn_thread};
 pub use telemetry::init_logging;

@@ -4,6 +4,7 @@
 mod bench;
 mod crowd;
 mod damage;
+mod floods;
 mod growth;
 mod hostile;
 mod real;

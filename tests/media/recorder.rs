@@ -263,6 +263,14 @@ fn a_pipeline_whose_thread_is_stuck_is_left_behind_and_another_camera_loses_noth
             (health.abandoned >= 1 && health.reconnects >= 1).then_some(())
         },
     );
+    // The first is still stuck when the second is left behind: a third is not begun before.
+    desk.wait_for(25, "the camera is held up", |news| {
+        news.iter().any(
+            |news| matches!(news, News::Happened(event) if event.message.contains("2 pipelines of the camera did not come down")),
+        )
+    });
+    let health = recorder.camera_health(&id).unwrap();
+    assert_eq!((health.abandoned, health.reconnects), (2, 1), "{health:?}");
     healthy.wait_for_closed(4, 20);
     healthy.stop();
     assert_exact(&healthy, &healthy.closed(), &healthy_camera.sent_frames());

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc;
 
@@ -25,6 +26,10 @@ struct Street {
 impl Street {
     /// `takes` decides whether a packet of a number is taken.
     fn new(takes: impl Fn(u16) -> bool + Send + Sync + 'static) -> Self {
+        Self::with(None, takes)
+    }
+
+    fn with(encrypted: Option<Arc<Encrypted>>, takes: impl Fn(u16) -> bool + Send + Sync + 'static) -> Self {
         gst::init().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let connection = Connection::new("127.0.0.1", listener.local_addr().unwrap().port());
@@ -32,7 +37,7 @@ impl Street {
         connection.claim();
         let doors = Arc::<Doors>::default();
         let (tell, told) = mpsc::channel();
-        send(&connection, &doors, move |brought| {
+        send(&connection, encrypted, &doors, move |brought| {
             tell.send(brought).unwrap_or_default()
         });
         let (camera, _) = listener.accept().unwrap();
@@ -313,4 +318,57 @@ fn a_packet_of_the_largest_size_is_brought_whole() {
     let mut heard = vec![0; largest.len()];
     street.camera.read_exact(&mut heard).unwrap();
     assert_eq!(heard, largest);
+}
+
+#[test]
+fn a_camera_that_says_too_much_is_cut_off_before_rtspsrc_has_it() {
+    let mut street = Street::new(|_| true);
+    street.camera_says(&[ANSWER]);
+    street.rtspsrc_hears(&[ANSWER]);
+    street.camera_says(&[b"RTSP/1.0 200 OK\r\nContent-Length: 2147483648\r\n\r\n"]);
+    assert_eq!(street.tells(), Brought::TooMuch(Excess::Announced(2 << 30)));
+    let mut heard = Vec::new();
+    street.rtspsrc.read_to_end(&mut heard).unwrap();
+    assert_eq!(heard, b"", "not even what it announced");
+    let mut rest = Vec::new();
+    street.camera.read_to_end(&mut rest).unwrap();
+}
+
+#[test]
+fn a_camera_that_plays_for_long_says_much_in_all_and_never_too_much() {
+    let mut street = Street::new(|_| true);
+    let body = vec![b'x'; 200_000];
+    let header = format!("RTSP/1.0 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+    for number in 0..5 {
+        street.camera_says(&[header.as_bytes(), &body]);
+        street.rtspsrc_hears(&[header.as_bytes(), &body]);
+        if number % 2 == 0 {
+            street.rtspsrc.write_all(b"OPTIONS * RTSP/1.0\r\n\r\n").unwrap();
+            let mut heard = [0; 22];
+            street.camera.read_exact(&mut heard).unwrap();
+        } else {
+            street.camera_says(&[&packet(0, SOURCE, number)]);
+            street.rtspsrc_hears(&[&packet(0, SOURCE, number)]);
+        }
+    }
+}
+
+#[test]
+fn what_is_encrypted_is_handed_on_as_it_is_and_only_counted() {
+    let encrypted = Arc::<Encrypted>::default();
+    let mut street = Street::with(Some(encrypted.clone()), |_| true);
+    street.open(1);
+    let looks_like_a_packet = packet(0, SOURCE, 1);
+    street.camera_says(&[&looks_like_a_packet]);
+    street.rtspsrc_hears(&[&looks_like_a_packet]);
+    let much = vec![b'x'; 300_000];
+    for _ in 0..3 {
+        street.camera_says(&[&much]);
+        street.rtspsrc_hears(&[&much]);
+        encrypted.go_on();
+    }
+    street.camera_says(&[&much]);
+    street.rtspsrc_hears(&[&much]);
+    street.camera.write_all(&much).unwrap();
+    assert_eq!(street.tells(), Brought::TooMuch(Excess::Answer));
 }

@@ -1,6 +1,7 @@
 //! An RTSP peer that misbehaves on order.
 
 use std::fmt::Write;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::footage::{Codec, FPS, Labels, Packets};
@@ -36,16 +37,33 @@ pub(crate) enum Mode {
     EmptySdp,
     /// Names no codec for its video.
     MissingRtpmap,
+    /// Says what its video is by this number only.
+    Payload(u8),
     /// Has parameter sets in its description that are rubbish.
     WrongSprop,
     /// Wants another password, whatever it gets.
     UnauthorizedForEver,
+    /// Describes itself in 12 MB, with a million attributes.
+    ManyAttributes,
+    /// Describes its video with so many parameters.
+    ManyParameters(usize),
+    /// Answers what it is asked first well, and what comes next with a description of two gigabytes.
+    EndlessBody,
+    /// Plays well for so many frames, and then a picture without end as fast as it is taken.
+    EndlessPicture(u32),
+    /// Behaves in its first session, which ends after so many packets, and has a million attributes from then on.
+    TurnsBad(u32),
 }
 
 /// Starts such a peer; its requests and connections are counted.
 pub(crate) fn start(mode: Mode) -> Mock {
+    let sessions = AtomicU32::new(0);
     Mock::start(move || Peer {
-        mode: mode.clone(),
+        mode: match (&mode, sessions.fetch_add(1, Ordering::SeqCst)) {
+            (Mode::TurnsBad(packets), 0) => Mode::ClosesAfter(*packets),
+            (Mode::TurnsBad(_), _) => Mode::ManyAttributes,
+            _ => mode.clone(),
+        },
         channel: 0,
         redirects: 0,
     })
@@ -69,6 +87,7 @@ impl Script for Peer {
         }
         match request.method.as_str() {
             "OPTIONS" => line.answer(request, "200 OK", &[METHODS], ""),
+            "DESCRIBE" if self.mode == Mode::EndlessBody => pour(request, line),
             "DESCRIBE" => self.describe(request, line),
             "SETUP" => {
                 let (first, second) = request.channels();
@@ -140,9 +159,21 @@ impl Peer {
             }
             _ => {}
         }
+        if let Mode::Payload(number) = self.mode {
+            write!(sdp, "m=video 0 RTP/AVP {number}\r\na=control:track1\r\n").unwrap();
+            return sdp;
+        }
         sdp += "m=video 0 RTP/AVP 96\r\na=control:track1\r\n";
         if self.mode != Mode::MissingRtpmap {
             sdp += "a=rtpmap:96 H264/90000\r\n";
+        }
+        match self.mode {
+            Mode::ManyAttributes => (0..1_000_000).for_each(|number| write!(sdp, "a=x{number:06}:1\r\n").unwrap()),
+            Mode::ManyParameters(count) => {
+                let parameters: String = (0..count).map(|number| format!("p{number}=1;")).collect();
+                write!(sdp, "a=fmtp:96 {parameters}\r\n").unwrap();
+            }
+            _ => {}
         }
         sdp += match self.mode {
             Mode::WrongSprop => {
@@ -176,6 +207,34 @@ fn flood(request: &Request, line: &Line) {
     }
 }
 
+fn pour(request: &Request, line: &Line) -> bool {
+    let cseq = request.cseq();
+    let header = format!(
+        "RTSP/1.0 200 OK\r\nCSeq: {cseq}\r\nContent-Type: application/sdp\r\nContent-Length: {}\r\n\r\n",
+        2u64 << 30
+    );
+    line.send(header.as_bytes());
+    let lines = b"a=x:1\r\n".repeat(10_000);
+    while line.send(&lines) {}
+    false
+}
+
+/// A picture that goes on and on.
+fn paint(mut packet: Vec<u8>, channel: u8, line: &Line) {
+    packet.truncate(12);
+    packet[1] &= 0x7f;
+    // Slices that are not the first of their picture.
+    packet.extend_from_slice(&[0x41, 0x02]);
+    packet.resize(1400, 0x55);
+    loop {
+        let number = u16::from_be_bytes([packet[2], packet[3]]).wrapping_add(1);
+        packet[2..4].copy_from_slice(&number.to_be_bytes());
+        if !line.send_packet(channel, &packet) {
+            return;
+        }
+    }
+}
+
 fn play(mode: &Mode, channel: u8, line: &Line) {
     let labels = Labels {
         payload_type: 96,
@@ -198,6 +257,7 @@ fn play(mode: &Mode, channel: u8, line: &Line) {
                     let rubbish: Vec<_> = (0..64).map(|_| fastrand::u8(0x80..)).collect();
                     line.send(&rubbish);
                 }
+                Mode::EndlessPicture(frames) if frame >= *frames => return paint(packet, channel, line),
                 Mode::ClosesAfter(packets) if sent >= *packets => return line.close(),
                 _ => {}
             }

@@ -36,16 +36,27 @@ fn every_misbehaving_peer_is_lost_in_plain_words_and_costs_the_others_no_frame()
     let table = [
         expect(Mode::NeverAnswers, Loss::Unreachable, "sent nothing for 8 s"),
         expect(Mode::OneByteEachHalfSecond, Loss::Unreachable, "sent nothing for 8 s"),
-        expect(Mode::EndlessHeaders, Loss::Unreachable, "sent nothing for 8 s"),
+        expect(Mode::EndlessHeaders, Loss::Broken, "a header of more than 64 kB"),
         expect(Mode::RedirectLoop, Loss::Refused, "redirects in a circle"),
         expect(Mode::RedirectTo(elsewhere), Loss::Refused, "which is not followed"),
         expect(Mode::GarbageAfter(150), Loss::Broken, "not RTSP"),
         expect(Mode::RandomSequence, Loss::Broken, "at random"),
         expect(Mode::FrozenAfter(50), Loss::Stalled, "no frame for 5 s"),
         expect(Mode::ClosesAfter(150), Loss::Ended, "ended the stream"),
-        expect(Mode::ManyMedia, Loss::Broken, "describes 20000 streams"),
+        expect(Mode::ManyMedia, Loss::Broken, "256 kB are read at most"),
+        expect(Mode::ManyAttributes, Loss::Broken, "256 kB are read at most"),
+        expect(Mode::ManyParameters(5_000), Loss::Broken, "by 5002 parameters"),
+        expect(Mode::ManyParameters(500_000), Loss::Broken, "256 kB are read at most"),
+        expect(Mode::EndlessBody, Loss::Broken, "a description of 2097152 kB"),
+        expect(Mode::EndlessPicture(25), Loss::Broken, "picture of more than 16 MB"),
         expect(Mode::EmptySdp, Loss::Broken, "describes no stream"),
         expect(Mode::MissingRtpmap, Loss::Broken, "H.264 or H.265"),
+        expect(
+            Mode::Payload(26),
+            Loss::Broken,
+            "sends MJPEG, which camkeep does not record: switch it to H.264",
+        ),
+        expect(Mode::Payload(33), Loss::Broken, "sends an MPEG transport stream"),
         expect(Mode::UnauthorizedForEver, Loss::Unauthorised, "user name"),
     ];
     let camera = FakeCamera::start(StreamOptions::small()).unwrap();
@@ -59,7 +70,13 @@ fn every_misbehaving_peer_is_lost_in_plain_words_and_costs_the_others_no_frame()
 
     let begun = Instant::now();
     let peers: Vec<_> = table.iter().map(|row| peer::start(row.mode.clone())).collect();
-    let named = |mode: &Mode| format!("{mode:?}").split('(').next().unwrap().to_owned();
+    let named = |mode: &Mode| {
+        format!("{mode:?}")
+            .chars()
+            .filter(char::is_ascii_alphanumeric)
+            .take(30)
+            .collect::<String>()
+    };
     let ids: Vec<_> = table
         .iter()
         .zip(&peers)

@@ -231,6 +231,25 @@ fn a_camera_that_refuses_its_sound_is_recorded_without_it_and_that_is_told_once(
 }
 
 #[test]
+fn a_camera_that_does_not_serve_a_transport_is_lost_for_that_and_its_sound_is_not_blamed() {
+    let camera = Bench {
+        sound: Sound::Refused("461 Unsupported Transport"),
+        only_datagrams: true,
+        ..Bench::default()
+    }
+    .start();
+    let mut crowd = Crowd::new();
+    let id = crowd.record_as("datagrams", &camera.url("/main"), |it| it.record_audio = true);
+    let health = crowd.wait_for(&id, PATIENCE, "is lost", |health| health.loss.is_some());
+    let message = health.message.unwrap();
+    assert!(message.contains("not serve its stream over TCP (461"), "{message}");
+    assert_eq!(crowd.health(&id).loss, Some(Loss::Refused));
+    crowd.stop();
+    let is_of_sound = |news: &&News| matches!(news, News::Happened(event) if event.kind == EventKind::RecorderError);
+    assert_eq!(crowd.news.iter().find(is_of_sound), None);
+}
+
+#[test]
 fn datagrams_are_recorded_and_what_the_network_loses_bends_no_time() {
     let camera = FakeCamera::start(StreamOptions::small()).unwrap();
     // One packet in forty is lost, one in thirty comes behind the next.
