@@ -115,6 +115,10 @@ pub fn recover_cameras(
         for saved in settings.cameras {
             restore(index, saved, is_recovering, &mut recovered)?;
         }
+        if is_recovering {
+            let holds = settings.holds;
+            index.write_blocking(move |writer| holds.iter().try_for_each(|hold| writer.insert_hold(hold)))?;
+        }
     }
     if is_recovering {
         for id in cameras_with_files(volume)? {

@@ -59,6 +59,9 @@ pub(super) enum Command {
     /// List and remove clips that are kept
     #[command(subcommand)]
     Clips(super::export::ClipsCommand),
+    /// Hold footage as evidence, list what is held, end a hold
+    #[command(subcommand)]
+    Hold(super::hold::HoldCommand),
     /// List what happened: losses, gaps, refills, clips
     Events(super::events::EventsArgs),
     /// Say how the box is, on one screen

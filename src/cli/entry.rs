@@ -8,8 +8,8 @@ use clap::Parser;
 use super::command::{CameraCommand, Command, CommandLine, ScheduleCommand};
 use super::failure::Failure;
 use super::{
-    apply, camera, check, coverage, events, export, gaps, health, mirror, pipeline, refill, run as daemon, schedule,
-    segments, snapshot, status, storage, timeline, trigger, verify,
+    apply, camera, check, coverage, events, export, gaps, health, hold, mirror, pipeline, refill, run as daemon,
+    schedule, segments, snapshot, status, storage, timeline, trigger, verify,
 };
 
 /// Does what the arguments say and gives the exit code: 0 done, 1 failed, 2 the command line is wrong, 78 the
@@ -65,6 +65,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Export(args) => export::export(&args),
         Command::Exports(args) => export::exports(&args),
         Command::Clips(command) => export::clips(&command),
+        Command::Hold(command) => hold::hold(&command),
         Command::Events(args) => events::events(&args),
         Command::Status(args) => status::status(&args),
         Command::Health(args) => health::health(&args),

@@ -170,5 +170,6 @@ fn read(reader: &Reader<'_>, box_key: Fingerprint) -> Result<Settings, IndexErro
     Ok(Settings {
         box_key: Some(box_key),
         cameras: cameras.collect::<Result<_, IndexError>>()?,
+        holds: reader.holds()?,
     })
 }

@@ -65,7 +65,8 @@ pub(super) async fn order(
     Ok(response)
 }
 
-fn cameras(named: &[String]) -> Result<Vec<CameraId>, Problem> {
+/// The cameras that are named, each once.
+pub(super) fn cameras(named: &[String]) -> Result<Vec<CameraId>, Problem> {
     let mut cameras = Vec::new();
     for id in named {
         let id = CameraId::parse(id).map_err(|_| Problem::no_camera(id))?;

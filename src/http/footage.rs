@@ -14,7 +14,7 @@ use super::paging::{Cursor, MOST, USUAL, cut, page};
 use super::problem::Problem;
 use super::query::{InPath, Query, path_part};
 use super::wire::{CoverageShown, DayShown, GapShown, KeptGapShown, LaneShown, SegmentShown, TimelineShown};
-use crate::index::{GapFilter, Reader};
+use crate::index::{GapFilter, IndexError, Reader};
 use crate::model::{CameraId, GapFate, GapId, KEPT_FROM, Segment, Span, Timestamp};
 use crate::timeline;
 
@@ -29,19 +29,28 @@ pub(super) async fn segments(
     let after = Cursor::parse(query.text("cursor"))?;
     let removed = query.removed()?;
     query.done()?;
-    let (mut rows, locked) = app
+    let (rows, next) = app
         .about_any(&id, removed, move |reader, camera| {
-            let rows = reader.segments(&camera.id, window, limit + 1, after)?;
-            Ok((rows, reader.locked_segments()?))
+            let mut rows = reader.segments(&camera.id, window, limit + 1, after)?;
+            let next = cut(&mut rows, limit, |segment| (segment.span.start, segment.id));
+            Ok((shown_with_standing(reader, rows)?, next))
         })
         .await?;
-    let next = cut(&mut rows, limit, |segment| (segment.span.start, segment.id));
-    let shown = |segment: Segment| {
-        let is_locked = locked.contains(&segment.id);
-        SegmentShown::new(segment, is_locked)
-    };
-    let rows: Vec<SegmentShown> = rows.into_iter().map(shown).collect();
     Ok(page(rows, next, &uri))
+}
+
+/// Segments with whether they are read or held.
+pub(super) fn shown_with_standing(
+    reader: &Reader<'_>,
+    segments: Vec<Segment>,
+) -> Result<Vec<SegmentShown>, IndexError> {
+    let locked = reader.locked_segments()?;
+    let shown = segments.into_iter().map(|segment| {
+        let (id, standing) = (segment.id, reader.standing(segment.id)?);
+        let standing = standing.unwrap_or_default();
+        Ok(SegmentShown::new(segment, locked.contains(&id), standing))
+    });
+    shown.collect()
 }
 
 pub(super) async fn timeline(

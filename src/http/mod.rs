@@ -11,6 +11,7 @@ mod exports;
 mod footage;
 mod guard;
 mod health;
+mod holds;
 mod lines;
 mod media;
 mod metrics;

@@ -5,14 +5,14 @@ use axum::extract::Request;
 use axum::http::{HeaderValue, Method, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{get, patch, post};
 
 use super::app::App;
 use super::guard::guard;
 use super::problem::Problem;
 use super::{
-    cameras, clips, events, exports, footage, health, media, metrics, mirror, refill, schedules, snapshot, storage,
-    system, trial, trigger, web,
+    cameras, clips, events, exports, footage, health, holds, media, metrics, mirror, refill, schedules, snapshot,
+    storage, system, trial, trigger, web,
 };
 
 /// The whole of it. Served with the peer's address at hand: see [`super::serve`].
@@ -49,6 +49,15 @@ pub fn router(app: App) -> Router {
         .route("/exports", get(exports::list).post(exports::order))
         .route("/exports/{export}", get(exports::show).delete(exports::cancel))
         .route("/timeline", get(footage::lanes))
+        .route("/holds", get(holds::list).post(holds::add))
+        .route("/holds/{hold}", get(holds::show).delete(holds::remove))
+        .route(
+            "/segments/{segment}/evidence-lock",
+            post(holds::hold_segment).delete(holds::release_segment),
+        )
+        .route("/segments/{segment}/incident", patch(holds::set_incident))
+        .route("/incidents", get(holds::incidents))
+        .route("/incidents/{incident}/segments", get(holds::incident_segments))
         .route("/health/cameras", get(health::cameras))
         .route("/events", get(events::list))
         .route("/system", get(storage::system))

@@ -59,7 +59,8 @@ const HIDE: &str = "
     UPDATE cameras SET deleted_at_ns = ?2, username = NULL, password_sealed = NULL, main_stream_url_sealed = NULL,
         sub_stream_url_sealed = NULL, anr_replay_url_template_sealed = NULL
     WHERE id = ?1 AND deleted_at_ns IS NULL";
-const HELD_SEGMENT: &str = "SELECT 1 FROM segments WHERE camera_id = ?1 AND evidence_locked = 1 LIMIT 1";
+const HELD: &str = "
+    SELECT 1 FROM segments WHERE camera_id = ?1 AND evidence_locked = 1 UNION SELECT 1 FROM held WHERE camera_id = ?1 LIMIT 1";
 const FORGET_SCHEDULES: &str = "DELETE FROM schedules WHERE camera_id = ?1";
 const FORGET_EMPTY: &str = "
     DELETE FROM cameras WHERE deleted_at_ns IS NOT NULL AND purge_at_ns IS NULL
@@ -128,9 +129,9 @@ impl Writer<'_> {
     /// the row stays too, hidden and without its secrets: retention goes on by its rules, and a camera that is added
     /// again under the id has its past back. With the last segment the row goes ([`Self::forget_empty_cameras`]).
     pub fn delete_camera(&self, id: &CameraId, at: Timestamp) -> Result<(), IndexError> {
-        if self.row(HELD_SEGMENT, [id.as_str()], |_| Ok(()))?.is_some() {
+        if self.row(HELD, [id.as_str()], |_| Ok(()))?.is_some() {
             return Err(IndexError::Conflict(format!(
-                "camera {id} has footage that is held as evidence; release it first"
+                "camera {id} has footage that is held as evidence, or is to be; `camkeep hold list` names the holds, remove them first"
             )));
         }
         if self.execute(HIDE, params![id.as_str(), at.as_nanos()])? == 0 {

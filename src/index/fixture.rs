@@ -9,7 +9,8 @@ use uuid::Uuid;
 
 use super::{Index, KnownVolume};
 use crate::model::{
-    CameraId, Copy, CopyState, Seal, Segment, SegmentState, Span, Timestamp, VolumeId, VolumeRole, fixture,
+    CameraId, Copy, CopyState, Hold, HoldId, Seal, Segment, SegmentState, Span, Timestamp, VolumeId, VolumeRole,
+    fixture,
 };
 
 /// Turns bytes around with a byte that counts up: enough to see who sealed what, and that it was sealed.
@@ -96,5 +97,20 @@ pub(super) fn closed(number: u128, start: i64, end: i64) -> Segment {
         state: SegmentState::Closed,
         copies: vec![copy(1, number, CopyState::Whole)],
         ..segment(number, start, end)
+    }
+}
+
+/// A hold over seconds of cameras.
+pub(super) fn hold(number: u128, cameras: &[&str], from: i64, to: i64) -> Hold {
+    Hold {
+        id: HoldId(Uuid::from_u128(number)),
+        cameras: cameras.iter().map(|camera| camera_id(camera)).collect(),
+        span: span(from, to),
+        segment: None,
+        reason: "theft".into(),
+        owner: "somebody".into(),
+        incident: Some("2026-17".into()),
+        created_at: at(1),
+        expires_at: None,
     }
 }

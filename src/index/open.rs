@@ -30,6 +30,7 @@ const MIGRATIONS: &[M<'static>] = &[
     M::up(include_str!("../../migrations/0012_recovery.sql")),
     M::up(include_str!("../../migrations/0013_clips_cut_to_now.sql")),
     M::up(include_str!("../../migrations/0014_purge.sql")),
+    M::up(include_str!("../../migrations/0015_holds.sql")),
 ];
 /// The version of the schema after the last migration.
 const KNOWN_VERSION: i64 = MIGRATIONS.len() as i64;

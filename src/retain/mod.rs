@@ -7,6 +7,7 @@
 mod ages;
 mod desk;
 mod driver;
+mod expiry;
 mod overrides;
 mod pass;
 mod plan;

@@ -60,6 +60,10 @@ impl Desk {
             .index
             .read(move |reader| know(reader, is_full.then_some(now)))
             .await?;
+        if is_full && self.setting.role == VolumeRole::Primary {
+            let newest = known.recorded.iter().filter_map(|one| one.newest).max();
+            self.end_expired_holds(newest).await?;
+        }
         let (owners, mut lanes) = self.lanes(&known);
         self.held_bytes = Some(lanes.iter().map(|lane| lane.held_bytes).sum());
         self.take_measure();

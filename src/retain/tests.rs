@@ -14,7 +14,8 @@ use super::rules::Rules;
 use super::status::Status;
 use crate::index::{Index, KnownVolume};
 use crate::model::{
-    Camera, CameraId, Copy, CopyState, Event, News, RunId, Seal, SegmentId, Span, Timestamp, VolumeRole, fixture,
+    Camera, CameraId, Copy, CopyState, Event, Hold, HoldId, News, RunId, Seal, SegmentId, Span, Timestamp, VolumeRole,
+    fixture,
 };
 use crate::runtime::{Clock, ManualClock, Shutdown};
 use crate::storage::{Place, Volume, make_durable};
@@ -451,4 +452,48 @@ async fn footage_that_is_all_held_is_told_once_and_stays() {
     let told = task.told();
     assert_eq!((told.len(), site.files(&site.primary, &door())), (1, 4), "{told:?}");
     assert!(told[0].message.contains("release what is held"), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_held_time_stays_until_its_hold_is_over() {
+    let site = Site::new();
+    site.record(&door(), 10, false);
+    let now = site.clock.now();
+    let third = now.offset(-8 * HOUR);
+    let hold = Hold {
+        id: HoldId(uuid::Uuid::from_u128(1)),
+        cameras: vec![door()],
+        span: Span::new(third.offset(1), third.offset(2)),
+        segment: None,
+        reason: "theft".into(),
+        owner: "somebody".into(),
+        incident: None,
+        created_at: now,
+        expires_at: Some(now),
+    };
+    let later = Hold {
+        expires_at: Some(now.offset(HOUR / 2)),
+        ..hold
+    };
+    site.index
+        .write_blocking(move |writer| writer.insert_hold(&later))
+        .unwrap();
+    let mut task = site.task(VolumeRole::Primary, cap(3 * SIZE)).await;
+    task.minute(&site).await;
+    assert_eq!(site.rows(&door(), 10), [2, 8, 9]);
+    // Nothing is recorded any more: what the wall clock says alone ends no hold.
+    site.clock.advance(Duration::from_secs(3600));
+    task.minute(&site).await;
+    assert_eq!(site.rows(&door(), 10), [2, 8, 9]);
+    let newest = site.clock.now();
+    let mut segment = fixture::segment(77, Span::new(newest.offset(-HOUR), newest));
+    (segment.camera, segment.run) = (door(), RunId(8));
+    site.index
+        .write_blocking(move |writer| writer.close_segment(&segment))
+        .unwrap();
+    task.minute(&site).await;
+    assert_eq!(site.index.read_blocking(|reader| reader.holds()).unwrap(), []);
+    task.retention.set_rules(cap(2 * SIZE));
+    task.minute(&site).await;
+    assert!(!site.rows(&door(), 10).contains(&2), "it goes by the rules again");
 }

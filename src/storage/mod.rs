@@ -17,6 +17,7 @@ mod error;
 mod fragments;
 mod frames;
 mod growing;
+mod held;
 mod holes;
 mod identity;
 mod inventory;

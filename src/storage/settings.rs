@@ -1,10 +1,10 @@
-//! The settings of all cameras beside their recordings on each volume, so that a box whose index and backup are gone records
+//! The settings of all cameras, and what is held, beside their recordings on each volume, so that a box whose index and backup are gone records
 //! again by itself.
 //!
 //! ```text
 //! <volume>/.camkeep/settings.jsonl
 //! {"format":"camkeep.settings.1","sha256":"…"}     of the line below, without its end
-//! {"saved_at":…,"box_key":…,"cameras":[…]}
+//! {"saved_at":…,"box_key":…,"cameras":[…],"holds":[…]}
 //! ```
 //!
 //! Secrets are sealed with the box's key: whoever has the disk has no password. Where another key seals now, they cannot be
@@ -19,10 +19,11 @@ use serde::{Deserialize, Serialize};
 
 use super::durable::{read_small, write_atomic_as};
 use super::error::StorageError;
+use super::held::HoldLine;
 use super::volume::Volume;
 use crate::model::{
-    Camera, CameraId, Days, Fingerprint, RecordMode, RecordStream, Schedule, ScheduleId, Seal, Secret, TimeSource,
-    Timestamp, Transport, Vendor,
+    Camera, CameraId, Days, Fingerprint, Hold, RecordMode, RecordStream, Schedule, ScheduleId, Seal, Secret,
+    TimeSource, Timestamp, Transport, Vendor,
 };
 
 /// Where the file lies on a volume.
@@ -39,6 +40,8 @@ pub struct Settings {
     pub box_key: Option<Fingerprint>,
     /// Every camera, removed ones with footage too, by id.
     pub cameras: Vec<SavedCamera>,
+    /// The footage that is held.
+    pub holds: Vec<Hold>,
 }
 
 /// One camera with its schedules.
@@ -63,6 +66,9 @@ struct Body {
     saved_at: Timestamp,
     box_key: Option<Fingerprint>,
     cameras: Vec<CameraLine>,
+    /// Files of early versions have none.
+    #[serde(default)]
+    holds: Vec<HoldLine>,
 }
 
 /// A camera as it is written; what a secret's field holds is sealed, in base64.
@@ -204,6 +210,7 @@ impl Body {
             saved_at: now,
             box_key: settings.box_key,
             cameras: cameras.collect(),
+            holds: settings.holds.iter().map(HoldLine::from).collect(),
         }
     }
 
@@ -212,6 +219,7 @@ impl Body {
         Settings {
             box_key: self.box_key,
             cameras: cameras.map(|line| line.into_saved(seal)).collect(),
+            holds: self.holds.into_iter().map(Hold::from).collect(),
         }
     }
 }
@@ -383,7 +391,7 @@ impl ScheduleLine {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::model::VolumeRole;
+    use crate::model::{HoldId, SegmentId, Span, VolumeRole};
     use crate::storage::SealKey;
     use std::fs;
 
@@ -435,6 +443,17 @@ mod tests {
         Settings {
             box_key: Some(Fingerprint::of(b"key")),
             cameras: vec![saved(camera, vec![schedule]), saved(gone, Vec::new())],
+            holds: vec![Hold {
+                id: HoldId(uuid::Uuid::from_u128(5)),
+                cameras: vec![CameraId::parse("door").unwrap()],
+                span: Span::new(Timestamp::from_nanos(1), Timestamp::from_nanos(3)),
+                segment: Some(SegmentId(uuid::Uuid::from_u128(6))),
+                reason: "theft".into(),
+                owner: "somebody".into(),
+                incident: Some("2026-17".into()),
+                created_at: Timestamp::from_seconds(9),
+                expires_at: None,
+            }],
         }
     }
 

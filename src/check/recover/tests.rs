@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::index::KnownVolume;
-use crate::model::{Days, RunId, ScheduleId, VolumeRole};
+use crate::model::{Days, Hold, HoldId, RunId, ScheduleId, Span, VolumeRole};
 use crate::storage::{SealKey, Settings};
 
 struct Place {
@@ -54,6 +54,21 @@ fn saved(camera: Camera) -> SavedCamera {
     }
 }
 
+/// What of the door is held.
+fn hold() -> Hold {
+    Hold {
+        id: HoldId(uuid::Uuid::from_u128(1)),
+        cameras: vec![id("door")],
+        span: Span::new(at(4).offset(1), at(6)),
+        segment: None,
+        reason: "theft".into(),
+        owner: "somebody".into(),
+        incident: Some("2026-17".into()),
+        created_at: at(8),
+        expires_at: Some(at(1_000)),
+    }
+}
+
 impl Place {
     fn key(&self, name: &str) -> SealKey {
         SealKey::load_or_make(&self.room.path().join(name)).unwrap()
@@ -66,7 +81,11 @@ impl Place {
     }
 
     fn save(&self, cameras: Vec<SavedCamera>) {
-        let settings = Settings { box_key: None, cameras };
+        let settings = Settings {
+            box_key: None,
+            cameras,
+            holds: vec![hold()],
+        };
         self.volume
             .write_settings(&settings, &self.key("secret.key"), at(9))
             .unwrap();
@@ -117,6 +136,19 @@ fn cameras_come_back_whole_from_their_settings_and_by_their_ids_from_their_files
     assert_eq!(shown(&index), [("door".into(), false, 1), ("yard".into(), true, 0)]);
     let door = index.read_blocking(|reader| reader.camera(&id("door"))).unwrap();
     assert_eq!(door, Some(camera("door")));
+    assert_eq!(index.read_blocking(|reader| reader.holds()).unwrap(), [hold()]);
+    let of_door = crate::model::fixture::segment(9, Span::new(at(5), at(7)));
+    let file = Segment {
+        camera: id("door"),
+        ..of_door
+    };
+    let found = file.id;
+    index.write_blocking(move |writer| writer.close_segment(&file)).unwrap();
+    let standing = index
+        .read_blocking(move |reader| reader.standing(found))
+        .unwrap()
+        .unwrap();
+    assert!(standing.is_held, "what is found of it later is held");
     let hidden = index.read_blocking(|reader| reader.deleted_cameras()).unwrap();
     assert_eq!((hidden.len(), hidden[0].removed_at), (1, Some(at(7))));
     assert!(place.recover(&index, "secret.key").is_nothing(), "twice is once");

@@ -4,6 +4,7 @@ mod cameras;
 mod clips;
 mod desk;
 mod footage;
+mod holds;
 mod media;
 mod metrics;
 mod mirror;

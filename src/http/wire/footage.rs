@@ -3,6 +3,7 @@
 use serde::Serialize;
 use uuid::Uuid;
 
+use crate::index::Standing;
 use crate::model::{
     CameraClock, CameraId, CopyState, Event, Gap, GapFate, Hole, Segment, SegmentState, Span, Timestamp,
 };
@@ -77,8 +78,8 @@ struct CopyShown {
 }
 
 impl SegmentShown {
-    /// A segment, and whether somebody reads it, so that it cannot be deleted.
-    pub(in crate::http) fn new(segment: Segment, locked: bool) -> Self {
+    /// A segment, and whether it is read or held, so that it cannot be deleted.
+    pub(in crate::http) fn new(segment: Segment, locked: bool, standing: Standing) -> Self {
         let readable = reading_order(&segment.copies).next();
         let size_bytes = readable.or(segment.copies.first()).map_or(0, |copy| copy.size_bytes);
         let url = readable
@@ -109,8 +110,8 @@ impl SegmentShown {
             damaged: segment.is_damaged(),
             lost_packets: segment.lost_packets,
             locked,
-            evidence_locked: false,
-            incident_id: None,
+            evidence_locked: standing.is_held,
+            incident_id: standing.incident,
             created_at: segment.created_at,
             url,
             copies: segment

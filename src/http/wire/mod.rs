@@ -3,6 +3,7 @@
 mod camera;
 mod clip;
 mod footage;
+mod hold;
 mod removed;
 mod schedule;
 
@@ -12,5 +13,6 @@ pub(super) use clip::{ClipShown, JobShown};
 pub(super) use footage::{
     CoverageShown, DayShown, EventShown, GapShown, KeptGapShown, LaneShown, SegmentShown, TimelineShown,
 };
+pub(super) use hold::{HoldShown, IncidentShown};
 pub(super) use removed::{RemovedCameraShown, RemovedShown};
 pub(super) use schedule::{ScheduleShown, change_schedule, fresh_schedule};

@@ -1,7 +1,7 @@
 //! Tests of cameras in the index.
 #![allow(clippy::unwrap_used)]
 use super::*;
-use crate::index::fixture::{at, camera_id, closed, index, seal};
+use crate::index::fixture::{at, camera_id, closed, hold, index, seal};
 use crate::index::{Index, IndexError};
 use crate::model::Fault;
 use proptest::prelude::*;
@@ -183,8 +183,7 @@ fn evidence_keeps_its_camera_and_itself() {
     index
         .write_blocking(|w| {
             w.close_segment(&closed(1, 0, 60))?;
-            Ok(w.connection()
-                .execute_batch("UPDATE segments SET evidence_locked = 1")?)
+            w.insert_hold(&hold(1, &["door"], 10, 20))
         })
         .unwrap();
     let error = index
