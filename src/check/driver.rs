@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crate::index::Index;
-use crate::model::{Copy, CopyState, Event, EventKind, News, Segment, SegmentId, SegmentState, Span};
+use crate::model::{Copy, CopyState, Event, EventKind, News, Segment, SegmentId, SegmentState, Span, counted};
 use crate::pipeline::Catalog;
 use crate::runtime::{Clock, Shutdown, spawn_thread};
 use crate::storage::{TailPlace, Volume};
@@ -242,7 +242,8 @@ impl Check {
             Action::MendFromJournal | Action::MendFromFile | Action::MendFromBoth => {
                 let segment = bench.write_anew(left, action)?;
                 tracing::info!(path, frames = segment.frames, span = %segment.span, "{told}");
-                let message = format!("{path}: {told}, {} frames, {}", segment.frames, segment.span);
+                let frames = counted(segment.frames, "frame", "frames");
+                let message = format!("{path}: {told}, {frames}, {}", segment.span);
                 (self.tell)(News::Closed(segment));
                 self.happened(left, message);
             }

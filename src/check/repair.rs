@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::model::{Copy, CopyState, Segment, SegmentState, Span, Timestamp, VideoFormat, VolumeId};
+use crate::model::{Copy, CopyState, Segment, SegmentState, Span, Timestamp, VideoFormat, VolumeId, counted};
 use crate::pipeline::{Catalog, Mended, Mending, PipelineError, discover, mend};
 use crate::storage::{
     Durable, Identity, JournalContents, Movie, StorageError, TrackCoding, Volume, holes_left, holes_of, make_durable,
@@ -151,9 +151,9 @@ impl Bench<'_> {
         let packets = movie.audio.as_ref().map_or(0, |audio| audio.samples.len() as u64);
         if !movie.is_whole() || movie.frames() != mended.frames || packets != mended.packets {
             return Err(wrong(format!(
-                "{} frames and {} packets of sound went in, {} and {packets} came out, shape {:?}",
-                mended.frames,
-                mended.packets,
+                "{} and {} of sound went in, {} and {packets} came out, shape {:?}",
+                counted(mended.frames, "frame", "frames"),
+                counted(mended.packets, "packet", "packets"),
                 movie.frames(),
                 movie.shape
             )));

@@ -18,7 +18,9 @@ use super::report::Finding;
 use super::restore_plan::{PrimaryFacts, PrimaryPlan, plan_primary};
 use super::walk::PAGE;
 use crate::index::{Index, KnownVolume};
-use crate::model::{Copy, CopyState, Event, EventKind, Segment, SegmentId, SegmentState, VolumeId, VolumeRole};
+use crate::model::{
+    Copy, CopyState, Event, EventKind, Segment, SegmentId, SegmentState, VolumeId, VolumeRole, counted,
+};
 use crate::runtime::{Clock, Shutdown};
 use crate::storage::{Durable, Onto, StorageError, Volume, measure};
 
@@ -280,8 +282,8 @@ impl Restore<'_> {
                 kind: EventKind::IndexMended,
                 camera: None,
                 message: format!(
-                    "{} files were restored from the mirror {} to {}",
-                    restored.files,
+                    "{} restored from the mirror {} to {}",
+                    counted(restored.files, "file was", "files were"),
                     self.mirror.root().display(),
                     self.primary.root().display()
                 ),

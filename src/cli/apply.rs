@@ -13,7 +13,7 @@ use super::entry::say;
 use super::failure::Failure;
 use super::words::plain;
 use crate::http::CAMERA_FIELDS;
-use crate::model::CameraId;
+use crate::model::{CameraId, counted};
 
 /// One camera of the file.
 #[derive(Debug, PartialEq)]
@@ -48,8 +48,8 @@ pub(super) fn apply(file: &Path, server: &ServerArgs) -> Result<(), Failure> {
         0 if cameras.is_empty() => say("no [[camera]] in the file; nothing to do"),
         0 => Ok(()),
         _ => Err(Failure::other(format!(
-            "{refused} of {} cameras were refused",
-            cameras.len()
+            "{refused} of {} refused",
+            counted(cameras.len(), "camera was", "cameras were")
         ))),
     }
 }

@@ -1,5 +1,6 @@
 //! `camkeep camera`: add, list, show, set, remove.
 
+use crate::model::counted;
 use std::io::{BufRead, IsTerminal};
 
 use serde::Serialize;
@@ -124,8 +125,8 @@ fn footage(footage: &Value) -> String {
     };
     let size = bytes(footage["size_bytes"].as_f64().unwrap_or_default());
     let (from, to) = (text(footage, "from"), text(footage, "to"));
-    let plural = if segments == 1 { "segment" } else { "segments" };
-    format!("{segments} {plural}, {size}, {from} to {to}")
+    let segments = counted(segments, "segment", "segments");
+    format!("{segments}, {size}, {from} to {to}")
 }
 
 pub(super) fn show(id: &str, server: &ServerArgs, json: bool) -> Result<(), Failure> {
@@ -162,7 +163,9 @@ fn removed(id: &str, done: &Value) -> String {
     let mut lines = vec![format!("removed camera {id}")];
     if done["purge"] == true {
         let size = bytes(done["purged_bytes"].as_f64().unwrap_or_default());
-        lines.push(format!("{} segments are gone, {size}", text(done, "purged_segments")));
+        let segments = done["purged_segments"].as_u64().unwrap_or_default();
+        let gone = counted(segments, "segment is", "segments are");
+        lines.push(format!("{gone} gone, {size}"));
     }
     if !done["footage"].is_null() {
         lines.push(format!("its footage stays: {}", footage(&done["footage"])));

@@ -1,5 +1,6 @@
 //! `camkeep demo-camera`: cameras for people who have none at hand.
 
+use crate::model::counted;
 use std::io::Write;
 use std::time::Duration;
 
@@ -160,10 +161,10 @@ pub(super) fn run(args: &DemoCamera) -> Result<(), DemoCameraError> {
             let (path, (width, height)) = (&options.path, stream.size());
             writeln!(
                 out,
-                "{}  {} {width}x{height}, {} frames a second",
+                "{}  {} {width}x{height}, {} a second",
                 camera.url_of(path),
                 options.title,
-                options.fps
+                counted(options.fps, "frame", "frames")
             )?;
         }
     }

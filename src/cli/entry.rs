@@ -3,12 +3,12 @@
 use std::ffi::OsString;
 use std::io::Write;
 
-use clap::Parser;
+use clap::FromArgMatches;
 
-use super::command::{CameraCommand, Command, CommandLine, ScheduleCommand};
+use super::command::{CameraCommand, Command, CommandLine, ScheduleCommand, command};
 use super::failure::Failure;
 use super::{
-    apply, camera, check, coverage, events, export, gaps, health, hold, mirror, pipeline, refill, run as daemon,
+    apply, camera, check, coverage, events, export, gaps, health, help, hold, mirror, pipeline, refill, run as daemon,
     schedule, segments, snapshot, status, storage, timeline, trigger, verify,
 };
 
@@ -19,11 +19,12 @@ where
     I: IntoIterator<Item = T>,
     T: Into<OsString> + Clone,
 {
-    let line = match CommandLine::try_parse_from(arguments) {
+    let matches = help::tied(command()).try_get_matches_from(arguments);
+    let line = match matches.and_then(|matches| CommandLine::from_arg_matches(&matches)) {
         Ok(line) => line,
         Err(error) => {
             // Help and the version come this way too, and go to standard output with code 0.
-            let _ = error.print();
+            help::print(&error);
             return error.exit_code();
         }
     };

@@ -80,7 +80,7 @@ fn status(server: &ServerArgs, json: bool) -> Result<(), Failure> {
 fn lines(told: &Value) -> Vec<String> {
     let amount = |segments: &str, bytes: &str| {
         let (segments, bytes) = (number(told, segments), number(told, bytes));
-        let segments = words::counted(usize::try_from(segments).unwrap_or(usize::MAX), "segment", "segments");
+        let segments = words::counted(segments, "segment", "segments");
         format!("{segments}, {}", words::bytes(bytes as f64))
     };
     let state = text(told, "state");
@@ -123,7 +123,8 @@ fn lines(told: &Value) -> Vec<String> {
 /// How far a walk is, or what came of it.
 fn outcome(tour: &Value) -> String {
     let of = |name: &str| number(tour, name);
-    let mut words = format!("{} of {} segments", of("done"), of("segments").max(of("done")));
+    let all = of("segments").max(of("done"));
+    let mut words = format!("{} of {}", of("done"), words::counted(all, "segment", "segments"));
     for (name, what) in [
         ("mirror_wrong", "differed on the mirror"),
         ("primary_wrong", "differed on the primary"),

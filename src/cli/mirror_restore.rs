@@ -10,7 +10,7 @@ use crate::check::{
 };
 use crate::config::{Config, Flags};
 use crate::index::Index;
-use crate::model::{Seal, VolumeId, VolumeRole};
+use crate::model::{Seal, VolumeId, VolumeRole, counted};
 use crate::pipeline::Catalog;
 use crate::runtime::{Clock, Shutdown, SystemClock};
 use crate::storage::{DaemonLock, SealKey, StorageError, Volume};
@@ -209,8 +209,8 @@ fn would(json: bool, owed: Owed, whereto: &str) -> Result<(), Failure> {
         count => format!(" {count} segments are on neither of the two and stay missing."),
     };
     say(&format!(
-        "{whereto} {} files, {}, would be restored.{beyond} Nothing was changed.",
-        owed.files,
+        "{whereto} {}, {}, would be restored.{beyond} Nothing was changed.",
+        counted(owed.files, "file", "files"),
         bytes(owed.bytes as f64)
     ))
 }
@@ -288,5 +288,6 @@ fn tell(json: bool, restored: &Restored, lost: &[VolumeId], adopted: &Report) ->
 /// How far it is.
 fn progress(restored: &Restored) -> String {
     let (done, all) = (bytes(restored.bytes as f64), bytes(restored.owed.bytes as f64));
-    format!("{done} of {all}, {} of {} files", restored.files, restored.owed.files)
+    let files = counted(restored.owed.files, "file", "files");
+    format!("{done} of {all}, {} of {files}", restored.files)
 }

@@ -19,6 +19,7 @@ mod failure;
 mod fetch;
 mod gaps;
 mod health;
+mod help;
 mod hold;
 mod lanes;
 mod mirror;

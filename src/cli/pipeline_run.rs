@@ -9,7 +9,7 @@ use chrono::Local;
 use clap::Args;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use crate::model::{Codec, Loss};
+use crate::model::{Codec, Loss, counted};
 use crate::pipeline::{Catalog, Filling, PipelineEvent, Playing, RecordSpec, Template, Told, Watch, play};
 use crate::runtime::{Clock, Signals, SystemClock};
 
@@ -289,10 +289,10 @@ impl Show {
         let (frames, bytes) = self.watch.totals();
         let files = match (self.spec.is_some(), self.watch.closed()) {
             (false, _) => String::new(),
-            (true, 1) => " in 1 file".to_owned(),
-            (true, closed) => format!(" in {closed} files"),
+            (true, closed) => format!(" in {}", counted(closed, "file", "files")),
         };
-        line(&format!("done: {frames} frames, {}{files}", words::bytes(bytes as f64)));
+        let frames = counted(frames, "frame", "frames");
+        line(&format!("done: {frames}, {}{files}", words::bytes(bytes as f64)));
         Ok(())
     }
 }
@@ -307,7 +307,8 @@ fn line(text: &str) -> bool {
 fn flow((frames, bytes): (u64, u64), now: (u64, u64)) -> String {
     let rate = words::bytes(now.1.saturating_sub(bytes) as f64);
     let (new, all) = (now.0.saturating_sub(frames), words::bytes(now.1 as f64));
-    format!("+{new} frames, {rate}; {} frames, {all} so far", now.0)
+    let [new, of_all] = [new, now.0].map(|frames| counted(frames, "frame", "frames"));
+    format!("+{new}, {rate}; {of_all}, {all} so far")
 }
 
 fn said(told: &Told) -> String {

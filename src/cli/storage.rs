@@ -63,8 +63,9 @@ fn disk(name: &str, disk: &Value) -> Vec<String> {
     )];
     lines.push(match number(disk, "recordings_segments") {
         count if count >= 1.0 => format!(
-            "  holds  {} in {count} segments, from {} to {}",
+            "  holds  {} in {}, from {} to {}",
             words::bytes(number(disk, "recordings_bytes")),
+            words::counted(count as u64, "segment", "segments"),
             text(disk, "oldest"),
             text(disk, "newest"),
         ),

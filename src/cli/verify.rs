@@ -9,7 +9,7 @@ use crate::check::{ChainCheck, ChainReport};
 use crate::config::{Config, Flags};
 use crate::export::{self, About, ClipManifest, Outcome, Question, Verdict};
 use crate::index::Index;
-use crate::model::CameraId;
+use crate::model::{CameraId, counted};
 use crate::storage::PublicKey;
 
 use super::camera::say_json;
@@ -177,21 +177,20 @@ fn told(manifest: &ClipManifest) -> String {
     let (camera, shown) = (&manifest.camera, &manifest.shown);
     let gaps = match shown.gaps.len() {
         0 => "no gap".to_owned(),
-        1 => "1 gap".to_owned(),
-        count => format!("{count} gaps"),
+        count => counted(count, "gap", "gaps"),
     };
     let cut = match shown.cut_to {
         Some(at) => format!(", cut to {at}, when it was made"),
         None => String::new(),
     };
     format!(
-        "The manifest says: {} ({}), {} to {}{cut},\n  {:.3} s with {gaps}, cut from {} segments in mode {};\n  asked for by {}, made by {} at {}.\n",
+        "The manifest says: {} ({}), {} to {}{cut},\n  {:.3} s with {gaps}, cut from {} in mode {};\n  asked for by {}, made by {} at {}.\n",
         printable(&camera.name),
         camera.id,
         shown.shown.start,
         shown.shown.end,
         shown.covered_seconds,
-        manifest.sources.len(),
+        counted(manifest.sources.len(), "segment", "segments"),
         manifest.mode,
         printable(&manifest.asked_by),
         printable(&manifest.made_by),
@@ -288,5 +287,5 @@ fn chain_table(report: &ChainReport, hashed: bool) -> String {
 /// How far it is.
 fn progress(report: &ChainReport) -> String {
     let megabytes = report.hashed_bytes / 1_000_000;
-    format!("{} segments, {megabytes} MB", report.segments)
+    format!("{}, {megabytes} MB", counted(report.segments, "segment", "segments"))
 }

@@ -1,5 +1,7 @@
 //! Figures in words.
 
+pub(super) use crate::model::counted;
+
 use std::time::Duration;
 
 /// A length of time in its two largest units: `23 h 58 min`, `1 min 35 s`, `4.2 s`.
@@ -46,11 +48,6 @@ pub(super) fn bytes(bytes: f64) -> String {
         value /= 1000.0;
     }
     format!("{value:.1} TB")
-}
-
-/// A count with its word: `1 gap`, `2 gaps`.
-pub(super) fn counted(count: usize, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 /// A text of others, made harmless for a terminal: an escape sequence in a camera's name is shown, not obeyed.

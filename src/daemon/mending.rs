@@ -12,7 +12,7 @@ use super::house::House;
 use crate::check::{self, Check, Mode, Recovered};
 use crate::config::Config;
 use crate::index::{Index, IndexError};
-use crate::model::{Event, EventKind, Fingerprint, GapCause, News, Seal, SegmentId, Timestamp};
+use crate::model::{Event, EventKind, Fingerprint, GapCause, News, Seal, SegmentId, Timestamp, counted};
 use crate::pipeline::Catalog;
 use crate::record::{Left, Recorder, divide_absence, explain_absence};
 use crate::runtime::{Clock, Shutdown, pause, spawn_thread};
@@ -187,10 +187,10 @@ impl Recovery {
         }
         if count > 0 {
             tracing::info!(gaps = count, "gaps were made again from what lies on the disk");
-            self.happened(
-                EventKind::IndexMended,
-                format!("{count} gaps are kept again, as far as the recordings show them; why nobody knows"),
-            );
+            self.happened(EventKind::IndexMended, {
+                let kept = counted(count, "gap is", "gaps are");
+                format!("{kept} kept again, as far as the recordings show; why nobody knows")
+            });
         }
         Ok(())
     }

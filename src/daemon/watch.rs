@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::index::{Index, IndexError, Reader};
-use crate::model::{ClockSource, CopyState, Event, EventKind, News, Segment, SegmentState, Span, Timestamp};
+use crate::model::{ClockSource, CopyState, Event, EventKind, News, Segment, SegmentState, Span, Timestamp, counted};
 use crate::record::Recorder;
 use crate::runtime::{Clock, Shutdown};
 use crate::storage::{Identity, Volume, make_durable};
@@ -137,7 +137,8 @@ impl Watch {
         if redated == 0 {
             return;
         }
-        let message = format!("{redated} segments of before the clock was set have their true dates now");
+        let segments = counted(redated, "segment", "segments");
+        let message = format!("{segments} of before the clock was set: the true dates are known now");
         self.tell(EventKind::ClockStep, message);
     }
 

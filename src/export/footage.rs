@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::model::{Edge, Segment, SegmentState};
+use crate::model::{Edge, Segment, SegmentState, counted};
 use crate::storage::{FileShape, Movie};
 
 use super::error::ExportError;
@@ -57,8 +57,8 @@ impl Footage {
                     _ if movie.cut => Some(unreadable("it was cut after it was written".to_owned())),
                     // An index that was damaged may still tell of some.
                     _ if movie.frames() < segment.frames => Some(unreadable(format!(
-                        "it holds {} frames instead of {}",
-                        movie.frames(),
+                        "it holds {} instead of {}",
+                        counted(movie.frames(), "frame", "frames"),
                         segment.frames
                     ))),
                     _ => None,

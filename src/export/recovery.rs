@@ -9,7 +9,7 @@ use super::error::ExportError;
 use super::manifest::ClipManifest;
 use super::stop::Stop;
 use super::verify::{Outcome, Question, verify};
-use crate::model::{Clip, ClipId, Event, EventKind, Span, Timestamp};
+use crate::model::{Clip, ClipId, Event, EventKind, Span, Timestamp, counted};
 use crate::runtime::Shutdown;
 
 /// Rows read at a time.
@@ -152,7 +152,7 @@ fn clip_of(manifest: ClipManifest, expires_at: Option<Timestamp>) -> Clip {
 }
 
 fn told(recovered: &Recovered, now: Timestamp) -> Event {
-    let mut message = format!("{} clips are known again by their manifests", recovered.known);
+    let mut message = counted(recovered.known, "clip is", "clips are") + " known again by the manifests";
     if recovered.gone > 0 {
         message.push_str(&format!(
             "; {} that an old index knew were removed since",

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::manifest::{
     ClipManifest, LONGEST_MANIFEST, MANIFEST_FORMAT, Source, is_as_written, manifest_path, signature_path,
 };
-use crate::model::{Fingerprint, Timestamp};
+use crate::model::{Fingerprint, Timestamp, counted};
 use crate::storage::{PublicKey, StorageError, measure, read_small};
 
 /// What lies between two sources and is no gap: frames are not where clocks say to the nanosecond.
@@ -229,8 +229,8 @@ impl Checks {
         if !self.0.iter().any(is_wrong) {
             let chained = manifest.sources.iter().filter(|source| source.chain.is_some()).count();
             let said = format!(
-                "what it says fits together: {} segments, {chained} of them chained",
-                manifest.sources.len()
+                "what it says fits together: {}, {chained} of them chained",
+                counted(manifest.sources.len(), "segment", "segments")
             );
             self.add(About::Manifest, Outcome::Sound, said);
         }

@@ -11,7 +11,7 @@ use super::problem::Problem;
 use super::query::Query;
 use crate::index::Holding;
 use crate::mirror::{Mirror, MirrorError, Stand, Status, Tour};
-use crate::model::{Fault, Timestamp};
+use crate::model::{Fault, Timestamp, counted};
 
 /// How the mirror is, on the wire.
 #[derive(Debug, Serialize)]
@@ -114,7 +114,8 @@ impl MirrorShown {
         let nothing = Holding::default();
         let reason = (cameras > 0).then(|| {
             format!(
-                "{cameras} cameras have mirror_enabled, and no mirror is configured: start camkeep with --mirror DIR"
+                "{} mirror_enabled, and no mirror is configured: start camkeep with --mirror DIR",
+                counted(cameras, "camera has", "cameras have")
             )
         });
         Self {

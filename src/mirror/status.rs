@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::desk::Desk;
 use super::state::Stand;
 use crate::index::Holding;
-use crate::model::{Timestamp, VolumeId};
+use crate::model::{Timestamp, VolumeId, counted};
 
 /// How the mirror is right now.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,9 +82,10 @@ impl fmt::Display for Tour {
             lost,
             ..
         } = self;
+        let segments = counted(*segments, "segment", "segments");
         write!(
             f,
-            "{done} of {segments} segments looked at; copies that were wrong: {mirror_wrong} there, {primary_wrong} on the \
+            "{done} of {segments} looked at; copies that were wrong: {mirror_wrong} there, {primary_wrong} on the \
              primary; {healed} healed, {failed} could not be written, {lost} lost"
         )
     }

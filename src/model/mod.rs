@@ -6,6 +6,7 @@ mod address;
 mod camera;
 mod chain;
 mod clip;
+mod counted;
 pub mod coverage;
 mod edge;
 mod event;
@@ -34,6 +35,7 @@ pub use camera::{
 };
 pub use chain::ChainLink;
 pub use clip::{Clip, ClipId, ClipMode, Job, JobId, JobState, Order};
+pub use counted::counted;
 pub use edge::{Edge, Edges};
 pub use event::{Event, EventKind};
 pub use fault::Fault;

@@ -7,7 +7,7 @@ use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_video as gst_video;
 
-use crate::model::{Codec, Timestamp};
+use crate::model::{Codec, Timestamp, counted};
 
 use super::catalog::Catalog;
 use super::decoding::{Bench, Patience, Times, fill_decode};
@@ -136,7 +136,7 @@ pub fn retake(
     })?;
     match shown.lock().unwrap_or_else(PoisonError::into_inner).len() {
         0 => bench.config(),
-        left => Err(bench.failed(format!("{left} frames were not encoded"))),
+        left => Err(bench.failed(counted(left, "frame was not encoded", "frames were not encoded"))),
     }
 }
 

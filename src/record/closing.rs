@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::model::{Copy, CopyState, Event, EventKind, News, Segment, SegmentState};
+use crate::model::{Copy, CopyState, Event, EventKind, News, Segment, SegmentState, counted};
 use crate::runtime::Timing;
 use crate::storage::{Identity, MirrorLane, Movie, TailLane, holes_left, measure, sync_whole};
 
@@ -118,8 +118,9 @@ fn keep_to_what_is_there(segment: &mut Segment, path: &Path) -> Option<String> {
         segment.holes = holes_left(&movie, segment);
         segment.frames = kept;
     }
+    let came = counted(came, "frame", "frames");
     Some(format!(
-        "a segment is suspect: the disk took {kept} of its {came} frames; the next start of camkeep mends it from its journal, \
+        "a segment is suspect: the disk took {kept} of {came}; the next start of camkeep mends it from its journal, \
          as far as that was written"
     ))
 }
