@@ -48,8 +48,6 @@ const ELEMENTS: &[&str] = &[
     "rtph265depay",
     "h264parse",
     "h265parse",
-    "h264timestamper",
-    "h265timestamper",
     "tee",
     "queue",
     "splitmuxsink",

@@ -3,6 +3,7 @@
 //! Nothing here reads a clock, a file or a socket, and nothing here imports from another room.
 
 mod address;
+mod bits;
 mod camera;
 mod chain;
 mod clip;
@@ -21,6 +22,7 @@ mod hole;
 mod news;
 mod parameter_sets;
 mod picture;
+mod reordering;
 mod schedule;
 mod seal;
 mod segment;

@@ -6,11 +6,13 @@ use gstreamer as gst;
 use std::sync::Arc;
 
 use super::catalog::Catalog;
+use super::ending::Ending;
 use super::error::PipelineError;
 use super::launch::launch_part;
 use super::record::{Feed, bind_segments};
 use super::sound_entry::SoundEntry;
 use super::template::Filling;
+use super::writing::Passing;
 
 /// The part that a branch is made of.
 const PART: &str = "segments";
@@ -25,6 +27,10 @@ pub(super) struct Branch {
     /// When its first picture is shown.
     pub(super) from: Option<i64>,
     pub(super) held: Option<Held>,
+    /// Where the file that is written ends.
+    ending: Ending,
+    /// When the last keyframe is shown.
+    key: i64,
     /// Whether it was told that its stream is over.
     is_ended: bool,
 }
@@ -81,6 +87,8 @@ impl Branch {
             sound: None,
             from: None,
             held: None,
+            ending: Ending::default(),
+            key: 0,
             is_ended: false,
         }
     }
@@ -153,15 +161,24 @@ impl Branch {
         self.sound.is_some()
     }
 
-    /// A new file begins with the unit of these times.
-    pub(super) fn cut(&self, pts: i64, dts: i64) {
+    /// A new file begins with the keyframe of this time.
+    pub(super) fn cut(&mut self, pts: i64) {
+        self.ending = Ending::default();
         if let Some(sound) = &self.sound {
             sound.file_begins(pts);
         }
-        // splitmuxsink cuts at the first group that begins after the time it is told.
-        let just_before = u64::try_from(dts).unwrap_or(0).saturating_sub(1);
-        self.segments
-            .emit_by_name::<()>("split-at-running-time", &[&just_before]);
+        // splitmuxsink cuts at the first group that begins after the time it is told. With B-frames a group begins before its
+        // keyframe is shown, but never before the keyframe of the one before it.
+        let behind = u64::try_from(self.key).unwrap_or(0).saturating_add(1);
+        self.segments.emit_by_name::<()>("split-at-running-time", &[&behind]);
+    }
+
+    /// Another picture is written: how long it has to last if none follows it, when that is not as long as the camera says.
+    pub(super) fn pass(&mut self, unit: &Passing) -> Option<u64> {
+        if unit.is_keyframe {
+            self.key = unit.pts;
+        }
+        self.ending.add(unit.pts, unit.dts)
     }
 
     /// Takes it off the tap: nothing more comes in.

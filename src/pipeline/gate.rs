@@ -201,10 +201,9 @@ impl Gate {
             return Ok(());
         }
         held.is_open = true;
-        if !self.write(held, tap, &caps, unit, now)? {
-            return Ok(());
-        }
-        if held.gather(buffer, is_key, now) {
+        if let Some(buffer) = self.write(held, tap, &caps, unit, buffer.clone(), now)?
+            && held.gather(buffer, is_key, now)
+        {
             self.hand_over(held);
         }
         Ok(())
@@ -242,8 +241,8 @@ impl Gate {
             // What is kept back belongs to the branch that is on.
             self.pass_on(held, |_| true)?;
         }
-        let (pts, buffer) = (unit.pts, buffer.clone());
-        if self.write(held, tap, &caps, unit, now)? {
+        let pts = unit.pts;
+        if let Some(buffer) = self.write(held, tap, &caps, unit, buffer.clone(), now)? {
             held.late.push_back(Late { pts, buffer });
         }
         Ok(())
@@ -281,7 +280,7 @@ impl Gate {
         for group in std::mem::take(&mut held.groups) {
             held.is_open = true;
             for (unit, buffer) in group.units {
-                if self.write(held, tap, &group.caps, unit, now)? {
+                if let Some(buffer) = self.write(held, tap, &group.caps, unit, buffer, now)? {
                     self.writing.push(buffer)?;
                 }
             }
@@ -289,15 +288,17 @@ impl Gate {
         Ok(())
     }
 
-    /// Tells the feed of a unit that goes to the writer, and sees to it that there is a branch for it.
+    /// Tells the feed of a unit that goes to the writer, and sees to it that there is a branch for it. Gives the unit as it is
+    /// written.
     fn write(
         &self,
         held: &mut Held,
         tap: &gst::Element,
         caps: &gst::Caps,
         unit: Unit,
+        mut buffer: gst::Buffer,
         now: i64,
-    ) -> Result<bool, PipelineError> {
+    ) -> Result<Option<gst::Buffer>, PipelineError> {
         self.tell(held, caps, now);
         if let Some(tracks) = self.writing.be_ready(tap, caps, &unit, now)?
             && let Some(format) = video_format(caps)
@@ -308,7 +309,7 @@ impl Gate {
         match self.feed.unit(unit) {
             Cut::Drop => {
                 self.writing.picture_dropped(&passing);
-                return Ok(false);
+                return Ok(None);
             }
             Cut::Here => {
                 self.pass_on(held, |_| true)?;
@@ -317,8 +318,10 @@ impl Gate {
             }
             Cut::Continue => {}
         }
-        self.writing.picture_passes(&passing, now);
-        Ok(true)
+        if let Some(length) = self.writing.picture_passes(&passing, now) {
+            buffer.make_mut().set_duration(gst::ClockTime::from_nseconds(length));
+        }
+        Ok(Some(buffer))
     }
 }
 
@@ -351,11 +354,11 @@ impl Held {
     }
 
     /// Puts a unit to those that go to the writer next; whether they go now.
-    fn gather(&mut self, unit: &gst::Buffer, is_key: bool, now: i64) -> bool {
+    fn gather(&mut self, unit: gst::Buffer, is_key: bool, now: i64) -> bool {
         if self.next.is_empty() {
             self.since = now;
         }
-        self.next.push(unit.clone());
+        self.next.push(unit);
         is_key || now - self.since >= MOMENT
     }
 
@@ -424,7 +427,7 @@ mod tests {
         let (mut held, unit) = (held(), gst::Buffer::new());
         let mut handfuls = Vec::new();
         for n in 0..22 {
-            if held.gather(&unit, n % 10 == 0, n * 40_000_000) {
+            if held.gather(unit.clone(), n % 10 == 0, n * 40_000_000) {
                 handfuls.push((n, std::mem::take(&mut held.next).len()));
             }
         }

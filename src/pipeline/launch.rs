@@ -40,8 +40,6 @@ const PACKAGES: &[(&str, &[&str])] = &[
         &[
             "h264parse",
             "h265parse",
-            "h264timestamper",
-            "h265timestamper",
             "errorignore",
             "voaacenc",
             "fdkaacenc",

@@ -54,6 +54,19 @@ impl Outcome {
         });
     }
 
+    /// Another unit of a track is written, which is shown from when to when.
+    fn written(&self, track: Track, span: &Shown) {
+        match track {
+            Track::Video => {
+                self.frames.fetch_add(1, Ordering::AcqRel);
+                self.with(|ends| (ends.start, ends.end) = (span.start, Some(span.end)));
+            }
+            Track::Audio => {
+                self.packets.fetch_add(1, Ordering::AcqRel);
+            }
+        }
+    }
+
     pub(super) fn moved(&self) -> u64 {
         self.frames.load(Ordering::Acquire) + self.packets.load(Ordering::Acquire)
     }
@@ -127,9 +140,10 @@ impl Feed {
                 } else {
                     duration
                 };
-                if !self.push(&unit, duration, &mut last_dts, outcome) {
+                if !self.push(&unit, duration, &mut last_dts) {
                     return;
                 }
+                outcome.written(self.track, &span);
             }
             match next {
                 Some(unit) => waiting = Some(unit),
@@ -140,7 +154,7 @@ impl Feed {
         let _ = self.source.end_of_stream();
     }
 
-    fn push(&self, unit: &Unit, duration: u64, last_dts: &mut i64, outcome: &Outcome) -> bool {
+    fn push(&self, unit: &Unit, duration: u64, last_dts: &mut i64) -> bool {
         let dts = unit
             .dts
             .saturating_sub(self.origin)
@@ -158,22 +172,34 @@ impl Feed {
                 buffer.set_flags(gst::BufferFlags::DELTA_UNIT);
             }
         }
-        if self.source.push_buffer(buffer).is_err() {
-            return false;
+        self.source.push_buffer(buffer).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_last_picture_behind_some_that_never_came_ends_where_it_is_shown() {
+        const FRAME: i64 = 40_000_000;
+        let (outcome, mut span) = (Outcome::default(), Shown::default());
+        // I0 P4, without the three that are shown between.
+        for (pts, dts) in [(0, -1), (4, 0)] {
+            let unit = Unit {
+                track: Track::Video,
+                pts: pts * FRAME,
+                dts: dts * FRAME,
+                duration: None,
+                keyframe: pts == 0,
+                payload: bytes::Bytes::new(),
+            };
+            span.add(&unit, FRAME.unsigned_abs());
+            outcome.written(Track::Video, &span);
+            let lasts = span.last_duration(&unit, FRAME.unsigned_abs());
+            assert_eq!(lasts, if pts == 0 { 1 } else { 4 } * FRAME.unsigned_abs());
         }
-        match self.track {
-            Track::Video => {
-                outcome.frames.fetch_add(1, Ordering::AcqRel);
-                let end = unit.pts.saturating_add(i64::try_from(duration).unwrap_or(0));
-                outcome.with(|ends| {
-                    ends.start = Some(ends.start.map_or(unit.pts, |first| first.min(unit.pts)));
-                    ends.end = Some(ends.end.map_or(end, |latest| latest.max(end)));
-                });
-            }
-            Track::Audio => {
-                outcome.packets.fetch_add(1, Ordering::AcqRel);
-            }
-        }
-        true
+        let mended = outcome.result();
+        assert_eq!((mended.frames, mended.start, mended.end), (2, Some(0), Some(5 * FRAME)));
     }
 }

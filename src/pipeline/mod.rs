@@ -11,12 +11,14 @@ mod connection;
 mod copying;
 mod courier;
 mod debug;
+mod decode_order;
 mod decoding;
 #[cfg(feature = "demo-camera")]
 pub mod demo;
 mod description;
 mod discover;
 mod doors;
+mod ending;
 mod endless;
 mod error;
 mod event;

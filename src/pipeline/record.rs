@@ -14,6 +14,7 @@ use crate::runtime::{claim_files, claim_room, pause};
 
 use super::catalog::Catalog;
 use super::copying::bind_copies;
+use super::decode_order::{Pictures, keep_from, moved};
 use super::error::PipelineError;
 use super::event::{Missing, PipelineEvent};
 use super::gate::{Fate, Gate};
@@ -67,10 +68,10 @@ pub trait Feed: Send + Sync + 'static {
     fn lost(&self, _missing: Missing) {}
     /// The camera says when, by its own clock, the unit of this time was taken. Told before the unit itself.
     fn camera_time(&self, pts: i64, taken: Timestamp);
-    /// An access unit has come, whose times (running time, ns) are these by the camera's ticks: when it is shown and when it is
-    /// decoded. Gives the times that it gets, which are others where the ticks are not believed. Told before all else.
-    fn times(&self, pts: i64, dts: i64) -> (i64, i64) {
-        (pts, dts)
+    /// An access unit has come that is shown at this time (running time, ns) by the camera's ticks, in a stream that may have
+    /// B-frames. Gives the time that it gets, which is another where the ticks are not believed. Told before all else.
+    fn shown(&self, pts: i64, _is_reordered: bool) -> i64 {
+        pts
     }
     /// An access unit has come, and what becomes of it? The first is a keyframe with a time. Without a word everything
     /// is written.
@@ -244,6 +245,7 @@ impl Recording {
 /// Counts and cuts at the tap's entry, before any branch sees a unit.
 fn bind_tap(tap: &gst::Element, gate: Gate, feed: &Arc<dyn Feed>) {
     let Some(pad) = tap.static_pad("sink") else { return };
+    let pictures = Pictures::of(&pad);
     let (feed, tap) = (feed.clone(), tap.downgrade());
     let started = AtomicBool::new(false);
     let sets = Mutex::new(InBand::default());
@@ -289,9 +291,14 @@ fn bind_tap(tap: &gst::Element, gate: Gate, feed: &Arc<dyn Feed>) {
                     gate.hear_caps(caps, now(Some(&tap)));
                 }
                 started.store(true, Ordering::Relaxed);
-                let times = feed.times(unit.pts, unit.dts);
-                let moved = (times != (unit.pts, unit.dts)).then(|| move_to(times, &mut unit, buffer));
-                let buffer = moved.as_ref().unwrap_or(buffer);
+                if pictures.is_lost(unit.pts, keyframe) {
+                    feed.heard();
+                    return gst::PadProbeReturn::Handled;
+                }
+                let shown = feed.shown(unit.pts, pictures.are_reordered());
+                let decoded = pictures.decoded(shown);
+                let buffer = &moved(buffer, shown - unit.pts, decoded - unit.pts);
+                (unit.pts, unit.dts) = (shown, decoded);
                 if let Some(taken) = camera_time(buffer) {
                     feed.camera_time(unit.pts, taken);
                 }
@@ -304,22 +311,6 @@ fn bind_tap(tap: &gst::Element, gate: Gate, feed: &Arc<dyn Feed>) {
             _ => gst::PadProbeReturn::Ok,
         },
     );
-}
-
-/// Gives a unit other times; its buffer with these.
-fn move_to((pts, dts): (i64, i64), unit: &mut Unit, buffer: &gst::Buffer) -> gst::Buffer {
-    let by = |time: Option<gst::ClockTime>, nanos: i64| {
-        time.and_then(|time| time.nseconds().checked_add_signed(nanos))
-            .map(gst::ClockTime::from_nseconds)
-    };
-    let mut moved = buffer.clone();
-    let of = moved.make_mut();
-    // A unit without a time of decoding has that of showing.
-    let decoded = buffer.dts().or(buffer.pts());
-    of.set_pts(by(buffer.pts(), pts.saturating_sub(unit.pts)));
-    of.set_dts(by(decoded, dts.saturating_sub(unit.dts)));
-    (unit.pts, unit.dts) = (pts, dts);
-    moved
 }
 
 /// What the camera's RTCP sender reports say of a buffer: nothing before the first of them.
@@ -373,6 +364,7 @@ pub(super) fn video_format(caps: &gst::CapsRef) -> Option<VideoFormat> {
 
 pub(super) fn bind_segments(segments: &gst::Element, feed: &Arc<dyn Feed>) {
     let leg = bind_copies(segments, feed);
+    keep_from(segments);
     let feed = feed.clone();
     segments.connect("format-location-full", false, move |values| {
         let sample = values.get(2).and_then(|value| value.get::<gst::Sample>().ok());

@@ -11,6 +11,7 @@ use crate::model::{Address, Codec, Span, Timestamp, TrackCaps, Transport, Unit, 
 use crate::runtime::{claim_files, claim_room};
 
 use super::catalog::Catalog;
+use super::decode_order::Pictures;
 use super::error::PipelineError;
 use super::event::PipelineEvent;
 use super::in_band::{InBand, with_front};
@@ -181,6 +182,7 @@ fn bind_marks(depay: &gst::Element, marks: &Arc<Marks>) {
 
 fn bind_tap(tap: &gst::Element, marks: Arc<Marks>, feed: &Arc<dyn Replayed>) {
     let Some(pad) = tap.static_pad("sink") else { return };
+    let pictures = Pictures::of(&pad);
     let feed = feed.clone();
     let started = AtomicBool::new(false);
     let sets = Mutex::new(InBand::default());
@@ -207,15 +209,18 @@ fn bind_tap(tap: &gst::Element, marks: Arc<Marks>, feed: &Arc<dyn Replayed>) {
                 },
                 Some(gst::PadProbeData::Buffer(buffer)) => {
                     let keyframe = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
-                    let mark = buffer.pts().and_then(|pts| marks.take(pts));
+                    let mark = Pictures::own_time(buffer).and_then(|pts| marks.take(pts));
                     if !started.load(Ordering::Relaxed) && !keyframe {
                         return gst::PadProbeReturn::Ok;
                     }
                     let before = sets.lock().unwrap_or_else(PoisonError::into_inner).before(keyframe);
                     let own = (!before.front.is_empty()).then(|| with_front(buffer, before.front));
                     let buffer = own.as_ref().unwrap_or(buffer);
-                    if let Some(unit) = unit(pad, buffer, keyframe) {
+                    if let Some(mut unit) = unit(pad, buffer, keyframe)
+                        && !pictures.is_lost(unit.pts, keyframe)
+                    {
                         started.store(true, Ordering::Relaxed);
+                        unit.dts = pictures.decoded(unit.pts);
                         tell(&feed, before.told);
                         let extension = mark.map(|mark| (mark.taken, TakenBy::Extension));
                         feed.unit(ReplayedUnit {

@@ -189,15 +189,15 @@ impl Writing {
         } else if let Some(branch) = &mut state.on {
             // A file is full: there is no waiting for sound any more, which would belong to that one and to the next.
             branch.let_go();
-            branch.cut(unit.pts, unit.dts);
+            branch.cut(unit.pts);
         }
         drop(state);
         self.tell(telling);
         Ok(())
     }
 
-    /// A picture goes into the branch.
-    pub(super) fn picture_passes(&self, unit: &Passing, now: i64) {
+    /// A picture goes into the branch: how long it has to last there, when that is not as long as the camera says.
+    pub(super) fn picture_passes(&self, unit: &Passing, now: i64) -> Option<u64> {
         let mut state = self.lock();
         state.end_closing();
         let mut telling = Telling {
@@ -207,8 +207,11 @@ impl Writing {
         let pieces = state.track.picture_passed(unit.pts, unit.dts, now);
         state.feed_sound(pieces, &mut telling);
         state.end_rests(now);
+        let on = state.on.as_mut();
+        let length = on.and_then(|branch| branch.pass(unit));
         drop(state);
         self.tell(telling);
+        length
     }
 
     /// A picture is not wanted.
@@ -309,11 +312,12 @@ impl Writing {
     }
 }
 
-/// A picture on its way to the branch, as far as sound minds.
+/// A picture on its way to the branch.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Passing {
-    pts: i64,
-    dts: i64,
+    pub(super) pts: i64,
+    pub(super) dts: i64,
+    pub(super) is_keyframe: bool,
 }
 
 impl From<&Unit> for Passing {
@@ -321,6 +325,7 @@ impl From<&Unit> for Passing {
         Self {
             pts: unit.pts,
             dts: unit.dts,
+            is_keyframe: unit.keyframe,
         }
     }
 }

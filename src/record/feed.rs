@@ -35,24 +35,24 @@ impl Feed for Run {
         self.lock().damage.lose(missing);
     }
 
-    fn times(&self, pts: i64, dts: i64) -> (i64, i64) {
+    fn shown(&self, pts: i64, is_reordered: bool) -> i64 {
         let arrival = self.clock.instant();
         let mut inner = self.lock();
         let (due, before) = (inner.map.due(arrival), inner.ticks.are_believed());
-        let placed = inner.ticks.place(pts, dts, arrival, due);
+        let placed = inner.ticks.place(pts, is_reordered, arrival, due);
         let are_believed = inner.ticks.are_believed();
         if are_believed != before {
             self.tell(RunNews::Ticks(are_believed));
         }
-        let (shown, decoded) = match placed {
-            Placed::At { pts, dts } => (pts, dts),
+        let shown = match placed {
+            Placed::At(shown) => shown,
             Placed::Jumped(nanos) => {
                 inner.jumped = Some(nanos);
-                (pts, dts)
+                pts
             }
         };
         inner.damage.place(pts, shown);
-        (shown, decoded)
+        shown
     }
 
     fn arrived(&self, unit: &Unit) -> Fate {

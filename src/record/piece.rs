@@ -33,6 +33,8 @@ pub(super) struct Piece {
     pub(super) last_pts: i64,
     /// Where the camera sent nothing for a while.
     pauses: Pauses,
+    /// When the last frame that came is decoded, which goes forward in the steps in which frames are shown.
+    last_dts: i64,
     /// Where it ends, once the next one has begun or the run is over.
     end: Option<Timestamp>,
     /// Running time from which on another run has it.
@@ -82,6 +84,7 @@ impl Piece {
             frame,
             last_pts: first.pts,
             pauses: Pauses::default(),
+            last_dts: first.dts,
             end: None,
             ends_before: None,
             clock: None,
@@ -96,13 +99,14 @@ impl Piece {
 
     /// Another unit of it came.
     pub(super) fn add(&mut self, unit: &Unit) {
-        let step = unit.pts.saturating_sub(self.last_pts);
+        let step = unit.dts.saturating_sub(self.last_dts);
         // A pause is no frame length; what a camera does at night, two frames a second, is.
         if step > 0 && step <= 1_000_000_000 {
             self.frame = step;
         }
         self.last_pts = self.last_pts.max(unit.pts);
         self.pauses.see(unit.pts);
+        self.last_dts = unit.dts;
         self.last_end = self.last_end.max(unit.pts.saturating_add(self.frame));
         self.frames += 1;
         self.size_bytes += unit.payload.len() as u64;

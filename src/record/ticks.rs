@@ -13,6 +13,10 @@
 //!
 //! A pause of the network, behind which frames come that were held up, is no fault of the ticks: while those frames catch up
 //! they keep their times. When they do not catch up, arrival decides.
+//!
+//! A B-frame comes behind the frame that is shown after it, and is not late for that. It is not judged: its place between the
+//! two that it is shown between stays what it is. A camera that sends at one pace sends frames behind which no B-frames come
+//! later by as many frames as it otherwise sends B-frames, and those are not late either.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -42,12 +46,12 @@ const HELD_FOR: Duration = Duration::from_secs(15);
 const PROVED: Duration = Duration::from_secs(1);
 /// Times that follow arrival are smoothed over so long.
 const SMOOTH: i64 = 200 * MS;
+/// B-frames make no frame late by more than this.
+const MOST_SLACK: i64 = 4 * SECOND;
 /// Frames are shown at least so long after each other: less is nothing in the ticks of a file...
 const STEP: i64 = MS / 2;
 /// ...but that hundreds that come at once may not be dated much later than they came.
 const LEAST_STEP: i64 = STEP / 20;
-/// A frame is shown at most so long after it is decoded.
-const REORDER: i64 = 2 * SECOND;
 
 /// The least late frame of so long...
 const BUCKET: Duration = Duration::from_secs(10);
@@ -58,7 +62,7 @@ const AGREE: i64 = 60 * MS;
 
 /// A frame whose ticks run ahead of arrival by more than this comes from a camera that set them anew.
 const JUMP_AHEAD: i64 = 2 * SECOND;
-/// Frames may go back by what reordering of B-frames needs; beyond this the ticks were set anew.
+/// Frames that go back further than this have ticks that were set anew.
 const JUMP_BACK: i64 = SECOND;
 
 /// When a frame should come.
@@ -70,16 +74,11 @@ pub(super) struct Due {
     pub(super) is_settled: bool,
 }
 
-/// What becomes of the times of a frame.
+/// What becomes of the time of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Placed {
-    /// It is shown and decoded then.
-    At {
-        /// Running time at which it is shown.
-        pts: i64,
-        /// Running time at which it is decoded.
-        dts: i64,
-    },
+    /// It is shown at this running time.
+    At(i64),
     /// The ticks jumped by so many nanoseconds against arrival: another run begins.
     Jumped(i64),
 }
@@ -91,8 +90,9 @@ pub(super) struct Ticks {
     /// By how much times are moved.
     shift: i64,
     last: Option<Last>,
-    /// How far apart frames usually come, and by their ticks.
-    gap: Usual,
+    /// How late frames may be because B-frames are sent before them.
+    slack: i64,
+    /// How far apart frames usually are by their ticks.
     step: Usual,
     /// When the first frame came, and whether the ticks kept time since.
     first: Option<Instant>,
@@ -104,16 +104,28 @@ pub(super) struct Ticks {
     buckets: VecDeque<(Instant, i64)>,
 }
 
+/// The last frame that was judged.
 #[derive(Debug, Clone, Copy)]
 struct Last {
-    /// As the camera said it.
-    pts: i64,
-    /// How long after it is decoded a picture is shown at most, so far.
-    delay: i64,
-    raw_dts: i64,
-    /// As it was told.
-    dts: i64,
+    /// As the camera said it, and as it was told.
+    raw: i64,
+    told: i64,
     arrival: Instant,
+    /// How many B-frames came since, and how far the last of them is shown before it.
+    between: i64,
+    nearest: i64,
+    /// The two times of the one that was judged before it.
+    before: Option<(i64, i64)>,
+}
+
+impl Last {
+    /// When a frame is shown that comes after this one and is shown before it; nothing for one that is not.
+    fn between(&self, pts: i64) -> Option<i64> {
+        let (raw, told) = self.before.filter(|(raw, _)| *raw < pts && pts < self.raw)?;
+        let length = |from: i64, to: i64| i128::from(to) - i128::from(from);
+        let ahead = length(told, self.told) * length(pts, self.raw) / length(raw, self.raw);
+        Some(self.told.saturating_sub(i64::try_from(ahead).unwrap_or(0)))
+    }
 }
 
 /// Frames that a pause has held up are catching up.
@@ -147,7 +159,7 @@ impl Ticks {
             is_believed,
             shift: 0,
             last: None,
-            gap: Usual::default(),
+            slack: 0,
             step: Usual::default(),
             first: None,
             kept_time: false,
@@ -162,62 +174,51 @@ impl Ticks {
         self.is_believed
     }
 
-    /// A frame came with these times. Without `due` nothing is known yet that it could be compared with.
-    pub(super) fn place(&mut self, pts: i64, dts: i64, arrival: Instant, due: Option<Due>) -> Placed {
+    /// A frame came with this time, in a stream whose frames may come in another order than they are shown in. Without `due`
+    /// nothing is known yet that it could be compared with.
+    pub(super) fn place(&mut self, pts: i64, is_reordered: bool, arrival: Instant, due: Option<Due>) -> Placed {
         let (mut once, mut earliest) = (0, i64::MIN);
-        // A picture that is shown before one that came already is not late for that: all are judged by when they are decoded.
-        let delay = pts.saturating_sub(dts).clamp(0, REORDER);
-        let delay = self.last.map_or(delay, |last| last.delay.max(delay));
-        if let Some(last) = self.last {
-            let (step, gap) = (pts.saturating_sub(last.pts), nanos(arrival.since(last.arrival)));
+        if let Some(last) = &mut self.last {
+            if let Some(told) = last.between(pts).filter(|_| is_reordered) {
+                last.between += 1;
+                last.nearest = last.nearest.min(last.raw.saturating_sub(pts));
+                let slack = last.nearest.saturating_mul(last.between).min(MOST_SLACK);
+                self.slack = self.slack.max(slack);
+                return Placed::At(told);
+            }
+            let last = *last;
+            self.slack -= self.slack / 8;
+            let (step, gap) = (pts.saturating_sub(last.raw), nanos(arrival.since(last.arrival)));
             let ahead = step.saturating_sub(gap);
-            if self.is_believed && (step < -JUMP_BACK || ahead > JUMP_AHEAD.saturating_add(self.step.length())) {
+            if self.is_believed && (step < -JUMP_BACK || ahead > JUMP_AHEAD + self.step.length() + self.slack) {
                 return Placed::Jumped(ahead);
             }
             self.compare(pts, arrival);
             let mut least = STEP;
             if let Some(due) = due {
-                let late = due
-                    .at
-                    .saturating_sub(dts.saturating_add(delay).saturating_add(self.shift));
+                let late = due.at.saturating_sub(pts.saturating_add(self.shift));
+                let late = late.saturating_sub(late.clamp(0, self.slack));
                 match self.is_believed {
                     true => once = self.corrected(late, (step, gap), arrival, due.is_settled),
                     false => self.shift = self.shift.saturating_add(followed(late, gap, due.is_settled)),
                 }
-                if last.dts.saturating_sub(due.at) > EARLY {
+                if last.told.saturating_sub(due.at) > EARLY {
                     least = LEAST_STEP;
                 }
             }
-            self.gap.learn(gap);
-            self.step.learn(dts.saturating_sub(last.raw_dts));
-            earliest = last.dts.saturating_add(least);
+            self.step.learn(step);
+            earliest = last.told.saturating_add(least);
         }
-        let decoded = dts.saturating_add(self.shift).saturating_add(once).max(earliest);
+        let told = pts.saturating_add(self.shift).saturating_add(once).max(earliest);
         self.last = Some(Last {
-            pts,
-            delay,
-            raw_dts: dts,
-            dts: decoded,
+            raw: pts,
+            told,
             arrival,
+            between: 0,
+            nearest: i64::MAX,
+            before: self.last.map(|last| (last.raw, last.told)),
         });
-        Placed::At {
-            pts: decoded.saturating_add(self.shown_after(pts.saturating_sub(dts))),
-            dts: decoded,
-        }
-    }
-
-    /// How long after it is decoded a picture is shown. Where times follow arrival, that is as many pictures later as the
-    /// ticks say, unless they make no sense of that either.
-    fn shown_after(&self, after: i64) -> i64 {
-        if self.is_believed {
-            return after;
-        }
-        let (gap, step) = (self.gap.length(), self.step.length());
-        if step <= 0 || !(0..=REORDER).contains(&after) {
-            return 0;
-        }
-        let scaled = i128::from(after) * i128::from(gap) / i128::from(step);
-        i64::try_from(scaled).unwrap_or(REORDER).min(REORDER)
+        Placed::At(told)
     }
 
     /// By how much the time of a frame is moved this once, while ticks are believed.
@@ -244,7 +245,7 @@ impl Ticks {
 
     /// Tells frames that a pause held up from ticks that lag: before the pause, the ticks had kept time for a while.
     fn hold_up(&mut self, late: i64, step: i64, gap: i64, arrival: Instant) {
-        let is_pause = gap.saturating_sub(step.max(0)) > HELD_UP;
+        let is_pause = gap.saturating_sub(step.max(0)) > HELD_UP + self.slack;
         let was_on_time = late.saturating_add(step).saturating_sub(gap) <= ON_TIME && self.kept_time;
         self.held = match self.held {
             None if is_pause && was_on_time => Some(Held {

@@ -17,10 +17,14 @@ const SOON: Duration = Duration::from_secs(10);
 /// Watches a camera for three seconds and compares every decoded frame with what the camera says it sent.
 #[track_caller]
 fn assert_reads_back_exactly(options: impl Into<CameraOptions>, least: usize) -> referee::Probe {
+    let options = options.into();
+    let bframes = options.streams[0].bframes as usize;
     let camera = FakeCamera::start(options).unwrap();
     let room = TempDir::new().unwrap();
     let file = viewer::watch(&camera.url(), &room.path().join("seen.mp4"), THREE_SECONDS);
-    let stamps = referee::read_stamps(&file);
+    let mut stamps = referee::read_stamps(&file);
+    // The viewer goes when the last picture has come, and not those yet that are shown before it.
+    stamps.truncate(stamps.len().saturating_sub(bframes));
     assert_eq!(referee::decode_errors(&file), Vec::<String>::new());
     let wrong = referee::missing_or_doubled(&stamps);
     assert!(wrong.is_nothing(), "{wrong:?}");

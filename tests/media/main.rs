@@ -42,6 +42,7 @@ mod peers;
 mod pipeline_door;
 mod recorder;
 mod refill;
+mod reordered;
 mod snapshot;
 mod soak;
 mod sound;

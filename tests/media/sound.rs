@@ -221,7 +221,6 @@ fn in_time_from_the_first_frame(audio: AudioCodec, sender_reports: bool, seed: u
         fps,
         gop_frames: luck.u32(5.max(fps / 2)..2 * fps),
         bframes,
-        main_profile: bframes > 0,
         key_on_play: luck.bool(),
         ..StreamOptions::small()
     };

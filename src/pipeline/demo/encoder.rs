@@ -68,7 +68,7 @@ pub(super) fn relay_text(options: &StreamOptions) -> &'static str {
 pub(super) fn launch_text(options: &StreamOptions) -> String {
     let video = match options.codec {
         // Nobody asks the payloader for a profile, and then it asks the encoder for constrained baseline.
-        VideoCodec::H264 if options.main_profile => {
+        VideoCodec::H264 if options.main_profile || options.bframes > 0 => {
             "appsrc name=video ! x264enc name=encoder ! video/x-h264,profile=main ! rtph264pay name=pay0 pt=96 config-interval=-1"
         }
         VideoCodec::H264 => "appsrc name=video ! x264enc name=encoder ! rtph264pay name=pay0 pt=96 config-interval=-1",

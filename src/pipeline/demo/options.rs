@@ -101,8 +101,7 @@ pub struct StreamOptions {
     pub bitrate_kbps: u32,
     /// B-frames between two others. Any number but 0 delays what is sent by as many frames.
     pub bframes: u32,
-    /// Whether H.264 is of the profile main. Otherwise it is of constrained baseline, in which no B-frame is made whatever
-    /// `bframes` says.
+    /// Whether H.264 is of the profile main also without B-frames, which need it. Otherwise it is of constrained baseline.
     pub main_profile: bool,
     /// Whether there is sound, and how it is compressed.
     pub audio: AudioCodec,

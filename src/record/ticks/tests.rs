@@ -36,6 +36,7 @@ struct Frame {
 struct Recorded {
     map: ClockMap,
     ticks: Ticks,
+    is_reordered: bool,
     segment: i64,
     first: Option<(i64, Option<Timestamp>)>,
     begun: usize,
@@ -58,6 +59,7 @@ impl Recorded {
         Self {
             map: ClockMap::new(BEGAN, instant(0)),
             ticks: Ticks::new(is_believed),
+            is_reordered: false,
             segment,
             first: None,
             begun: 0,
@@ -69,14 +71,13 @@ impl Recorded {
 
     fn frame(&mut self, taken: i64, came: i64, raw: i64, is_keyframe: bool) {
         let at = instant(came);
-        let (pts, dts) = match self.ticks.place(raw, raw, at, self.map.due(at)) {
-            Placed::At { pts, dts } => (pts, dts),
+        let pts = match self.ticks.place(raw, self.is_reordered, at, self.map.due(at)) {
+            Placed::At(pts) => pts,
             Placed::Jumped(by) => {
                 self.jumped = Some(by);
                 return;
             }
         };
-        assert_eq!(pts, dts, "a stream without reordering");
         self.map.observe(pts, at);
         let may_cut = self.map.may_cut(Duration::from_nanos(self.segment as u64));
         match self.first {
@@ -331,11 +332,8 @@ fn ticks_that_keep_time_again_are_believed_again() {
 fn ticks_that_are_set_anew_are_noticed_and_a_stall_is_not_taken_for_it() {
     let mut ticks = Ticks::new(true);
     let due = |at: i64| Some(Due { at, is_settled: true });
-    let mut place = |pts: i64, ms: i64| ticks.place(pts * MS, pts * MS, instant(ms * MS), due(ms * MS));
-    let fits = |pts: i64| Placed::At {
-        pts: pts * MS,
-        dts: pts * MS,
-    };
+    let mut place = |pts: i64, ms: i64| ticks.place(pts * MS, false, instant(ms * MS), due(ms * MS));
+    let fits = |pts: i64| Placed::At(pts * MS);
     for frame in 0..50 {
         assert_eq!(place(frame * 40, frame * 40), fits(frame * 40));
     }
@@ -359,29 +357,96 @@ fn ticks_that_jump_and_are_not_believed_are_followed_by_nobody() {
     }
 }
 
-#[test]
-fn pictures_keep_their_order_where_times_follow_arrival() {
-    let mut ticks = Ticks::new(false);
-    // I P B B, each group of pictures shown 0 2 3 1 frames after it is decoded, at half the rate.
-    let mut shown = Vec::new();
-    for frame in 0..400i64 {
-        let dts = frame * 20 * MS;
-        let after = [1, 3, 0, 0][frame as usize % 4] * 20 * MS;
-        let came = frame * 40 * MS;
-        let due = (frame > 0).then_some(Due {
-            at: came,
-            is_settled: true,
-        });
-        let Placed::At { pts, dts } = ticks.place(dts + after, dts, instant(came), due) else {
-            panic!("it jumps");
+/// Which frame comes at each place when as many B-frames lie between two others, maybe made from each other; groups are open or
+/// not.
+fn in_coded_order(frames: i64, between: i64, group: i64, is_open: bool, is_pyramid: bool) -> Vec<i64> {
+    let (mut order, mut last) = (vec![0], 0);
+    while last + 1 < frames {
+        let key = (last / group + 1) * group;
+        let next = (last + between + 1).min(frames - 1);
+        // A group that is closed ends with a frame that is no B-frame, and one that is open goes on to the next keyframe.
+        let next = if key > next {
+            next
+        } else if is_open || key == last + 1 {
+            key
+        } else {
+            key - 1
         };
-        assert!(pts >= dts);
-        shown.push(pts);
+        order.push(next);
+        let mut inner: Vec<i64> = (last + 1..next).collect();
+        if is_pyramid && inner.len() > 2 {
+            inner.swap(0, 1);
+        }
+        order.extend(inner);
+        last = next;
     }
-    for group in shown.chunks(4).skip(10) {
+    order
+}
+
+#[test]
+fn true_ticks_of_a_stream_with_b_frames_are_never_touched() {
+    for_seeds(3000, |random| {
+        let fps = [0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 25.0, 30.0, 60.0][random.usize(..9)];
+        let every = (1e9 / fps) as i64;
+        let (between, group) = (random.i64(0..4), random.i64(1..(4.0 * fps) as i64 + 3));
+        let order = in_coded_order((60.0 * fps) as i64, between, group, random.bool(), random.bool());
+        let pause = (random.i64(5..40) * SECOND, random.i64(0..10) * SECOND);
+        let jitter = random.i64(1..80) * MS;
+        let mut run = Recorded::new(10 * SECOND, true);
+        run.is_reordered = true;
+        // It sends what it has as soon as that can be, or one frame after the other.
+        let has_pace = fps >= 2.0 && random.bool();
+        let (mut came, mut newest) = (0, 0);
+        for (place, frame) in (0i64..).zip(&order) {
+            // The camera is silent for a while and goes on counting.
+            let silent = |at: i64| if at > pause.0 { pause.1 } else { 0 };
+            newest = newest.max(frame * every + silent(frame * every));
+            let at = if has_pace { (place + between) * every } else { 0 };
+            let paused = silent(newest);
+            came = newest.max(at + paused).max(came) + random.i64(0..=jitter) / 10;
+            run.frame(
+                *frame * every,
+                came,
+                frame * every + silent(frame * every),
+                frame % group == 0,
+            );
+        }
+        let run = run.end();
+        assert_eq!(run.jumped, None);
+        for frame in &run.frames {
+            assert!(
+                frame.raw == frame.pts && frame.is_believed,
+                "{frame:?}: {fps} a second, {between} between, groups of {group}, {pause:?}, {has_pace}"
+            );
+        }
+    });
+}
+
+#[test]
+fn b_frames_keep_their_places_where_times_follow_arrival() {
+    for_seeds(1000, |random| {
+        let (fps, rate) = ([10, 15, 25, 30][random.usize(..4)], 0.9 + random.f64() * 0.2);
+        let rate = if random.bool() { rate } else { 0.5 };
+        let (every, between) = (SECOND / fps, random.i64(1..4));
+        let order = in_coded_order(60 * fps, between, 2 * fps, random.bool(), random.bool());
+        let mut run = Recorded::new(10 * SECOND, random.bool());
+        run.is_reordered = true;
+        for (place, frame) in (0i64..).zip(&order) {
+            let raw = (frame * every) as f64 * rate;
+            let came = (place + between) * every;
+            run.frame(*frame * every, came, raw as i64, frame % (2 * fps) == 0);
+        }
+        let run = run.end();
+        let mut frames = run.frames.clone();
+        frames.sort_by_key(|frame| frame.raw);
         assert!(
-            group[0] < group[2] && group[2] < group[3] && group[3] < group[1],
-            "{group:?}"
+            frames.is_sorted_by(|one, next| one.pts < next.pts),
+            "{rate} {fps} {between}"
         );
-    }
+        for frame in &run.frames {
+            // Frames come up to as many frames after they were taken as there are B-frames.
+            let due = frame.taken - 700 * MS - between * every..=frame.came + 300 * MS;
+            assert!(due.contains(&frame.date), "{frame:?} {rate} {fps} {between}");
+        }
+    });
 }

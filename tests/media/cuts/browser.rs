@@ -219,15 +219,20 @@ pub(crate) fn last_shown(file: Vec<u8>) -> Option<u32> {
 }
 
 #[track_caller]
-fn assert_shown(roll: &Roll, offset: i64, length: i64) {
+fn assert_shown(roll: &Roll, offset: i64, length: i64, bframes: u32) {
     let window = roll.window(offset, length);
     let part = the_one(plan(roll.footage(), window, ClipMode::Exact, Extras::default()).unwrap()).unwrap();
-    assert_shows(&part, roll, window);
+    assert_shows_of(&part, roll, window, bframes);
 }
 
 /// A browser shows of a clip the frames of the window and no other.
 #[track_caller]
 pub(super) fn assert_shows(part: &Part, roll: &Roll, window: Span) {
+    assert_shows_of(part, roll, window, 0);
+}
+
+#[track_caller]
+fn assert_shows_of(part: &Part, roll: &Roll, window: Span, bframes: u32) {
     let mut clip = Vec::new();
     part.reel
         .reader(0..part.reel.size_bytes())
@@ -256,8 +261,10 @@ pub(super) fn assert_shows(part: &Part, roll: &Roll, window: Span) {
         "{window}: the last that is shown"
     );
     let covered = part.covered.as_secs_f64();
+    // What the last B-frames are made from has its place behind them. The browser does not show it, and counts up to it.
+    let counted = f64::from(bframes) * 0.04;
     assert!(
-        (plays - covered).abs() < 0.001,
+        (-0.001..0.001 + counted).contains(&(plays - covered)),
         "{window}: {plays} s instead of {covered}"
     );
 }
@@ -266,7 +273,7 @@ pub(super) fn assert_shows(part: &Part, roll: &Roll, window: Span) {
 fn a_browser_shows_the_frames_of_the_window_and_no_other() {
     let roll = Roll::record(StreamOptions::small().with_gop(GROUP), 2);
     for (offset, length) in [(1_010, 2_000), (0, 300), (3_970, 500), (6_900, 2_500)] {
-        assert_shown(&roll, offset, length);
+        assert_shown(&roll, offset, length, 0);
     }
 }
 
@@ -278,6 +285,6 @@ fn a_browser_shows_pictures_that_come_in_another_order_exactly_too() {
     };
     let roll = Roll::record(options, 2);
     for (offset, length) in [(1_010, 1_500), (1_050, 700), (3_970, 540)] {
-        assert_shown(&roll, offset, length);
+        assert_shown(&roll, offset, length, 2);
     }
 }

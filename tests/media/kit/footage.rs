@@ -107,7 +107,7 @@ fn encode(codec: Codec, group: usize, more: &str) -> Vec<Frame> {
 }
 
 /// The units between start codes.
-fn units(stream: &[u8]) -> Vec<&[u8]> {
+pub(super) fn units(stream: &[u8]) -> Vec<&[u8]> {
     let starts: Vec<_> = stream
         .windows(3)
         .enumerate()
@@ -126,7 +126,7 @@ fn units(stream: &[u8]) -> Vec<&[u8]> {
         .collect()
 }
 
-fn is_delimiter(codec: Codec, unit: &[u8]) -> bool {
+pub(super) fn is_delimiter(codec: Codec, unit: &[u8]) -> bool {
     match codec {
         Codec::H264 => unit[0] & 0x1f == 9,
         Codec::H265 => (unit[0] >> 1) & 0x3f == 35,
@@ -194,7 +194,7 @@ impl Packets {
 }
 
 /// A unit as it is, or in fragments (RFC 6184 FU-A, RFC 7798 FU) when it is too large for a packet.
-fn split(codec: Codec, unit: &[u8]) -> Vec<Vec<u8>> {
+pub(super) fn split(codec: Codec, unit: &[u8]) -> Vec<Vec<u8>> {
     if unit.len() <= LARGEST {
         return vec![unit.to_vec()];
     }
