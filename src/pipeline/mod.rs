@@ -53,6 +53,7 @@ mod running_time;
 mod sides;
 mod snapshot;
 mod sound;
+mod sound_chain;
 mod sound_entry;
 mod sound_plan;
 mod sound_track;

@@ -23,6 +23,7 @@ use super::event::PipelineEvent;
 use super::launch::launch;
 use super::record::Feed;
 use super::runner::{Runner, on_the_side};
+use super::sound_chain::{Chain, Held};
 use super::sound_plan::{Plan, packet_length, plan};
 use super::stream_time::{begun, clock_zero, now, running_time};
 use super::writing::Writing;
@@ -66,13 +67,6 @@ struct Inner {
     chain: Option<Chain>,
     /// Not before this running time is a broken chain begun anew.
     again: i64,
-}
-
-struct Chain {
-    /// Takes the pipeline down, beside everything else, when it goes.
-    _runner: Runner,
-    packets: gst_app::AppSrc,
-    is_broken: Arc<AtomicBool>,
 }
 
 impl Sound {
@@ -255,7 +249,7 @@ impl Sound {
         if is_early && !Alignment::is_told(&inner.heard, &pictures) {
             return;
         }
-        let is_broken = |chain: &mut Chain| chain.is_broken.load(Ordering::Relaxed);
+        let is_broken = |chain: &mut Chain| chain.is_broken();
         // One that broke is begun anew later: what broke it may have been one packet.
         drop(inner.chain.take_if(is_broken));
         if inner.chain.is_none() && now >= inner.again {
@@ -280,8 +274,9 @@ impl Sound {
             let packet = packet.make_mut();
             packet.set_pts(gst::ClockTime::from_nseconds(at));
             packet.set_dts(gst::ClockTime::NONE);
-            // Refused only when the chain is on its way down.
-            let _ = chain.packets.push_buffer(packet.to_owned());
+            if let Err(trouble) = chain.push(packet.to_owned()) {
+                self.feed.sound_trouble(trouble.to_owned());
+            }
         }
     }
 
@@ -303,11 +298,14 @@ impl Sound {
         if let Some(encoder) = pipeline.by_name("encoder") {
             encoder.set_property_from_str("bitrate", &BITRATE_A_CHANNEL.to_string());
         }
+        let held = Arc::<Held>::default();
+        let comes_out = held.clone();
         let (sound, source) = (Arc::downgrade(self), pad.parent_element().map(|it| it.downgrade()));
         let source = move || source.as_ref().and_then(gst::glib::WeakRef::upgrade);
         units.set_callbacks(
             gst_app::AppSinkCallbacks::builder()
                 .new_sample(move |units| {
+                    comes_out.came_out();
                     let sample = units.pull_sample().map_err(|_| gst::FlowError::Eos)?;
                     if let Some(sound) = Weak::upgrade(&sound) {
                         sound.unit(&sample, plan.late, now(source().as_ref()));
@@ -330,11 +328,7 @@ impl Sound {
         if started.is_err() && !is_broken.load(Ordering::Relaxed) {
             return Err(fail("it does not start"));
         }
-        Ok(Chain {
-            _runner: runner,
-            packets,
-            is_broken,
-        })
+        Ok(Chain::new(runner, packets, is_broken, held))
     }
 
     fn unit(&self, sample: &gst::Sample, late: i64, now: i64) {
