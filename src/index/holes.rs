@@ -221,27 +221,41 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Keeps a gap of what lacks, but for what is there all the same, or kept already.
+    /// Keeps a gap of what lacks, but for what is there all the same, or kept already. What is next to a gap of the same cause
+    /// belongs to it.
     fn keep_gaps(&self, camera: &CameraId, hole: Hole) -> Result<(), IndexError> {
-        let mut explained = self.covered(camera, hole.span)?;
-        explained.extend(
-            self.gaps_within(camera, hole.span)?
-                .into_iter()
-                .map(|gap| match gap.open {
-                    true => Span::new(gap.span.start, Timestamp::MAX),
-                    false => gap.span,
-                }),
-        );
-        for span in holes(hole.span, explained, KEPT_FROM) {
-            let gap = Gap::pending(camera, span, hole.cause);
-            self.insert_gap(&gap)?;
-            self.add_event(&Event {
-                at: span.end,
-                kind: EventKind::RecordingGap,
-                camera: Some(camera.clone()),
-                message: gap.to_string(),
-            })?;
+        for lacking in holes(hole.span, self.covered(camera, hole.span)?, KEPT_FROM) {
+            // Gaps that touch it at an edge too.
+            let around = Span::new(lacking.start.offset(-1), lacking.end.offset(1));
+            let known = self.gaps_within(camera, around)?;
+            let until = |gap: &Gap| if gap.open { Timestamp::MAX } else { gap.span.end };
+            let explained = known.iter().map(|gap| Span::new(gap.span.start, until(gap)));
+            for rest in holes(lacking, explained.collect(), Duration::ZERO) {
+                let joins = |gap: &&Gap| {
+                    let touches = gap.span.end == rest.start || gap.span.start == rest.end;
+                    touches && gap.cause == hole.cause && gap.fate == GapFate::Pending && !gap.open
+                };
+                match known.iter().find(joins) {
+                    Some(gap) => {
+                        let span = Span::new(gap.span.start.min(rest.start), gap.span.end.max(rest.end));
+                        self.update_gap(&Gap { span, ..gap.clone() })?;
+                    }
+                    None if rest.duration() > KEPT_FROM => self.keep_new_gap(Gap::pending(camera, rest, hole.cause))?,
+                    None => {}
+                }
+            }
         }
+        Ok(())
+    }
+
+    fn keep_new_gap(&self, gap: Gap) -> Result<(), IndexError> {
+        self.insert_gap(&gap)?;
+        self.add_event(&Event {
+            at: gap.span.end,
+            kind: EventKind::RecordingGap,
+            camera: Some(gap.camera.clone()),
+            message: gap.to_string(),
+        })?;
         Ok(())
     }
 }

@@ -43,6 +43,7 @@ mod pipeline_door;
 mod recorder;
 mod refill;
 mod reordered;
+mod small_disks;
 mod snapshot;
 mod soak;
 mod sound;
