@@ -15,6 +15,15 @@ use super::sound::{Packet, SoundLine};
 use super::strip::{Strip, picture_ticks};
 use super::table::{PICTURE_SCALE, nanos, rescale};
 
+/// Pictures of a clip that are not as the camera sent them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EncodedAnew {
+    /// From the first of them to the end of the last.
+    pub span: Span,
+    /// How many they are.
+    pub frames: u64,
+}
+
 /// Which frames of a strip are taken.
 pub(super) struct Chosen {
     pub(super) begin: usize,
@@ -23,6 +32,8 @@ pub(super) struct Chosen {
     pub(super) first: Timestamp,
     /// From here on nothing is shown.
     pub(super) limit: Timestamp,
+    /// Where pictures cannot be decoded whole.
+    pub(super) torn: Option<Span>,
 }
 
 /// A part while strips are laid into it.
@@ -44,6 +55,8 @@ pub(super) struct Cut {
     pub(super) until: Timestamp,
     frames: u64,
     lead_in: u64,
+    torn: Vec<Span>,
+    encoded_anew: Option<EncodedAnew>,
     segments: Vec<SegmentId>,
 }
 
@@ -75,6 +88,8 @@ impl Cut {
             until: from,
             frames: 0,
             lead_in: 0,
+            torn: Vec::new(),
+            encoded_anew: None,
             segments: Vec::new(),
         }
     }
@@ -97,12 +112,13 @@ impl Cut {
             .as_ref()
             .or(self.sets.as_ref().filter(|_| !strip.retaken))
             .cloned();
+        let shown_before = self.frames;
         let heard = (!goes_on).then_some(ends);
         self.sound.add(&mut self.head, strip, chosen.first, heard, self.closed);
         let scale = self.sound.scale();
         let mut sound = self.sound.waiting();
         let mut packet = sound.next();
-        for frame in frames {
+        for (number, frame) in frames.iter().enumerate() {
             // In the order in which they lie, or, when they lie in two files, in which they are shown.
             let is_due = |(place, laid, _): &mut Packet| match strip.retaken {
                 false => *place < frame.place,
@@ -125,7 +141,8 @@ impl Cut {
             let laid = Laid {
                 size: frame.size.saturating_add(u32::try_from(front.len()).unwrap_or(0)),
                 at,
-                keyframe: frame.keyframe,
+                // A player goes back to the nearest, which may be one that takes longer until its pictures are right.
+                keyframe: frame.keyframe && (number == 0 || frame.wall > chosen.first),
                 entry: 0,
             };
             self.head
@@ -137,6 +154,16 @@ impl Cut {
         }
         self.end = self.end.max(picture_ticks(ends) - self.zero - self.closed);
         self.until = ends;
+        self.torn.extend(chosen.torn.or(strip.torn));
+        if strip.retaken {
+            let before = self
+                .encoded_anew
+                .map_or((chosen.first, 0), |before| (before.span.start, before.frames));
+            self.encoded_anew = Some(EncodedAnew {
+                span: Span::new(before.0, ends),
+                frames: before.1 + self.frames - shown_before,
+            });
+        }
         if let Some(captions) = &mut self.captions {
             captions.add(&mut self.head, Span::new(chosen.first, ends), begins, self.end);
         }
@@ -167,6 +194,8 @@ impl Cut {
             covered,
             frames: self.frames,
             lead_in: self.lead_in,
+            torn: self.torn,
+            encoded_anew: self.encoded_anew,
             holes,
             segments: self.segments,
             format: VideoFormat {

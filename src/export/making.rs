@@ -9,7 +9,7 @@ use super::driver::Desk;
 use super::error::ExportError;
 use super::gathering::Held;
 use super::laying::LaidOut;
-use super::manifest::{ClipManifest, Source, seal};
+use super::manifest::{ClipManifest, Retaken, Source, Stretch, seal};
 use super::naming::{Named, Pattern};
 use super::plan::{Extras, Part, the_one};
 use super::stop::Stop;
@@ -136,7 +136,12 @@ impl Desk {
             stop.reach(before);
             let sources = self.sources(&held, &part)?;
             let clip = self.clip_of_part(wanted, &part, &draft, durable);
-            let manifest = manifest(wanted, &camera, &clip, (number, count), sources);
+            let mut manifest = manifest(wanted, &camera, &clip, (number, count), sources);
+            manifest.shown.torn = part.torn.iter().copied().map(Stretch::from).collect();
+            manifest.clip.encoded_anew = part.encoded_anew.map(|anew| Retaken {
+                span: anew.span.into(),
+                frames: anew.frames,
+            });
             self.keep(&clip, manifest, draft)?;
             clips.push(clip);
         }

@@ -68,6 +68,7 @@ impl ClipManifest {
                 parts: 1,
                 burnt_in_time: false,
                 captions: false,
+                encoded_anew: None,
             },
             camera: CameraNamed {
                 id: camera.id.clone(),
@@ -81,6 +82,7 @@ impl ClipManifest {
                 covered_seconds: clip.covered.as_secs_f64(),
                 frames: clip.frames,
                 gaps: clip.holes.iter().copied().map(Stretch::from).collect(),
+                torn: Vec::new(),
             },
             sources,
         }
@@ -133,6 +135,19 @@ pub struct ClipFile {
     pub burnt_in_time: bool,
     /// Whether a track of subtitles tells the time.
     pub captions: bool,
+    /// Which pictures were encoded anew: all others are as the camera sent them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoded_anew: Option<Retaken>,
+}
+
+/// Pictures that were encoded anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retaken {
+    /// From the first of them to the end of the last.
+    #[serde(flatten)]
+    pub span: Stretch,
+    /// How many they are.
+    pub frames: u64,
 }
 
 /// What a viewer sees of what was asked for.
@@ -152,6 +167,10 @@ pub struct Shown {
     pub frames: u64,
     /// Where nothing was recorded in the window.
     pub gaps: Vec<Stretch>,
+    /// Where pictures were recorded that cannot be decoded, or not whole: the camera refreshes its pictures bit by bit, and what
+    /// these need was not recorded before them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub torn: Vec<Stretch>,
 }
 
 /// A half-open stretch of time, to the nanosecond.

@@ -4,6 +4,7 @@
 //! [`crate::storage::Reel`] and never muxed again: whoever streams a clip, waits for it or has it stored gets the same
 //! bytes. What makes each of them checkable is its signed manifest.
 
+mod bits;
 mod captions;
 mod cut;
 mod driver;
@@ -13,6 +14,7 @@ mod fixture;
 mod footage;
 mod frame;
 mod gathering;
+mod heading;
 mod laying;
 mod ledger;
 mod live;
@@ -24,6 +26,7 @@ mod opinion;
 mod plan;
 mod queue;
 mod recorded;
+mod recovering;
 mod recovery;
 mod retake;
 mod sets;
@@ -38,12 +41,13 @@ mod turn;
 mod verify;
 mod writing;
 
+pub use cut::EncodedAnew;
 pub use driver::{Exporter, Means, StreamHold, Streamed};
 pub use error::ExportError;
 pub use footage::Footage;
 pub use manifest::{
-    CameraNamed, ClipFile, ClipManifest, KeyNamed, MANIFEST_FORMAT, Sealed, Shown, Source, Stretch, manifest_path,
-    seal, signature_path,
+    CameraNamed, ClipFile, ClipManifest, KeyNamed, MANIFEST_FORMAT, Retaken, Sealed, Shown, Source, Stretch,
+    manifest_path, seal, signature_path,
 };
 pub use opinion::second_opinion;
 pub use plan::{Extras, Part, plan, plan_anew, the_one};

@@ -1,4 +1,5 @@
-//! Which frames a clip is made of, and where each of them is. Pure: tables of frames go in, reels come out.
+//! Which frames a clip is made of, and where each of them is. Tables of frames go in, reels come out; nothing else is read but
+//! what the picture that a clip begins with says of itself.
 //!
 //! ```text
 //! window                 |----------- from .. to -----------|
@@ -21,9 +22,10 @@ use std::time::Duration;
 use crate::model::{ClipMode, SegmentId, Span, Timestamp, VideoFormat};
 use crate::storage::Reel;
 
-use super::cut::{Chosen, Cut};
+use super::cut::{Chosen, Cut, EncodedAnew};
 use super::error::ExportError;
 use super::footage::Footage;
+use super::recovering::torn_between;
 use super::retake::Retaker;
 use super::strip::Strip;
 use super::table::Frame;
@@ -53,6 +55,10 @@ pub struct Part {
     pub frames: u64,
     /// Frames in front of them that are only decoded.
     pub lead_in: u64,
+    /// Where pictures were recorded that cannot be decoded whole, because what they need was not recorded before them.
+    pub torn: Vec<Span>,
+    /// Which of those that are shown were encoded anew.
+    pub encoded_anew: Option<EncodedAnew>,
     /// What lacks of the window from the end of the part before to the beginning of the next.
     pub holes: Vec<Span>,
     /// The segments whose frames it has.
@@ -250,7 +256,7 @@ impl Editing {
             if strip.frames.iter().any(is_shown_before) && self.is_earliest(&strip, range.first) {
                 self.lasting = self.lasting.max(range.first);
             }
-            self.hole(range.first);
+            self.hole(range.torn.map_or(range.first, |torn| torn.start.min(range.first)));
             if !self.on.as_ref().is_some_and(|cut| cut.strip_fits(&strip)) {
                 self.end_part()?;
             }
@@ -283,41 +289,39 @@ impl Editing {
         let frames = &strip.frames;
         let from = self.window.start.max(self.reached);
         let inside = |frame: &Frame| frame.wall >= from && frame.wall < limit && strip.is_shown(frame);
-        let (mut first, mut begin) = (
-            frames
-                .iter()
-                .filter(|frame| inside(frame))
-                .map(|frame| frame.wall)
-                .min()?,
-            0,
-        );
+        let walls = frames.iter().filter(|frame| inside(frame)).map(|frame| frame.wall);
+        let (mut first, mut begin) = (walls.min()?, 0);
+        let mut torn = None;
         if !is_joined {
             let at = frames.iter().position(|frame| frame.wall == first)?;
-            let is_before = |(number, frame): &(usize, &Frame)| *number <= at && frame.keyframe && frame.wall <= first;
-            begin = frames
-                .iter()
-                .enumerate()
-                .filter(is_before)
-                .map(|(number, _)| number)
-                .next_back()?;
-            if self.on.as_ref().is_some_and(|cut| cut.strip_fits(strip)) && frames.get(begin)?.wall < first {
+            let beginning = strip.beginning(at)?;
+            begin = beginning.at;
+            let is_within = self.on.as_ref().is_some_and(|cut| cut.strip_fits(strip));
+            if is_within && frames.get(begin)?.wall < first {
                 // Here nothing can be hidden: what this needs is what was laid before, or it goes on with its next keyframe.
                 // The first of them in order of decoding may be shown behind others.
                 let shown = frames.iter().position(inside)?;
                 let needed = frames.get(begin..shown).unwrap_or_default();
                 if self.ends_with(needed) {
                     begin = shown;
-                } else if strip.begins_again {
-                    // It begins a little early instead: nothing of the window may lack.
-                    first = frames.get(begin)?.wall;
                 } else {
-                    begin = frames
-                        .iter()
-                        .position(|frame| frame.keyframe && inside(frame) && frame.wall > first)?;
+                    // Or it begins a little early, where nothing of the window may lack.
+                    if !strip.begins_again {
+                        begin = frames
+                            .iter()
+                            .position(|frame| frame.keyframe && inside(frame) && frame.wall > first)?;
+                    }
                     first = frames.get(begin)?.wall;
+                    torn = torn_between(first, strip.right_from(begin));
                 }
-            } else if self.mode == ClipMode::Keyframe {
-                first = frames.get(begin)?.wall.max(strip.start());
+            } else {
+                torn = torn_between(first, beginning.right);
+                if torn.is_some() && !is_within {
+                    let is_right = |frame: &&Frame| inside(frame) && frame.wall >= beginning.right;
+                    first = frames.iter().filter(is_right).map(|frame| frame.wall).min()?;
+                } else if !is_within && self.mode == ClipMode::Keyframe {
+                    first = beginning.right.max(strip.start());
+                }
             }
         }
         let mut end = frames.iter().rposition(|frame| frame.wall < limit)? + 1;
@@ -332,6 +336,7 @@ impl Editing {
             end,
             first,
             limit,
+            torn,
         })
     }
 

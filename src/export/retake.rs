@@ -15,13 +15,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::error::ExportError;
+use super::heading::Group;
 use super::look::Look;
-use super::sets::{Avc, entry_with, hevc_sets};
+use super::sets::{Avc, entry_with, hevc_sampling, hevc_sets};
 use super::spool::Spool;
 use super::strip::Strip;
 use super::table::{Frame, Place};
 use crate::model::{Codec, Span, Timestamp, Track, Unit};
-use crate::pipeline::{Catalog, Encoding, Label, Patience, Retaking, Units, retake, video_caps};
+use crate::pipeline::{Catalog, Encoding, Label, Patience, Retaking, Sampling, Units, retake, video_caps};
 use crate::storage::{Reel, ReelReader, picture_entry};
 
 /// Nothing comes out for so long: it is given up. A decoder that gets an hour of lead-in is still at work after less.
@@ -57,6 +58,8 @@ pub struct Retaker<'a> {
     tell: &'a dyn Fn(f64),
     /// The head is done, or needs nothing.
     is_done: bool,
+    /// What came last was encoded, to its end.
+    is_on: bool,
     /// The last group of pictures of the strip before, which the first ones of the next may be made from.
     before: Option<Strip>,
 }
@@ -88,6 +91,7 @@ impl<'a> Retaker<'a> {
             is_wanted,
             tell,
             is_done: false,
+            is_on: false,
             before: None,
         })
     }
@@ -100,44 +104,54 @@ impl<'a> Retaker<'a> {
         }
     }
 
+    /// Encodes from the first picture of the window to the next keyframe, and what is shown before that though it is decoded
+    /// after it; what follows needs nothing of it.
     fn head(&mut self, mut strip: Strip) -> Result<Vec<Strip>, ExportError> {
+        if self.is_done {
+            return Ok(vec![strip]);
+        }
+        let before = self.before.take();
+        let before = before.filter(|before| !strip.begins_again && before.fits(&strip) && before.joins(&strip));
+        if before.is_none() {
+            strip.drop_early();
+        }
         let inside = |frame: &&Frame| frame.wall >= self.window.start && frame.wall < self.window.end;
-        let first = strip
-            .frames
-            .iter()
-            .filter(inside)
-            .filter(|frame| strip.is_shown(frame))
-            .map(|frame| frame.wall)
-            .min();
-        let (Some(first), false) = (first, self.is_done) else {
+        let shown = strip.frames.iter().filter(inside).filter(|frame| strip.is_shown(frame));
+        let Some(first) = shown.map(|frame| frame.wall).min() else {
+            self.remember(strip.clone());
             return Ok(vec![strip]);
         };
-        self.is_done = true;
-        let at = strip.frames.iter().position(|frame| frame.wall == first).unwrap_or(0);
-        let frames = strip.frames.get(..=at).unwrap_or_default();
-        let begin = frames.iter().rposition(|frame| frame.keyframe && frame.wall <= first);
-        let Some(begin) = begin.filter(|begin| *begin != at) else {
+        let group = Group::of(before.as_ref(), &strip);
+        let Some(head) = group.head(first, self.is_on) else {
             // It begins with a keyframe, or nothing of it can be decoded.
+            self.is_done = true;
+            strip.leave_out_early(first);
             return Ok(vec![strip]);
         };
-        // Behind this one nothing is shown before it, so what follows needs nothing of what is encoded anew.
-        let next = (at..strip.frames.len()).find(|number| {
-            let behind = strip.frames.get(*number..).unwrap_or_default();
-            behind.split_first().is_some_and(|(one, rest)| {
-                one.keyframe && one.wall > first && rest.iter().all(|frame| frame.wall > one.wall)
-            })
-        });
-        let end = next
-            .and_then(|next| strip.frames.get(next))
-            .map_or(strip.end, |frame| frame.wall);
+        let end = head.goes_on.unwrap_or(strip.end);
         let until = end.min(self.window.end);
-        let (into, own) = head_encoding(&strip.look)?;
-        let lead = strip
-            .frames
-            .get(begin..next.unwrap_or(strip.frames.len()))
-            .unwrap_or_default();
-        let mut taken = self.encode(&[(&strip, lead)], Span::new(first, until), into, None)?;
+        let (into, sampling, own) = head_encoding(&strip.look)?;
+        let mut taken = self.encode(
+            &strip,
+            &group.lead(&head),
+            Span::new(first, until),
+            (into, sampling),
+            None,
+        )?;
         taken.end = end;
+        self.describe(&mut taken, &strip, own)?;
+        (self.tell)(1.0);
+        (self.is_done, self.is_on) = (head.goes_on.is_some(), true);
+        if head.goes_on.is_some() {
+            strip.leave_out_before(end);
+            return Ok(vec![taken, strip]);
+        }
+        self.remember(strip);
+        Ok(vec![taken])
+    }
+
+    /// Has pictures that were encoded anew stand in one track with those that follow.
+    fn describe(&self, taken: &mut Strip, strip: &Strip, own: Option<Avc>) -> Result<(), ExportError> {
         match own {
             Some(avc) => {
                 let wrong =
@@ -156,13 +170,7 @@ impl<'a> Retaker<'a> {
             }
         }
         taken.look = strip.look.clone();
-        (self.tell)(1.0);
-        let rest = next.map(|next| {
-            strip.frames.drain(..next);
-            strip.shown_from = None;
-            strip
-        });
-        Ok(std::iter::once(taken).chain(rest).collect())
+        Ok(())
     }
 
     fn burn(&mut self, strip: Strip, name: String) -> Result<Option<Strip>, ExportError> {
@@ -192,27 +200,28 @@ impl<'a> Retaker<'a> {
             distance: DISTANCE,
             quality: QUALITY + 1,
         };
-        let taken = self.encode(&lead, span, into, Some(Label { name }))?;
+        let taken = self.encode(&strip, &lead, span, (into, Sampling::USUAL), Some(Label { name }))?;
         self.remember(strip);
         Ok(Some(taken))
     }
 
     fn remember(&mut self, mut strip: Strip) {
-        let last = strip.frames.iter().rposition(|frame| frame.keyframe).unwrap_or(0);
-        strip.frames.drain(..last);
+        let last = strip.frames.len().saturating_sub(1);
+        let begins = strip.beginning(last).map_or(0, |beginning| beginning.at);
+        strip.frames.drain(..begins);
         strip.sound = None;
         self.before = Some(strip);
     }
 
-    /// Encodes what is shown in a span of frames that are decoded one strip after another; the last strip gives the rest.
+    /// Encodes what is shown in a span of frames that are decoded one strip after another, in the place of a strip.
     fn encode(
         &mut self,
+        strip: &Strip,
         lead: &[(&Strip, &[Frame])],
         span: Span,
-        into: Encoding,
+        (into, sampling): (Encoding, Sampling),
         label: Option<Label>,
     ) -> Result<Strip, ExportError> {
-        let (strip, _) = lead.last().ok_or(ExportError::NothingThere)?;
         let Look {
             codec, width, height, ..
         } = strip.look;
@@ -225,6 +234,7 @@ impl<'a> Retaker<'a> {
             from: span.start,
             until: span.end,
             into,
+            sampling,
             label,
         };
         // Of a head not much is to be told.
@@ -244,13 +254,12 @@ impl<'a> Retaker<'a> {
             ));
             Ok(())
         })?;
-        let keyframe = frames.first().is_some_and(|frame| frame.keyframe);
-        if !keyframe {
+        let Some(begins) = frames.first().filter(|frame| frame.keyframe).map(|frame| frame.wall) else {
             return Err(ExportError::Broken(format!(
                 "the pictures from {} on cannot be decoded, so they cannot be encoded anew",
                 span.start
             )));
-        }
+        };
         let new = Look {
             codec: match into {
                 Encoding::H264 { .. } => Codec::H264,
@@ -262,27 +271,50 @@ impl<'a> Retaker<'a> {
             height,
         };
         let entry = picture_entry(Codec::H264, false, &new.config, width, height);
-        Ok(strip.retaken(frames, new, entry, self.spool.path().clone(), span.end))
+        let wanted = lead
+            .iter()
+            .flat_map(|(strip, frames)| frames.iter().filter(|frame| strip.is_shown(frame)));
+        let wanted = wanted.map(|frame| frame.wall).filter(|wall| *wall >= span.start).min();
+        let mut taken = strip.retaken(frames, new, entry, self.spool.path().clone(), span.end);
+        // A decoder gives nothing before the first picture that is right.
+        taken.torn = wanted
+            .filter(|wanted| *wanted < begins)
+            .map(|wanted| Span::new(wanted, begins));
+        Ok(taken)
     }
 }
 
 /// How the first pictures are encoded, as near to what follows as can be; for H.264 also the sets that they stand beside.
-fn head_encoding(look: &Look) -> Result<(Encoding, Option<Avc>), ExportError> {
+fn head_encoding(look: &Look) -> Result<(Encoding, Sampling, Option<Avc>), ExportError> {
+    let wrong = |what: &str| ExportError::Invalid(format!("{what}; ask for the clip with mode=exact"));
+    let known = |sampling: Option<Sampling>| {
+        let sampling = sampling.ok_or_else(|| wrong("the camera's parameter sets cannot be read"))?;
+        let unknown = || {
+            wrong(&format!(
+                "pictures of {sampling} cannot be encoded anew as the camera sends them"
+            ))
+        };
+        sampling.is_known().then_some(sampling).ok_or_else(unknown)
+    };
     if look.codec == Codec::H265 {
-        return Ok((Encoding::H265 { quality: QUALITY }, None));
+        let sampling = known(hevc_sampling(&look.config))?;
+        return Ok((Encoding::H265 { quality: QUALITY }, sampling, None));
     }
-    let wrong = |what: &str| ExportError::Broken(format!("the camera's parameter sets {what}; ask with mode=exact"));
-    let own = Avc::read(&look.config).ok_or_else(|| wrong("cannot be read"))?;
+    let own = Avc::read(&look.config).ok_or_else(|| wrong("the camera's parameter sets cannot be read"))?;
+    let sampling = known(own.sampling())?;
     if own.length() != 4 {
-        return Err(wrong("tell lengths in a way that is not mixed with the encoder's"));
+        return Err(wrong(
+            "the camera's pictures tell lengths in a way that is not mixed with the encoder's",
+        ));
     }
+    let sets = own.free_number();
     let into = Encoding::H264 {
-        sets: own.free_number().ok_or_else(|| wrong("take every number"))?,
+        sets: sets.ok_or_else(|| wrong("the camera's parameter sets take every number"))?,
         profile: own.profile(),
         distance: 100_000,
         quality: QUALITY,
     };
-    Ok((into, Some(own)))
+    Ok((into, sampling, Some(own)))
 }
 
 /// The four letters of a sample entry.

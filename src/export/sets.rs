@@ -6,7 +6,9 @@
 
 use bytes::Bytes;
 
+use super::bits::Bits;
 use crate::model::{AvcConfig, HevcConfig, in_units};
+use crate::pipeline::Sampling;
 
 /// What `avcC` holds, to be held together with another.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +28,24 @@ impl Avc {
     /// The profile's number.
     pub(super) fn profile(&self) -> u8 {
         self.0.head[1]
+    }
+
+    /// How its pictures are sampled, as its first set says.
+    pub(super) fn sampling(&self) -> Option<Sampling> {
+        let set = self.0.sequence.first()?;
+        // Profiles below these have one way only, and do not say it.
+        const SAID_BY: [u8; 13] = [44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 244];
+        if !SAID_BY.contains(set.get(1)?) {
+            return Some(Sampling::USUAL);
+        }
+        let mut bits = Bits::of(set.get(4..)?);
+        bits.golomb()?;
+        let chroma = bits.golomb()?;
+        if chroma == 3 {
+            bits.skip()?;
+        }
+        let bits = [bits.golomb()? + 8, bits.golomb()? + 8];
+        Some(Sampling { chroma, bits })
     }
 
     /// A number that none of its sets has; nothing when all are taken.
@@ -58,13 +78,20 @@ impl Avc {
     }
 }
 
-/// The first number of a bit string as both standards write them: so many zeros, a one, and as many bits again.
+/// The first number of a bit string.
 fn golomb(bytes: &[u8]) -> Option<u32> {
-    let bit = |at: usize| Some(bytes.get(at / 8)? >> (7 - at % 8) & 1);
-    let zeros = (0..24).find(|at| bit(*at) == Some(1))?;
-    (zeros..=2 * zeros)
-        .try_fold(0u32, |value, at| Some(value << 1 | u32::from(bit(at)?)))
-        .map(|value| value - 1)
+    Bits::of(bytes).golomb()
+}
+
+/// How pictures are sampled that these sets describe, in the body of `hvcC`.
+pub(super) fn hevc_sampling(bytes: &[u8]) -> Option<Sampling> {
+    let &[chroma, luma_bits, chroma_bits] = bytes.get(16..19)? else {
+        return None;
+    };
+    Some(Sampling {
+        chroma: u32::from(chroma & 3),
+        bits: [luma_bits, chroma_bits].map(|bits| u32::from(bits & 7) + 8),
+    })
 }
 
 /// The sets in the body of `hvcC`, as they stand in a stream whose units tell their length in four bytes. Nothing when the
@@ -130,6 +157,30 @@ mod tests {
     }
 
     #[test]
+    fn depth_and_sampling_are_read_from_the_sets() {
+        let avc = |set: &[u8]| {
+            let mut config = vec![1, set[1], 0, 0x1f, 0xff, 0xe1, 0, set.len() as u8];
+            config.extend_from_slice(set);
+            config.push(0);
+            Avc::read(&config).unwrap().sampling()
+        };
+        let sampling = |chroma, luma, of_chroma| {
+            let bits = [luma, of_chroma];
+            Some(Sampling { chroma, bits })
+        };
+        assert_eq!(avc(&[0x67, 66, 0, 30, 0xff]), Some(Sampling::USUAL));
+        // Number 0, then 1 (4:2:0), 2 more bits each; 2 (4:2:2) and none; 3 (4:4:4) and a bit, 2 and 1.
+        assert_eq!(avc(&[0x67, 110, 0, 30, 0b1010_0110, 0b1111_1111]), sampling(1, 10, 10));
+        assert_eq!(avc(&[0x67, 122, 0, 30, 0b1011_1111]), sampling(2, 8, 8));
+        assert_eq!(avc(&[0x67, 244, 0, 30, 0b1001_0000, 0b1101_0000]), sampling(3, 10, 9));
+        assert_eq!(avc(&[0x67, 100, 0]), None);
+        let mut hevc = vec![0; 19];
+        hevc[16..].copy_from_slice(&[0xfe, 0xfa, 0xfa]);
+        assert_eq!(hevc_sampling(&hevc), sampling(2, 10, 10));
+        assert_eq!(hevc_sampling(&hevc[..18]), None);
+    }
+
+    #[test]
     fn an_entry_keeps_what_it_says_beside_its_configuration() {
         let mut entry = vec![0, 0, 0, 0];
         entry.extend_from_slice(b"avc1");
@@ -152,7 +203,8 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_no_configuration_is_read_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
-            let _ = Avc::read(&bytes).map(|avc| (avc.free_number(), avc.with(&avc)));
+            let _ = Avc::read(&bytes).map(|avc| (avc.free_number(), avc.sampling(), avc.with(&avc)));
+            let _ = hevc_sampling(&bytes);
             let _ = (hevc_sets(&bytes), entry_with(&bytes, *b"hev1", *b"hvcC", &[]), golomb(&bytes));
         }
     }

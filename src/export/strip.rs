@@ -32,6 +32,8 @@ pub(super) struct Strip {
     pub(super) frames: Vec<Frame>,
     /// From here on its pictures are footage, where it begins with some that are only decoded.
     pub(super) shown_from: Option<Timestamp>,
+    /// Before its first picture lie some of its footage that cannot be decoded.
+    pub(super) torn: Option<Span>,
     /// Where the last picture shown ends.
     pub(super) end: Timestamp,
     pub(super) sound: Option<Sound>,
@@ -153,6 +155,7 @@ impl Strip {
             entry,
             shown_from: (begins < start).then_some(start),
             frames,
+            torn: None,
             end: segment.span.end,
             sound: sound.filter(|sound| !sound.frames.is_empty()),
             anew: None,
@@ -268,6 +271,26 @@ impl Strip {
     pub(super) fn drop_early(&mut self) {
         let start = self.frames.first().map_or(self.end, |first| first.wall);
         self.frames.retain(|frame| frame.wall >= start);
+    }
+
+    /// Leaves out pictures that are decoded after that of this time and shown before it.
+    pub(super) fn leave_out_early(&mut self, first: Timestamp) {
+        let mut is_behind = false;
+        self.frames.retain(|frame| {
+            is_behind |= frame.wall == first;
+            !is_behind || frame.wall >= first
+        });
+    }
+
+    /// Goes on with the keyframe of this time, without what is shown before it.
+    pub(super) fn leave_out_before(&mut self, keyframe: Timestamp) {
+        let at = self
+            .frames
+            .iter()
+            .position(|frame| frame.keyframe && frame.wall >= keyframe);
+        self.frames.drain(..at.unwrap_or(0));
+        self.frames.retain(|frame| frame.wall >= keyframe);
+        self.shown_from = None;
     }
 
     /// The same with other pictures, encoded anew, which lie in a file of their own.

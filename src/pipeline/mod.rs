@@ -82,7 +82,7 @@ pub use mend::{
 pub use property::{Property, source_properties};
 pub use record::{Cut, Feed, RecordSpec, Recording, record_filling};
 pub use refill::{RefillSpec, Refilling, Replayed, ReplayedUnit, TakenBy, refill_filling};
-pub use retake::{Encoded, Encoding, Retaking, Take, retake};
+pub use retake::{Encoded, Encoding, Retaking, Sampling, Take, retake};
 pub use runner::{StillUp, abandoned};
 pub use snapshot::{Snapping, snap};
 pub use template::{Element, Filling, Hole, Template, TemplateError};

@@ -35,6 +35,8 @@ pub struct Retaking {
     pub until: Timestamp,
     /// What they are encoded as.
     pub into: Encoding,
+    /// How they are sampled then.
+    pub sampling: Sampling,
     /// What is written into each picture.
     pub label: Option<Label>,
 }
@@ -70,6 +72,58 @@ pub enum Encoding {
     },
 }
 
+/// How pictures are sampled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sampling {
+    /// Colours by the number that both standards have for it: 1 is 4:2:0, 2 is 4:2:2, 3 is 4:4:4.
+    pub chroma: u32,
+    /// Bits of brightness, and of colours.
+    pub bits: [u32; 2],
+}
+
+impl Sampling {
+    /// 4:2:0 with 8 bits, which nearly all cameras send and all players know.
+    pub const USUAL: Self = Self {
+        chroma: 1,
+        bits: [8; 2],
+    };
+
+    /// Whether pictures can be encoded so.
+    pub fn is_known(self) -> bool {
+        self.raw().is_some()
+    }
+
+    /// GStreamer's name for decoded pictures like these.
+    fn raw(self) -> Option<&'static str> {
+        Some(match (self.chroma, self.bits) {
+            (1, [8, 8]) => "I420",
+            (2, [8, 8]) => "Y42B",
+            (3, [8, 8]) => "Y444",
+            (1, [10, 10]) => "I420_10LE",
+            (2, [10, 10]) => "I422_10LE",
+            (3, [10, 10]) => "Y444_10LE",
+            _ => return None,
+        })
+    }
+}
+
+impl std::fmt::Display for Sampling {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let colours = ["4:0:0", "4:2:0", "4:2:2", "4:4:4"];
+        let colours = usize::try_from(self.chroma).ok().and_then(|chroma| colours.get(chroma));
+        write!(
+            f,
+            "{} with {} bits",
+            colours.unwrap_or(&"unknown colours"),
+            self.bits[0]
+        )?;
+        match self.bits {
+            [luma, chroma] if luma != chroma => write!(f, " and {chroma} of colour"),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// A frame that was encoded.
 #[derive(Debug, Clone, Copy)]
 pub struct Encoded<'a> {
@@ -95,11 +149,28 @@ pub fn retake(
     let mut filling = Filling::new();
     fill_decode(retaking.codec, &mut filling)?;
     fill_encode(retaking.into, &mut filling);
+    let raw = retaking.sampling.raw().ok_or_else(|| PipelineError::Failed {
+        name: NAME.to_owned(),
+        reason: format!("pictures of {} are not known", retaking.sampling),
+    })?;
+    filling.insert("raw".to_owned(), raw.to_owned());
     let mut bench = Bench::new(catalog, NAME, &filling, ["units", "encoded"])?;
-    if let Encoding::H264 { sets, distance, .. } = retaking.into {
+    if let Encoding::H264 {
+        sets,
+        profile,
+        distance,
+        ..
+    } = retaking.into
+    {
         let encoder = bench.element("encode")?;
         encoder.set_property("sps-id", sets);
         encoder.set_property("key-int-max", distance);
+        let caps = gst::Caps::builder("video/x-h264")
+            .field("stream-format", "avc")
+            .field("alignment", "au")
+            .field("profile", profile_name(profile, retaking.sampling))
+            .build();
+        bench.element("profile")?.set_property("caps", caps);
     }
     let times = Times {
         origin: retaking.from.as_nanos().saturating_sub(HOUR),
@@ -145,22 +216,24 @@ const HOUR: i64 = 3_600_000_000_000;
 
 fn fill_encode(into: Encoding, filling: &mut Filling) {
     let [h264, h265] = ENCODERS;
-    let (part, holes) = match into {
-        Encoding::H264 { profile, quality, .. } => {
-            let profile = match profile {
-                66 => "constrained-baseline",
-                77 => "main",
-                _ => "high",
-            };
-            (
-                h264,
-                vec![("profile", profile.to_owned()), ("quality", quality.to_string())],
-            )
-        }
-        Encoding::H265 { quality } => (h265, vec![("crf", quality.to_string())]),
+    let (part, (hole, value)) = match into {
+        Encoding::H264 { quality, .. } => (h264, ("quality", quality)),
+        Encoding::H265 { quality } => (h265, ("crf", quality)),
     };
     filling.insert("encode".to_owned(), part.to_owned());
-    filling.extend(holes.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    filling.insert(hole.to_owned(), value.to_string());
+}
+
+/// The profile of H.264 in which such pictures can be encoded, as near to a given one as can be.
+fn profile_name(profile: u8, sampling: Sampling) -> &'static str {
+    match (sampling.chroma, sampling.bits[0], profile) {
+        (3, ..) => "high-4:4:4",
+        (2, ..) => "high-4:2:2",
+        (_, 9.., _) => "high-10",
+        (.., 66) => "constrained-baseline",
+        (.., 77) => "main",
+        _ => "high",
+    }
 }
 
 /// Writes into every picture that passes. One that cannot be written into passes as it is, and that is told once.

@@ -76,6 +76,12 @@ fn a_clip_with_its_head_encoded_anew_holds_no_frame_of_before() {
     let packets: usize = String::from_utf8_lossy(&probe.stdout).trim().parse().unwrap();
     assert_eq!(packets, stamps.len());
     assert!(stamps[0].time_ns >= from - 50_000_000);
+    // The manifest says which pictures are not the camera's: no more than a group of fifty.
+    let path = format!("/api/v1/clips/{}/manifest", clip["id"].as_str().unwrap());
+    let manifest = site.daemon().get(&path).ok();
+    let (anew, shown) = (&manifest["clip"]["encoded_anew"], &manifest["shown"]["shown"]);
+    assert_eq!(anew["start"], shown["start"], "{manifest}");
+    assert!((1..50).contains(&anew["frames"].as_u64().unwrap()), "{manifest}");
     let left: Vec<String> = clips(&site)
         .into_iter()
         .filter(|name| name.ends_with(".part"))

@@ -6,6 +6,7 @@ mod crowd;
 mod damage;
 mod floods;
 mod growth;
+mod heads;
 mod hostile;
 mod real;
 mod secrets;

@@ -53,48 +53,86 @@ pub(crate) fn elementary(frames: &[Frame]) -> Vec<u8> {
     units.flat_map(|unit| [&[0, 0, 0, 1], &unit[..]].concat()).collect()
 }
 
+/// Two seconds of pictures that are as one likes.
+pub(crate) struct Stream {
+    /// In the order in which they are sent.
+    pub(crate) frames: Vec<Frame>,
+    /// How many places later each is shown than it is sent.
+    pub(crate) later: Vec<i64>,
+}
+
+/// Pictures of this format by ffmpeg's name for it, with these settings of the encoder.
+pub(crate) fn stream(codec: Codec, pixels: &str, settings: &str) -> Stream {
+    let settings = format!("{settings}:scenecut=0:repeat-headers=1");
+    let frames = split_frames(codec, &run_encoder(codec, pixels, &settings, codec.format()));
+    // What has no container has no times.
+    let room = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(room.path(), run_encoder(codec, pixels, &settings, "matroska")).unwrap();
+    let output = Command::new("ffprobe")
+        .args(["-v", "error", "-show_entries", "packet=pts_time", "-of", "csv=p=0"])
+        .arg(room.path())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let times: Vec<f64> = text
+        .lines()
+        .map(|line| line.trim_end_matches(',').parse().unwrap())
+        .collect();
+    assert_eq!(times.len(), frames.len());
+    let shown = |time: &f64| times.iter().filter(|other| *other < time).count() as i64;
+    let later = times.iter().enumerate().map(|(sent, time)| shown(time) - sent as i64);
+    Stream {
+        later: later.collect(),
+        frames,
+    }
+}
+
 fn encode(codec: Codec, group: usize, more: &str) -> Vec<Frame> {
     let settings = format!("{more}:keyint={group}:min-keyint={group}:scenecut=0:bframes=0:repeat-headers=1");
-    let (encoder, option, settings, format) = match codec {
+    split_frames(codec, &run_encoder(codec, "yuv420p", &settings, codec.format()))
+}
+
+impl Codec {
+    fn format(self) -> &'static str {
+        match self {
+            Self::H264 => "h264",
+            Self::H265 => "hevc",
+        }
+    }
+}
+
+fn run_encoder(codec: Codec, pixels: &str, settings: &str, format: &str) -> Vec<u8> {
+    let (encoder, option, settings) = match codec {
         Codec::H264 => (
             "libx264",
             "-x264-params",
             format!("{settings}:threads=1:sliced-threads=0:aud=1"),
-            "h264",
         ),
-        Codec::H265 => (
-            "libx265",
-            "-x265-params",
-            format!("{settings}:aud=1:log-level=none"),
-            "hevc",
-        ),
+        Codec::H265 => ("libx265", "-x265-params", format!("{settings}:aud=1:log-level=none")),
     };
     let output = Command::new("ffmpeg")
+        .args(["-nostdin", "-v", "error", "-f", "lavfi", "-i"])
+        .args(["testsrc=size=320x240:rate=25:duration=2", "-pix_fmt", pixels])
         .args([
-            "-nostdin",
-            "-v",
-            "error",
-            "-f",
-            "lavfi",
-            "-i",
-            "testsrc=size=320x240:rate=25:duration=2",
-        ])
-        .args([
-            "-pix_fmt",
-            "yuv420p",
             "-c:v",
             encoder,
             "-preset",
             "ultrafast",
             option,
             &settings,
+            "-f",
+            format,
+            "pipe:1",
         ])
-        .args(["-f", format, "pipe:1"])
         .output()
         .expect("ffmpeg has to be installed");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let mut frames: Vec<Vec<Vec<u8>>> = Vec::new();
-    for unit in units(&output.stdout) {
+    output.stdout
+}
+
+fn split_frames(codec: Codec, stream: &[u8]) -> Vec<Frame> {
+    let mut frames: Vec<Frame> = Vec::new();
+    for unit in units(stream) {
         // An access unit delimiter opens each frame and is not sent itself.
         if is_delimiter(codec, unit) {
             frames.push(Vec::new());

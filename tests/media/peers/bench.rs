@@ -42,6 +42,8 @@ pub(super) struct Bench {
     pub(super) codec: fn(u32) -> Codec,
     /// What it sends over and over, if not the usual.
     pub(super) footage: Option<&'static [Frame]>,
+    /// How many places later each of that is shown than it is sent.
+    pub(super) later: &'static [i64],
     /// The session ends after so many frames.
     pub(super) frames: fn(u32) -> u32,
     /// So many frames of a session were taken before it begins, and come at once.
@@ -66,6 +68,7 @@ impl Default for Bench {
         Self {
             codec: |_| Codec::H264,
             footage: None,
+            later: &[0],
             frames: |_| u32::MAX,
             kept: |_| 0,
             first: 90_000,
@@ -218,7 +221,8 @@ fn play(bench: &Bench, number: u32, way: &Way, heard: &Mutex<Instant>, line: &Li
         }
         for mut packet in packets.next_frame() {
             let ticks = u32::from_be_bytes(packet[4..8].try_into().unwrap());
-            let ticks = ticks.wrapping_add((bench.off)(frame) as u32);
+            let later = bench.later[frame as usize % bench.later.len()] * i64::from(footage::TICKS);
+            let ticks = ticks.wrapping_add(((bench.off)(frame) + later) as u32);
             packet[4..8].copy_from_slice(&ticks.to_be_bytes());
             let is_on = match way {
                 Way::Inside(channel) => {
