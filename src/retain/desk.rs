@@ -99,6 +99,11 @@ impl Desk {
             Err(error) => return self.tell_unseen(&error),
         }
         self.take_measure();
+        if self.measure.is_lowered() {
+            // What was written since the last pass may be what others seem to take.
+            self.count_held().await;
+            self.take_measure();
+        }
         self.ages.hear(self.setting.clock.now(), instant);
         let is_short = self.short() > 0 && instant >= self.rest_until;
         if instant >= self.pass_at || is_short || self.newcomer.is_some() {
@@ -127,6 +132,18 @@ impl Desk {
             problem: self.measure.problem.as_ref().map(|problem| problem.text.clone()),
             is_stuck: self.is_stuck,
         });
+    }
+
+    /// How much room recordings take now; as before where the index does not answer.
+    async fn count_held(&mut self) {
+        let role = self.setting.role;
+        let counted = self.setting.index.read(move |reader| match role {
+            VolumeRole::Primary => Ok(reader.recorded()?.iter().map(|one| one.bytes).sum()),
+            VolumeRole::Mirror => Ok(reader.held_on_mirrors()?.bytes),
+        });
+        if let Ok(bytes) = counted.await {
+            self.held_bytes = Some(bytes);
+        }
     }
 
     /// What the rules mean on the disk as it is now.

@@ -96,6 +96,12 @@ impl Measure {
         }
     }
 
+    /// Whether less stays free than the rules say, because of other files.
+    pub(super) fn is_lowered(&self) -> bool {
+        let trouble = self.problem.as_ref().map(|problem| problem.trouble);
+        matches!(trouble, Some(Trouble::OtherFiles | Trouble::NoRoom))
+    }
+
     /// How much more should be free.
     pub(super) fn short(&self, space: Space) -> u64 {
         if space.available_bytes >= self.floor_bytes {
