@@ -49,7 +49,8 @@ export class Player {
   /** The wall-clock instant on screen, or null. */
   get moment() {
     if (!this.segment) return null;
-    return this.segment.start + (this.video.readyState > 0 ? this.video.currentTime * 1000 : this.wanted ?? 0);
+    // A film that is being loaded stands at its start until it is where it is wanted.
+    return this.segment.start + (this.wanted ?? this.video.currentTime * 1000);
   }
 
   /** Opens the player at a moment of a camera. */
