@@ -4,7 +4,6 @@
 //! [`crate::storage::Reel`] and never muxed again: whoever streams a clip, waits for it or has it stored gets the same
 //! bytes. What makes each of them checkable is its signed manifest.
 
-mod bits;
 mod captions;
 mod cut;
 mod driver;

@@ -4,10 +4,9 @@
 
 use std::io::Read;
 
-use super::bits::Bits;
 use super::strip::Strip;
 use super::table::Frame;
-use crate::model::{Codec, Span, Timestamp};
+use crate::model::{Bits, Codec, Span, Timestamp};
 use crate::storage::Reel;
 
 /// So much of a picture is looked at: what is said of it stands before it.

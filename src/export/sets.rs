@@ -6,8 +6,7 @@
 
 use bytes::Bytes;
 
-use super::bits::Bits;
-use crate::model::{AvcConfig, HevcConfig, in_units};
+use crate::model::{AvcConfig, Bits, HevcConfig, in_units};
 use crate::pipeline::Sampling;
 
 /// What `avcC` holds, to be held together with another.
@@ -42,7 +41,7 @@ impl Avc {
         bits.golomb()?;
         let chroma = bits.golomb()?;
         if chroma == 3 {
-            bits.skip()?;
+            bits.skip(1)?;
         }
         let bits = [bits.golomb()? + 8, bits.golomb()? + 8];
         Some(Sampling { chroma, bits })

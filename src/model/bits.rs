@@ -2,7 +2,7 @@
 
 /// The rest of a unit: the byte that stands after two zeros only so that they are no start code is left out.
 #[derive(Debug, Clone)]
-pub(super) struct Bits<'a> {
+pub struct Bits<'a> {
     bytes: &'a [u8],
     byte: u8,
     left: u32,
@@ -10,7 +10,8 @@ pub(super) struct Bits<'a> {
 }
 
 impl<'a> Bits<'a> {
-    pub(super) fn of(bytes: &'a [u8]) -> Self {
+    /// From the first bit of these bytes on.
+    pub fn of(bytes: &'a [u8]) -> Self {
         Self {
             bytes,
             byte: 0,
@@ -37,12 +38,13 @@ impl<'a> Bits<'a> {
         (0..bits).try_fold(0, |value, _| Some(value << 1 | self.bit()?))
     }
 
-    pub(super) fn skip(&mut self, bits: u32) -> Option<()> {
+    /// Passes bits over.
+    pub fn skip(&mut self, bits: u32) -> Option<()> {
         (0..bits).try_for_each(|_| self.bit().map(drop))
     }
 
     /// An Exp-Golomb number, `ue(v)`.
-    pub(super) fn golomb(&mut self) -> Option<u32> {
+    pub fn golomb(&mut self) -> Option<u32> {
         let mut zeros = 0;
         while self.bit()? == 0 {
             zeros += 1;

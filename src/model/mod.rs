@@ -32,6 +32,7 @@ mod unit;
 mod volume;
 
 pub use address::{Address, AddressError, Secret, scrub};
+pub use bits::Bits;
 pub use camera::{
     Camera, CameraId, CameraIdError, FieldError, RecordMode, RecordStream, TimeSource, Transport, Vendor,
 };
