@@ -10,8 +10,8 @@ use super::footage::Footage;
 use super::live::{awaited, is_joined, renew};
 use super::recorded::in_recorded_order;
 use super::stop::Stop;
-use crate::index::Index;
-use crate::model::{Camera, CameraId, Edge, Segment, SegmentId, SegmentState, Span};
+use crate::index::{Index, IndexError};
+use crate::model::{Camera, CameraId, Edge, Fault, Segment, SegmentId, SegmentState, Span};
 use crate::runtime::pause;
 
 /// The row of an open segment grows once a second, so it may end before what it has.
@@ -66,6 +66,21 @@ pub(super) struct Held {
     again: BTreeSet<SegmentId>,
 }
 
+/// A camera, its segments in a span, and the order in which they became known.
+type Selected = Option<(Camera, Vec<Segment>, Vec<SegmentId>)>;
+
+/// What there is of a span, by an index that takes no locks because its disk is full.
+fn without_locks(index: &Index, camera: &CameraId, wide: Span) -> Result<Selected, IndexError> {
+    let asked = camera.clone();
+    index.read_blocking(move |reader| {
+        let Some(camera) = reader.camera_or_deleted(&asked)? else {
+            return Ok(None);
+        };
+        let segments = reader.segments(&asked, Some(wide), u32::MAX, None)?;
+        Ok(Some((camera, segments, reader.order_of_rows(&asked, wide)?)))
+    })
+}
+
 impl Drop for Held {
     fn drop(&mut self) {
         // In pieces, so that the row of a segment that closes meanwhile need not wait for all of a long export.
@@ -93,9 +108,18 @@ impl Held {
             let segments = writer.lock_segments(&asked, wide)?;
             let made = writer.order_of_rows(&asked, wide)?;
             Ok(Some((camera, segments, made)))
-        })?;
+        });
+        let (found, is_locked) = match found {
+            // Where an index has no room for a lock, it has none for a deletion either.
+            Err(error) if error.fault() == Fault::Full => (without_locks(&means.index, camera, wide)?, false),
+            other => (other?, true),
+        };
         let (row, mut segments, made) = found.ok_or_else(|| ExportError::NoCamera(camera.clone()))?;
-        let locked = segments.iter().map(|segment| segment.id).collect();
+        let locked = segments
+            .iter()
+            .filter(|_| is_locked)
+            .map(|segment| segment.id)
+            .collect();
         segments.retain(|segment| {
             segment.state == SegmentState::Open || segment.covered().iter().any(|piece| piece.overlaps(&window))
         });

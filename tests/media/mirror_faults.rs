@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use camkeep::model::Timestamp;
 use camkeep::pipeline::demo::{FakeCamera, StreamOptions};
 use serde_json::{Value, json};
 
@@ -411,6 +412,24 @@ fn a_primary_that_is_full_keeps_what_it_has_says_so_and_records_again_once_there
                 .iter()
                 .any(|now| now.id == row.id && now.state == "whole")
         );
+    }
+    // Nor to take a clip of it along that is written nowhere.
+    let clip = room.path().join("clip.mp4");
+    let time = |ns: i64| Timestamp::from_nanos(ns).to_string();
+    let window = format!("from={}&to={}", time(before[0].start_ns), time(before[2].end_ns));
+    for look in 0..5 {
+        fill(&ballast);
+        let status = site
+            .daemon()
+            .fetch(&format!("/api/v1/cameras/door/clip.mp4?{window}"), &clip);
+        let said = std::fs::read(&clip).unwrap();
+        assert_eq!(
+            status,
+            200,
+            "look {look}: {}",
+            String::from_utf8_lossy(&said[..said.len().min(500)])
+        );
+        assert_eq!(referee::decode_errors(&clip), Vec::<String>::new());
     }
     fill(&ballast);
     assert_eq!(health()["state"], "error");
