@@ -38,8 +38,8 @@ fn make(codec: Codec) -> Vec<Frame> {
 /// the other. What the one made cannot be decoded with the sets of the other.
 pub(crate) fn by_two_encoders(codec: Codec, group: usize) -> Vec<Frame> {
     let [one, other] = match codec {
-        Codec::H264 => ["8x8dct=1:cabac=0:ref=1:qp=22", "8x8dct=1:cabac=1:ref=2:qp=30"],
-        Codec::H265 => ["sao=0:signhide=0:qp=22", "sao=1:signhide=1:qp=30"],
+        Codec::H264 => [":8x8dct=1:cabac=0:ref=1:qp=22", ":8x8dct=1:cabac=1:ref=2:qp=30"],
+        Codec::H265 => [":sao=0:signhide=0:qp=22", ":sao=1:signhide=1:qp=30"],
     };
     let both = [one, other].map(|settings| encode(codec, group, settings));
     (0..both[0].len())
@@ -88,7 +88,7 @@ pub(crate) fn stream(codec: Codec, pixels: &str, settings: &str) -> Stream {
 }
 
 fn encode(codec: Codec, group: usize, more: &str) -> Vec<Frame> {
-    let settings = format!("{more}:keyint={group}:min-keyint={group}:scenecut=0:bframes=0:repeat-headers=1");
+    let settings = format!("keyint={group}:min-keyint={group}:scenecut=0:bframes=0:repeat-headers=1{more}");
     split_frames(codec, &run_encoder(codec, "yuv420p", &settings, codec.format()))
 }
 
