@@ -43,6 +43,7 @@ mod pipeline_door;
 mod recorder;
 mod refill;
 mod reordered;
+mod reordered_sound;
 mod small_disks;
 mod snapshot;
 mod soak;
