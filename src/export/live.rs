@@ -100,7 +100,10 @@ pub(super) fn is_joined(segment: &Segment, movie: &Movie, edge: Option<&Edge>, w
     let start = edge.map_or(segment.span.start, |edge| edge.start);
     if let Some(table) = &movie.video {
         let (written, shown) = (last_decoded(table, start), last_shown(table, start));
-        if written.is_some_and(|at| at >= window.end) || shown.is_some_and(|at| at.offset(SAME) >= segment.span.end) {
+        // A picture that is shown last may be written before others are.
+        let has_all = table.samples.len() as u64 >= segment.frames;
+        let is_at_end = has_all && shown.is_some_and(|at| at.offset(SAME) >= segment.span.end);
+        if written.is_some_and(|at| at >= window.end) || is_at_end {
             return true;
         }
     }
