@@ -136,7 +136,18 @@ async fn insert(app: &App, hold: Hold) -> Result<(), Problem> {
         )));
     }
     let stored = hold.clone();
-    app.index.write(move |writer| writer.insert_hold(&stored)).await?;
+    app.index
+        .write(move |writer| {
+            if let Some(segment) = stored.segment {
+                // Twice is once, with what was said last; at no moment is the segment let go.
+                writer.release_segment(segment)?;
+                if let Some(incident) = &stored.incident {
+                    writer.name_incident(segment, Some(incident))?;
+                }
+            }
+            writer.insert_hold(&stored)
+        })
+        .await?;
     app.has_changed();
     tracing::info!(hold = %hold.id, span = %hold.span, owner = hold.owner, reason = hold.reason, "footage is held");
     Ok(())
@@ -170,18 +181,11 @@ pub(super) async fn hold_segment(
         segment: Some(id),
         reason: reason.unwrap_or_else(|| BY_HAND.to_owned()),
         owner: asked_by(peer),
-        incident: incident.clone(),
+        incident,
         created_at: app.clock.now(),
         expires_at: None,
     };
-    // Twice is once, with what was said last.
-    app.index
-        .write(move |writer| writer.release_segment(id).map(|_| ()))
-        .await?;
     insert(&app, hold).await?;
-    if incident.is_some() {
-        name(&app, id, incident).await?;
-    }
     shown(&app, id).await
 }
 
