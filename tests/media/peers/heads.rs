@@ -2,7 +2,7 @@
 //! that are shown before the keyframe that they are sent behind, and without keyframes at all.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use camkeep::export::{Anew, ExportError, Extras, Footage, Part, Retaker, plan, plan_anew, the_one};
@@ -45,10 +45,9 @@ struct Recorded<'a> {
     begins: Vec<usize>,
 }
 
-/// What ffmpeg shows of a file, which it may not complain of.
-#[track_caller]
-fn pictures(file: &Path, pixels: &str) -> Vec<Picture> {
-    let output = Command::new("ffmpeg")
+/// What ffmpeg decodes of a file, and what it says of that.
+fn decoded(file: &Path, pixels: &str) -> Output {
+    Command::new("ffmpeg")
         .args(["-nostdin", "-v", "error", "-i"])
         .arg(file)
         .args([
@@ -63,7 +62,13 @@ fn pictures(file: &Path, pixels: &str) -> Vec<Picture> {
             "pipe:1",
         ])
         .output()
-        .unwrap();
+        .unwrap()
+}
+
+/// What ffmpeg shows of a file, which it may not complain of.
+#[track_caller]
+fn pictures(file: &Path, pixels: &str) -> Vec<Picture> {
+    let output = decoded(file, pixels);
     let said = String::from_utf8_lossy(&output.stderr);
     // A camera's own word to forget a picture that was before the first: it costs none of those that are there.
     let said: Vec<&str> = said
@@ -333,22 +338,7 @@ impl<'a> Recorded<'a> {
 
 /// The same of a file that may begin with pictures that cannot be decoded.
 fn pictures_of_any(file: &Path, pixels: &str) -> Vec<Picture> {
-    let output = Command::new("ffmpeg")
-        .args(["-nostdin", "-v", "quiet", "-i"])
-        .arg(file)
-        .args([
-            "-map",
-            "0:v:0",
-            "-fps_mode",
-            "passthrough",
-            "-pix_fmt",
-            pixels,
-            "-f",
-            "rawvideo",
-            "pipe:1",
-        ])
-        .output()
-        .unwrap();
+    let output = decoded(file, pixels);
     apart(&output.stdout, pixels)
 }
 
